@@ -1,0 +1,1 @@
+"""AWS Lambda's event source mapping as an asyncio library."""

@@ -1,0 +1,101 @@
+"""The Kinesis calls a poller makes, as values in and out.
+
+The real client and the simulated stream both answer to this.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from esm.clock import Millis
+from esm.records.kinesis import KinesisRecord
+
+__all__ = [
+    "ChildShard",
+    "GetRecordsOutput",
+    "KinesisApi",
+    "ListShardsOutput",
+    "ListedShard",
+    "SequenceNumberRange",
+    "StreamSummary",
+]
+
+
+class ChildShard(msgspec.Struct, gc=False, rename="pascal"):
+    """An element of `GetRecords`' `ChildShards`, given on a closed shard's last page."""
+
+    shard_id: str
+    parent_shards: list[str] = []
+
+
+class GetRecordsOutput(msgspec.Struct, gc=False, rename="pascal"):
+    """`GetRecords`. `next_shard_iterator` is `None` when the shard is closed and read to its end.
+
+    https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
+    """
+
+    records: list[KinesisRecord] = []
+    next_shard_iterator: str | None = None
+    millis_behind_latest: Millis | None = None
+    child_shards: list[ChildShard] | None = None
+
+
+class SequenceNumberRange(msgspec.Struct, rename="pascal"):
+    """`EndingSequenceNumber` is `None` while the shard is open."""
+
+    starting_sequence_number: str
+    ending_sequence_number: str | None = None
+
+
+class ListedShard(msgspec.Struct, rename="pascal"):
+    """An element of `ListShards`' `Shards`."""
+
+    shard_id: str
+    sequence_number_range: SequenceNumberRange
+    parent_shard_id: str | None = None
+    adjacent_parent_shard_id: str | None = None
+
+
+class ListShardsOutput(msgspec.Struct, rename="pascal"):
+    """`ListShards`, one result page."""
+
+    shards: list[ListedShard] = []
+    next_token: str | None = None
+
+
+class StreamSummary(msgspec.Struct, rename="pascal"):
+    """What is used of `DescribeStreamSummary`. `stream_creation_timestamp`: epoch seconds."""
+
+    stream_status: str
+    stream_creation_timestamp: float = 0.0
+    retention_period_hours: int = 24
+
+
+class KinesisApi(Protocol):
+    """Four operations on one stream, named by ARN. Each raises `SourceError` or one of its kinds, and nothing else."""
+
+    async def describe_stream_summary(self, stream_arn: str) -> StreamSummary:
+        """`DescribeStreamSummary`."""
+        ...
+
+    async def list_shards(self, stream_arn: str, next_token: str | None) -> ListShardsOutput:
+        """`ListShards`, the page that `next_token` names, or the first."""
+        ...
+
+    async def get_shard_iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        iterator_type: str,
+        *,
+        sequence_number: str | None = None,
+        timestamp: float | None = None,
+    ) -> str:
+        """`GetShardIterator`; `timestamp` in epoch seconds."""
+        ...
+
+    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
+        """`GetRecords`, and the bytes its answer took on the wire."""
+        ...

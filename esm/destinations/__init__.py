@@ -1,0 +1,1 @@
+"""Where failure records go."""

@@ -1,0 +1,122 @@
+"""Everything the library raises, in one tree under `EsmError`.
+
+Outcomes are values (`esm.machine.outcome`); exceptions are for broken contracts, and each class says whose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "DestinationError",
+    "EsmError",
+    "HandlerNotFoundError",
+    "InvariantError",
+    "IteratorExpiredError",
+    "LeaseLostError",
+    "MappingError",
+    "PositionTrimmedError",
+    "SourceDeniedError",
+    "SourceError",
+    "SourceNotFoundError",
+    "SourceThrottledError",
+    "StoreError",
+]
+
+
+class EsmError(Exception):
+    """Anything this library raises on purpose."""
+
+
+class MappingError(EsmError):
+    """A setting the caller gave is one that AWS would refuse.
+
+    `code` and `message` are AWS's (`InvalidParameterValueException`, ...); `status` is the HTTP status that AWS
+    answers with;
+    `field` is the snake_case setting and `value` what was given, where one setting is to blame.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "InvalidParameterValueException",
+        status: int = 400,
+        field: str | None = None,
+        value: object = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.field = field
+        self.value = value
+
+
+class HandlerNotFoundError(EsmError):
+    """A function's name does not lead to something callable: the caller's configuration is wrong."""
+
+
+class SourceError(EsmError):
+    """The source did not answer as asked.
+
+    This class itself: a passing fault (network, timeout, 5xx, unparsable answer).
+    `code` is the service's error code, or the name of the transport fault; `message` is the service's text, never a
+    payload.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class SourceThrottledError(SourceError):
+    """The service asks for fewer calls (`ProvisionedThroughputExceededException`, `LimitExceededException`, ...)."""
+
+
+class SourceDeniedError(SourceError):
+    """Credentials are missing, expired or not allowed to do this; it passes when somebody mends them."""
+
+
+class SourceNotFoundError(SourceError):
+    """The stream, shard or queue does not exist (`ResourceNotFoundException`)."""
+
+
+class IteratorExpiredError(SourceError):
+    """The shard iterator is older than the service keeps it (`ExpiredIteratorException`)."""
+
+
+class PositionTrimmedError(SourceError):
+    """The position is older than the oldest record kept (`TrimmedDataAccessException`): records may be lost."""
+
+
+class StoreError(EsmError):
+    """The store of positions cannot be read or written, or refuses what is in it."""
+
+
+class LeaseLostError(StoreError):
+    """A write was refused: another owner holds the shard, or its epoch has moved on. Nothing was written."""
+
+
+class DestinationError(EsmError):
+    """The on-failure destination did not accept a failure record."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass
+class InvariantError(EsmError):
+    """This library broke one of its own rules: a bug.
+
+    The shard it happened on is halted; its checkpoint does not move.
+    """
+
+    rule: str
+
+    def __str__(self) -> str:
+        """The rule that was found broken."""
+        return self.rule

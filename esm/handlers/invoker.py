@@ -1,0 +1,49 @@
+"""What the runtime asks of a function: call it once, and never raise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from esm.clock import Millis
+
+__all__ = ["Invocation", "Invoker", "Raised", "Returned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The function returned. `value`: what its JSON text parses to; `None` for no return value."""
+
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A function error: it raised, timed out, or returned what JSON cannot hold.
+
+    `trace`: its own traceback as text, for the log at debug level.
+    """
+
+    error_type: str
+    message: str
+    trace: str | None = None
+
+
+Invocation = Returned | Raised
+
+
+class Invoker(Protocol):
+    """Calls one function."""
+
+    async def invoke(self, event: dict[str, Any], request_id: str) -> Invocation:
+        """What became of one call. Never raises but `asyncio.CancelledError`, when the caller itself is cancelled."""
+        ...
+
+    @property
+    def function_arn(self) -> str:
+        """What failure records and the context name as the function."""
+        ...
+
+    async def close(self, grace: Millis) -> None:
+        """Ends what it holds within `grace` milliseconds: idle threads are let go, hung ones abandoned."""
+        ...

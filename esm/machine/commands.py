@@ -1,0 +1,60 @@
+"""What a machine asks for. Each command is out until its report is settled; at most one is out for a lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from esm.records.position import Checkpoint
+
+__all__ = ["Command", "Condition", "Deliver", "Discard", "Store"]
+
+
+class Condition(Enum):
+    """Why a range was given up. The words stand in the failure record.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+    """
+
+    RETRY_ATTEMPTS_EXHAUSTED = "RetryAttemptsExhausted"
+    RECORD_AGE_EXCEEDED = "RecordAgeExceeded"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deliver:
+    """Invoke the function with these records. `invoke_count`: 1 on the first try of this batch."""
+
+    lane: int
+    records: list[Any]
+    request_id: str
+    invoke_count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Discard:
+    """Tell the on-failure destination that these records are given up.
+
+    `answered`: whether the function answered the last invoke, so that the failure record has a `responseContext`;
+    `function_error`: what stands there, `None` when the failure was in what the function returned.
+    `invoke_count`: invokes of this batch, at least 1. `attempt`: 1 on the first try to send.
+    """
+
+    lane: int
+    records: list[Any]
+    request_id: str
+    invoke_count: int
+    condition: Condition
+    answered: bool
+    function_error: str | None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store:
+    """Make this checkpoint durable. The lanes whose settlements it carries wait for it."""
+
+    checkpoint: Checkpoint
+
+
+Command = Deliver | Discard | Store

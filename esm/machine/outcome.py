@@ -1,0 +1,75 @@
+"""What became of a command, and how a function's answer is read.
+
+`ReportBatchItemFailures`: https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Failed", "PartlyFailed", "Report", "Succeeded", "Throttled", "read_answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """All of it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartlyFailed:
+    """The function named these items, all of them in the batch, as failed; never empty."""
+
+    item_identifiers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """None of it is done.
+
+    `function_error`: `Unhandled` when the function raised, `None` when its answer was at fault.
+    """
+
+    error_type: str
+    message: str
+    function_error: str | None = "Unhandled"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The function had no room. Tried again later; uses up no attempt. (`TooManyRequestsException`)"""
+
+
+Report = Succeeded | PartlyFailed | Failed | Throttled
+
+_SUCCESS = Succeeded()
+_BAD_IDENTIFIER = "Sequence number in function response is invalid. Please check function implementation."
+_BAD_SHAPE = "batchItemFailures in function response is not a list of objects with an itemIdentifier."
+
+
+def read_answer(value: Any, identifiers: Container[str]) -> Succeeded | PartlyFailed | Failed:
+    """What a function that reports batch item failures says, by the value that its JSON answer parses to.
+
+    Nothing, an empty answer, and an empty or null `batchItemFailures` mean success. An identifier that is empty, null,
+    missing, no text, or of no item in this batch fails the whole batch, however many others are right: nothing is ever
+    taken as done on a doubtful word. Total: never raises.
+    """
+    if not value:
+        # null, "", [], {} are success; so are 0 and false, which Lambda's guide does not name. (chosen)
+        return _SUCCESS
+    if not isinstance(value, dict):
+        # A text, a number, a filled list: it names no failures. (observed for text; chosen for the rest)
+        return _SUCCESS
+    failures = value.get("batchItemFailures")
+    if failures is None or failures == []:
+        return _SUCCESS
+    if not isinstance(failures, list):
+        return Failed("InvalidResponse", _BAD_SHAPE, function_error=None)
+    named = set()
+    for failure in failures:
+        identifier = failure.get("itemIdentifier") if isinstance(failure, dict) else None
+        if not isinstance(identifier, str) or identifier not in identifiers:
+            return Failed("InvalidResponse", _BAD_IDENTIFIER, function_error=None)
+        named.add(identifier)
+    return PartlyFailed(frozenset(named))

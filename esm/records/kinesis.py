@@ -1,0 +1,77 @@
+"""A Kinesis record as `GetRecords` writes it, and as a Lambda event carries it.
+
+The wire's JSON is decoded once, straight into the object the machine holds; `Data` stays the base64 text that both
+the wire and the
+event want. Event: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from esm.clock import Millis
+
+__all__ = ["KinesisEventShape", "KinesisRecord"]
+
+
+class KinesisRecord(msgspec.Struct, gc=False):
+    """One element of `GetRecords`' `Records`. `data` is base64 text; `arrived` is epoch seconds with milliseconds."""
+
+    data: str = msgspec.field(name="Data")
+    key: str = msgspec.field(name="PartitionKey")
+    sequence_number: str = msgspec.field(name="SequenceNumber")
+    arrived: float = msgspec.field(name="ApproximateArrivalTimestamp", default=0.0)
+
+    @property
+    def arrived_at(self) -> Millis:
+        """`ApproximateArrivalTimestamp` in epoch ms."""
+        return round(self.arrived * 1000)
+
+
+class KinesisEventShape:
+    """Builds the events of one shard: AWS's fields, in AWS's order.
+
+    `role_arn` is what `invokeIdentityArn` says: the execution role. Outside Lambda there is none; the caller gives
+    what fits.
+    """
+
+    def __init__(self, *, shard_id: str, event_source_arn: str, region: str, role_arn: str) -> None:
+        self._prefix = shard_id + ":"
+        self._item = {
+            "kinesis": None,
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": None,
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": role_arn,
+            "awsRegion": region,
+            "eventSourceARN": event_source_arn,
+        }
+        empty = KinesisRecord(data="", key="", sequence_number="", arrived=1700000000.123)
+        self._fixed = len(msgspec.json.encode(self.event([empty])["Records"][0])) + len(",")
+
+    def size(self, record: KinesisRecord) -> int:
+        """Bytes of the item in the event's JSON: base64 as it is, the sequence number twice, the key as UTF-8."""
+        key = record.key
+        key_bytes = len(key) if key.isascii() else len(key.encode())
+        return self._fixed + len(record.data) + key_bytes + 2 * len(record.sequence_number)
+
+    def event(self, records: list[KinesisRecord]) -> dict[str, Any]:
+        """`{"Records": [...]}`, new objects at every call."""
+        item, prefix = self._item, self._prefix
+        items = []
+        for record in records:
+            copy = item.copy()
+            number = record.sequence_number
+            copy["kinesis"] = {  # type: ignore[assignment]  # the template's None stands for this object
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": record.key,
+                "sequenceNumber": number,
+                "data": record.data,
+                "approximateArrivalTimestamp": record.arrived,
+            }
+            copy["eventID"] = prefix + number
+            items.append(copy)
+        return {"Records": items}

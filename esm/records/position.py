@@ -1,0 +1,116 @@
+"""Where in a shard: a starting point, and how far each lane has come from it.
+
+A shard's records are spread over lanes by key (`ParallelizationFactor`). Each lane settles its records in order, so
+one sequence
+number a lane says all: every record of that lane at or below it is settled. Sequence numbers are decimal text of any
+width and are
+compared as integers (Kinesis writes 56 digits, DynamoDB 21 and more, local servers fewer).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from zlib import crc32
+
+from esm.clock import Millis
+
+__all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "lane_of"]
+
+SequenceNumber = str
+"""Decimal digits; only ever compared by `int()`."""
+
+
+def lane_of(key: str, lanes: int) -> int:
+    """The lane of a key: stable over processes and releases, because stored positions depend on it. (chosen)"""
+    return crc32(key.encode()) % lanes if lanes > 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading begins: a starting point of a mapping, or just after a record.
+
+    Names are those of `ShardIteratorType`. `LATEST` carries the time (`at`, epoch ms) it was first asked for: whoever
+    comes
+    back to it without having read a record continues from that time, not from the new tip, or records would be lost.
+    """
+
+    type: Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP", "AFTER_SEQUENCE_NUMBER"]
+    at: Millis | None = None
+    sequence_number: SequenceNumber | None = None
+
+    @classmethod
+    def trim_horizon(cls) -> Position:
+        """The oldest record kept."""
+        return cls("TRIM_HORIZON")
+
+    @classmethod
+    def latest(cls, now: Millis) -> Position:
+        """The tip as it stood at `now`."""
+        return cls("LATEST", at=now)
+
+    @classmethod
+    def at_timestamp(cls, at: Millis) -> Position:
+        """The first record that arrived at or after `at`."""
+        return cls("AT_TIMESTAMP", at=at)
+
+    @classmethod
+    def after(cls, sequence_number: SequenceNumber) -> Position:
+        """The record that follows `sequence_number`."""
+        return cls("AFTER_SEQUENCE_NUMBER", sequence_number=sequence_number)
+
+
+@dataclass(frozen=True, slots=True)
+class LanePositions:
+    """How far each of `len(settled)` lanes has come.
+
+    `None`: nothing of that lane is settled since the starting point.
+    """
+
+    settled: tuple[SequenceNumber | None, ...]
+
+    def covers(self, key: str, sequence_number: SequenceNumber) -> bool:
+        """Whether the record of this key at this place is settled already."""
+        settled = self.settled[lane_of(key, len(self.settled))]
+        return settled is not None and int(sequence_number) <= int(settled)
+
+    @property
+    def lowest(self) -> SequenceNumber | None:
+        """Every record of the shard at or below it is settled; `None` when some lane has settled nothing."""
+        numbers = [n for n in self.settled if n is not None]
+        return min(numbers, key=int) if len(numbers) == len(self.settled) else None
+
+    @property
+    def highest(self) -> SequenceNumber | None:
+        """No record above it is settled; `None` when nothing is."""
+        return max((n for n in self.settled if n is not None), key=int, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is settled of one shard: enough to go on without loss and, after a clean stop, without repetition.
+
+    `start`: where the shard's reading began. `lanes`: one layer for each lane count in use since the oldest unsettled
+    record; the last is the current one. A record is settled when any layer covers it. Empty: nothing is settled yet. `ended`: the
+    shard
+    is closed, all of it is settled and its children have leases; never "equal to the last record".
+    """
+
+    start: Position
+    lanes: tuple[LanePositions, ...] = ()
+    ended: bool = False
+
+    def covers(self, key: str, sequence_number: SequenceNumber) -> bool:
+        """Whether the record of this key at this place is settled already."""
+        return any(layer.covers(key, sequence_number) for layer in self.lanes)
+
+    @property
+    def settled(self) -> SequenceNumber | None:
+        """Every record of the shard at or below it is settled; `None` while that is none."""
+        lowest = [n for layer in self.lanes if (n := layer.lowest) is not None]
+        return max(lowest, key=int, default=None)
+
+    @property
+    def resume_at(self) -> Position:
+        """Where to read on from: after `settled`, or from the start."""
+        return self.start if self.settled is None else Position.after(self.settled)

@@ -1,0 +1,75 @@
+"""A record, a page of them as one read gives it, and a shard as its stream lists it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from esm.clock import Millis
+from esm.records.position import SequenceNumber
+
+__all__ = ["EventShape", "Page", "Shard", "StreamRecord"]
+
+
+class StreamRecord(Protocol):
+    """One record of a Kinesis or DynamoDB stream, decoded once from the wire and held as it stood there."""
+
+    @property
+    def sequence_number(self) -> SequenceNumber:
+        """Its place in the shard."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """What order is kept by under a parallelization factor: the partition key, or the item's key."""
+        ...
+
+    @property
+    def arrived_at(self) -> Millis:
+        """Epoch ms: `ApproximateArrivalTimestamp`, `ApproximateCreationDateTime`."""
+        ...
+
+
+class EventShape(Protocol):
+    """How the records of one shard stand in a Lambda event, and how many bytes they take there."""
+
+    def size(self, record: Any) -> int:
+        """Bytes of the record's item in the JSON text of the event, with the comma behind it."""
+        ...
+
+    def event(self, records: list[Any]) -> dict[str, Any]:
+        """A fresh `{"Records": [...]}` in AWS's shape; a handler may change it without changing the records."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one read of a shard gave.
+
+    `records`: in order, possibly none. `behind_ms`: how far the end of the page is behind the tip, 0 at the tip.
+    `ended`: the shard is
+    closed and this was its last page. `children`: shard ids that follow it, where the service says so; empty when it
+    does not.
+    `size_bytes`: what the page holds in memory, about. `trimmed`: the position asked for is no longer kept, so
+    records between it and
+    the first of this page may be lost.
+    """
+
+    records: list[Any]
+    behind_ms: Millis = 0
+    ended: bool = False
+    children: tuple[str, ...] = ()
+    size_bytes: int = 0
+    trimmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard as its stream lists it.
+
+    `parents`: none, one (a split) or two (a merge); they may be trimmed from the list already.
+    """
+
+    shard_id: str
+    parents: tuple[str, ...] = ()
+    closed: bool = False

@@ -1,0 +1,1 @@
+"""Where records come from. Each file is one service's API and decides nothing."""

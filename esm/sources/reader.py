@@ -1,0 +1,57 @@
+"""What the runtime asks of a stream: its shards, and pages of one shard from a position on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from esm.records.position import Position
+from esm.records.record import EventShape, Page, Shard
+
+__all__ = ["ShardReader", "StreamDescription", "StreamSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDescription:
+    """What tells one stream from another of the same name.
+
+    `created`: text that changes when the stream is made anew; "" if unknown.
+    """
+
+    created: str
+    active: bool = True
+
+
+class ShardReader(Protocol):
+    """Reads one shard forward. Keeps its own iterator; an expired one is replaced by one after the last record read."""
+
+    async def read(self, limit: int) -> Page:
+        """The next page, of at most `limit` records; possibly none.
+
+        Raises `SourceError`; then the next call tries the same place.
+        """
+        ...
+
+
+class StreamSource(Protocol):
+    """One stream."""
+
+    async def describe(self) -> StreamDescription:
+        """The stream's identity. Raises `SourceError`."""
+        ...
+
+    async def shards(self) -> list[Shard]:
+        """All shards listed now, closed ones too, over all result pages. Raises `SourceError`."""
+        ...
+
+    def open(self, shard_id: str, position: Position) -> ShardReader:
+        """A reader from `position` on; nothing is called yet."""
+        ...
+
+    def shape(self, shard_id: str) -> EventShape:
+        """How the records of this shard stand in an event."""
+        ...
+
+    async def close(self) -> None:
+        """Gives up what it holds."""
+        ...
