@@ -38,7 +38,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The function had no room. Tried again later; uses up no attempt. (`TooManyRequestsException`)"""
+    """The function had no room. Tried again later; uses up no attempt (`TooManyRequestsException`)."""
 
 
 Report = Succeeded | PartlyFailed | Failed | Throttled

@@ -7,6 +7,7 @@ event want. Event: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.htm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -57,6 +58,10 @@ class KinesisEventShape:
         key = record.key
         key_bytes = len(key) if key.isascii() else len(key.encode())
         return self._fixed + len(record.data) + key_bytes + 2 * len(record.sequence_number)
+
+    def sizes(self, records: Sequence[KinesisRecord]) -> list[int]:
+        """`size` of each."""
+        return [self.size(record) for record in records]
 
     def event(self, records: list[KinesisRecord]) -> dict[str, Any]:
         """`{"Records": [...]}`, new objects at every call."""

@@ -18,11 +18,11 @@ from esm.clock import Millis
 __all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "lane_of"]
 
 SequenceNumber = str
-"""Decimal digits; only ever compared by `int()`."""
+"""Decimal digits, only ever compared as integers."""
 
 
 def lane_of(key: str, lanes: int) -> int:
-    """The lane of a key: stable over processes and releases, because stored positions depend on it. (chosen)"""
+    """The lane of a key: stable over processes and releases, because stored positions depend on it (chosen)."""
     return crc32(key.encode()) % lanes if lanes > 1 else 0
 
 
@@ -91,8 +91,8 @@ class Checkpoint:
     """What is settled of one shard: enough to go on without loss and, after a clean stop, without repetition.
 
     `start`: where the shard's reading began. `lanes`: one layer for each lane count in use since the oldest unsettled
-    record; the last is the current one. A record is settled when any layer covers it. Empty: nothing is settled yet. `ended`: the
-    shard
+    record; the last is the current one. A record is settled when any layer covers it. Empty: nothing is settled yet.
+    `ended`: the shard
     is closed, all of it is settled and its children have leases; never "equal to the last record".
     """
 

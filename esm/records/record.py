@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,8 +34,8 @@ class StreamRecord(Protocol):
 class EventShape(Protocol):
     """How the records of one shard stand in a Lambda event, and how many bytes they take there."""
 
-    def size(self, record: Any) -> int:
-        """Bytes of the record's item in the JSON text of the event, with the comma behind it."""
+    def sizes(self, records: Sequence[Any]) -> list[int]:
+        """Bytes of each record's item in the JSON text of the event, with the comma behind it."""
         ...
 
     def event(self, records: list[Any]) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""One lane of a shard: records wait in order, batches are cut from the front, at most one command is out.
+
+    idle --records--> filling --full, window over, shard closed--> ready --take--> out --settled--> storing --stored--+
+     ^                   ^                                           ^              |                                 |
+     |                   |                                           +--more of it--+ (front of the lane)             |
+     +------nothing------+-------------------------------- records wait ----------------------------------------------+
+
+`ParallelizationFactor` lanes make a shard; order is kept within each.
+https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+from esm.clock import Millis
+from esm.machine.batch import Batch, expires_at
+from esm.machine.commands import Condition, Deliver, Discard
+from esm.machine.rules import StreamRules
+
+__all__ = ["Lane"]
+
+_COMPACT_AT = 1024
+
+
+class Lane:
+    """Holds records and batches of one lane. `version`: of the shard's settlements, at this lane's last one."""
+
+    __slots__ = (
+        "_head",
+        "_records",
+        "_sizes",
+        "_waiting_bytes",
+        "_window_opened_at",
+        "batches",
+        "index",
+        "out",
+        "version",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.batches: list[Batch] = []  # a stack: the last is next
+        self.out: Deliver | Discard | None = None
+        self.version = 0
+        self._records: list[Any] = []
+        self._sizes: list[int] = []
+        self._head = 0
+        self._waiting_bytes = 0
+        self._window_opened_at: Millis | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds anything that is not settled."""
+        return bool(self.batches) or self.out is not None or len(self._records) > self._head
+
+    @property
+    def waiting(self) -> int:
+        """Records read and not yet in a batch."""
+        return len(self._records) - self._head
+
+    def push(self, records: list[Any], sizes: list[int]) -> None:
+        """Adds records behind those that wait."""
+        self._records.extend(records)
+        self._sizes.extend(sizes)
+        self._waiting_bytes += sum(sizes)
+
+    def open_window(self, now: Millis) -> None:
+        """The batching window begins with the first record that waits while nothing is out (chosen)."""
+        if self._window_opened_at is None and self.waiting:
+            self._window_opened_at = now
+
+    def ready(self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool) -> Batch | None:
+        """The batch to act on now, left in its place; `None` when there is none yet. `flush`: no more records come."""
+        if not self.batches:
+            batch = self._cut(rules, now, new_id, flush=flush)
+            if batch is None:
+                return None
+            self.batches.append(batch)
+        batch = self.batches[-1]
+        return batch if self._due(batch, rules) <= now else None
+
+    def wake_at(self, rules: StreamRules, *, flush: bool) -> Millis | None:
+        """When `ready` may answer differently by time alone."""
+        if self.batches:
+            return self._due(self.batches[-1], rules)
+        if not self.waiting:
+            return None
+        if flush or self._full(rules) or self._window_opened_at is None:
+            return 0
+        closes = self._window_opened_at + rules.batching_window_ms
+        expires = expires_at(self._records[self._head], rules)
+        return closes if expires is None else min(closes, expires)
+
+    def _due(self, batch: Batch, rules: StreamRules) -> Millis:
+        """A backoff ends early when the first record expires (chosen)."""
+        if batch.condition is not None or not batch.not_before:
+            return batch.not_before
+        expires = expires_at(batch.records[0], rules)
+        return batch.not_before if expires is None else min(batch.not_before, expires)
+
+    def _full(self, rules: StreamRules) -> bool:
+        return self.waiting >= rules.batch_size or self._waiting_bytes >= rules.payload_bytes_max
+
+    def _cut(self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool) -> Batch | None:
+        """The next batch: by size, payload or window, whichever comes first. Records too old are cut off alone."""
+        wake = self.wake_at(rules, flush=flush)
+        if wake is None or wake > now:
+            return None
+        expired = self._expired(rules, now)
+        batch = self._take_front(expired or rules.batch_size, rules, new_id())
+        if expired:
+            batch.condition = Condition.RECORD_AGE_EXCEEDED
+        self._window_opened_at = None
+        return batch
+
+    def _expired(self, rules: StreamRules, now: Millis) -> int:
+        """How many records at the front are too old to be delivered, up to a batch of them."""
+        if rules.maximum_record_age_ms is None:
+            return 0
+        limit = now - rules.maximum_record_age_ms
+        end = min(len(self._records), self._head + rules.batch_size)
+        for i in range(self._head, end):
+            if self._records[i].arrived_at >= limit:
+                return i - self._head
+        return end - self._head
+
+    def _take_front(self, count_max: int, rules: StreamRules, request_id: str) -> Batch:
+        head, end = self._head, min(len(self._records), self._head + count_max)
+        sizes = self._sizes[head:end]
+        size = sum(sizes)
+        if size > rules.payload_bytes_max:
+            count = max(1, bisect_right(list(accumulate(sizes)), rules.payload_bytes_max))
+            end, size = head + count, sum(sizes[:count])
+        records = self._records[head:end]
+        self._head = end
+        self._waiting_bytes -= size
+        if end >= _COMPACT_AT and end * 2 >= len(self._records):
+            del self._records[:end], self._sizes[:end]
+            self._head = 0
+        return Batch(records, size, request_id, oversized=size > rules.payload_bytes_max)

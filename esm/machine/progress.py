@@ -1,0 +1,80 @@
+"""How far a shard has come: what each lane has settled, and what that makes of the checkpoint.
+
+A lane settles in order, so one sequence number says how far it is. A lane with nothing open is as far as the shard has
+been read. After a restart reading begins at the lowest lane; what the others had settled beyond it comes again and is
+passed over, also when the number of lanes has changed in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from esm.errors import InvariantError
+from esm.records.position import Checkpoint, LanePositions, SequenceNumber
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """What is settled of one shard; the only writer of its checkpoint."""
+
+    def __init__(self, checkpoint: Checkpoint, lanes: int) -> None:
+        self._resumed = checkpoint
+        self._read = checkpoint.settled
+        same = [layer.settled for layer in checkpoint.lanes if len(layer.settled) == lanes]
+        self._earlier = tuple(layer for layer in checkpoint.lanes if len(layer.settled) != lanes)
+        start = checkpoint.settled
+        self._settled = [_furthest([start, *(layer[lane] for layer in same)]) for lane in range(lanes)]
+        self._horizon = _furthest(layer.highest for layer in checkpoint.lanes)
+        self.catching_up = self._horizon is not None and _is_before(self._read, self._horizon)
+
+    @property
+    def read(self) -> SequenceNumber | None:
+        """The last record that was read; `None` before the first."""
+        return self._read
+
+    def unsettled(self, records: Sequence[Any]) -> Sequence[Any]:
+        """Those of a page that were not settled before the restart."""
+        covers = self._resumed.covers
+        return [record for record in records if not covers(record.key, record.sequence_number)]
+
+    def lane_opens(self, lane: int, after: SequenceNumber | None) -> None:
+        """A lane that had nothing open is about to get a record; `after` is the one before it in the shard."""
+        if self.catching_up:
+            after = _furthest([self._settled[lane], after])
+        self._settled[lane] = after
+
+    def lane_settles(self, lane: int, sequence_number: SequenceNumber) -> None:
+        """Everything of the lane at or below `sequence_number` is settled."""
+        settled = self._settled[lane]
+        if settled is not None and int(sequence_number) <= int(settled):
+            raise InvariantError(f"lane {lane} settled {sequence_number} after {settled}")
+        self._settled[lane] = sequence_number
+
+    def read_to(self, sequence_number: SequenceNumber) -> None:
+        """Everything of the shard at or below `sequence_number` has been accepted."""
+        self._read = sequence_number
+        if self.catching_up and not _is_before(sequence_number, self._horizon):
+            self.catching_up = False
+            self._earlier = ()
+
+    def checkpoint(self, open_lanes: Sequence[bool]) -> Checkpoint:
+        """What is settled now; `open_lanes` says which lanes hold records that are not."""
+        settled = tuple(
+            self._settled[lane] if is_open else self._idle_at(lane) for lane, is_open in enumerate(open_lanes)
+        )
+        if not any(settled) and not self._earlier:
+            return Checkpoint(self._resumed.start)
+        return Checkpoint(self._resumed.start, (*self._earlier, LanePositions(settled)))
+
+    def _idle_at(self, lane: int) -> SequenceNumber | None:
+        return _furthest([self._settled[lane], self._read]) if self.catching_up else self._read
+
+
+def _furthest(numbers: Iterable[SequenceNumber | None]) -> SequenceNumber | None:
+    return max((n for n in numbers if n is not None), key=int, default=None)
+
+
+def _is_before(number: SequenceNumber | None, other: SequenceNumber | None) -> bool:
+    return other is not None and (number is None or int(number) < int(other))

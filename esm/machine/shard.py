@@ -1,0 +1,312 @@
+"""The event source mapping of one shard, as a pure state machine.
+
+    reading --last page--> closed --all settled and stored--> finished
+       |                     |
+       +------ drain --------+-----> draining: what is out comes back, what is settled is stored, nothing else begins
+
+Six verbs. `demand` says how many records there is room for; `accept` takes a page; `take` gives the next command, at
+most one out for each lane, and one `Store`; `settle` takes the report; `wake_at` says when `take` may answer
+differently by time alone. A lane whose settlement is not stored yet begins nothing new, so a crash repeats one batch a
+lane at the most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from esm.clock import Millis
+from esm.errors import InvariantError
+from esm.machine.batch import Batch, after_failure, split_expired
+from esm.machine.commands import Command, Deliver, Discard, Store
+from esm.machine.lane import Lane
+from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
+from esm.machine.pacing import backoff
+from esm.machine.progress import Progress
+from esm.machine.rules import StreamRules
+from esm.records.position import Checkpoint, SequenceNumber, lane_of
+from esm.records.record import Page
+
+__all__ = ["ShardMachine"]
+
+IDLE_STORE_MS = 1000
+"""How often a position that moved without an invocation (filtered records) is stored. (chosen)"""
+
+_TOO_LARGE = Failed("RequestTooLarge", "The event of this record is larger than a function can be invoked with.")
+
+
+class ShardMachine:
+    """Decides for one shard; never waits, reads no clock.
+
+    `sizes`: the bytes that each record takes in an event. `keep`: the filter, `None` when there is none. `jitter`: a
+    number in [0, 1). `new_id`: a request id.
+    """
+
+    def __init__(
+        self,
+        rules: StreamRules,
+        *,
+        checkpoint: Checkpoint,
+        sizes: Callable[[Sequence[Any]], list[int]],
+        jitter: Callable[[], float],
+        new_id: Callable[[], str],
+        keep: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.rules = rules
+        self.closed = False
+        self.records_held = 0
+        self.bytes_held = 0
+        self.lanes = tuple(Lane(i) for i in range(rules.parallelization_factor))
+        self._sizes, self._keep, self._jitter, self._new_id = sizes, keep, jitter, new_id
+        self._progress = Progress(checkpoint, rules.parallelization_factor)
+        self._draining = False
+        self._storing: tuple[Store, int] | None = None
+        self._version = self._stored = 0
+        self._store_failures = 0
+        self._store_at: Millis | None = None  # a position that moved by itself is stored then; `None`: none did
+        self._store_not_before: Millis = 0
+
+    # -- the six verbs ---------------------------------------------------------------------------------------------
+
+    def demand(self) -> int:
+        """Records there is room for; 0: do not read. Reads begin again when half of the room is free."""
+        rules = self.rules
+        if self.closed or self._draining or self.bytes_held >= rules.bytes_held_max:
+            return 0
+        room = rules.records_held_max - self.records_held
+        return room if room * 2 >= rules.records_held_max else 0
+
+    def accept(self, page: Page, now: Millis) -> int:
+        """Takes what one read gave; gives how many of it no filter let through."""
+        if self.closed:
+            raise InvariantError("a page was accepted after the shard's last")
+        records: Sequence[Any] = page.records
+        filtered = 0
+        if records:
+            unsettled = self._progress.unsettled(records) if self._progress.catching_up else records
+            kept = unsettled if self._keep is None else [record for record in unsettled if self._keep(record)]
+            filtered = len(unsettled) - len(kept)
+            self._spread(records, kept)
+            self._progress.read_to(records[-1].sequence_number)
+            if self._store_at is None:
+                self._store_at = now + IDLE_STORE_MS
+        self.closed = page.ended
+        return filtered
+
+    def take(self, now: Millis) -> Command | None:
+        """The next thing to do; `None` when nothing is due. The caller settles each command exactly once."""
+        store = self._take_store(now)
+        if store is not None or self._draining:
+            return store
+        for lane in self.lanes:
+            if lane.out is None and lane.version <= self._stored:
+                command = self._take_from(lane, now)
+                if command is not None:
+                    lane.out = command
+                    return command
+        return None
+
+    def settle(self, command: Command, report: Report, now: Millis) -> None:
+        """Learns what became of a command that `take` gave."""
+        if isinstance(command, Store):
+            self._settle_store(command, report, now)
+            return
+        lane = self.lanes[command.lane]
+        if lane.out is not command:
+            raise InvariantError("a command was settled that is not out")
+        lane.out = None
+        batch = lane.batches.pop()
+        if isinstance(command, Discard):
+            self._settle_discard(lane, batch, report, now)
+        else:
+            self._settle_delivery(lane, batch, report, now)
+
+    def wake_at(self) -> Millis | None:
+        """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
+        due = self._store_due()
+        times = [] if due is None else [due]
+        if not self._draining:
+            for lane in self.lanes:
+                if lane.out is None and lane.version <= self._stored:
+                    wake = lane.wake_at(self.rules, flush=self.closed)
+                    if wake is not None:
+                        times.append(wake)
+        return min(times, default=None)
+
+    def drain(self) -> None:
+        """Begins nothing more; what is out may come back, and what is settled is stored."""
+        self._draining = True
+
+    # -- what others may look at -----------------------------------------------------------------------------------
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """All that is settled."""
+        return self._progress.checkpoint([lane.is_open for lane in self.lanes])
+
+    @property
+    def read(self) -> SequenceNumber | None:
+        """The last record read; `None` before the first."""
+        return self._progress.read
+
+    @property
+    def finished(self) -> bool:
+        """The shard is closed, all of it is settled, and that is stored."""
+        return self.closed and self._at_rest and not any(lane.is_open for lane in self.lanes)
+
+    @property
+    def drained(self) -> bool:
+        """After `drain`: nothing is out and what is settled is stored."""
+        return self._draining and self._at_rest and all(lane.out is None for lane in self.lanes)
+
+    @property
+    def _at_rest(self) -> bool:
+        return self._storing is None and self._stored == self._version and self._store_at is None
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _spread(self, records: Sequence[Any], kept: Sequence[Any]) -> None:
+        """Puts the records of a page into their lanes."""
+        sizes = self._sizes(kept)
+        self.records_held += len(kept)
+        self.bytes_held += sum(sizes)
+        if len(self.lanes) == 1:
+            if kept:
+                self._open_lane(self.lanes[0], records, kept[0], self._progress.read)
+                self.lanes[0].push(list(kept), sizes)
+        else:
+            self._spread_by_key(records, kept, sizes)
+
+    def _spread_by_key(self, records: Sequence[Any], kept: Sequence[Any], sizes: list[int]) -> None:
+        """Order is kept by key: all records of one key go through one lane."""
+        lanes, count = self.lanes, len(self.lanes)
+        parts: list[tuple[list[Any], list[int]]] = [([], []) for _ in lanes]
+        for record, size in zip(kept, sizes, strict=True):
+            part = parts[lane_of(record.key, count)]
+            part[0].append(record)
+            part[1].append(size)
+        for lane, (part_records, part_sizes) in zip(lanes, parts, strict=True):
+            if part_records:
+                self._open_lane(lane, records, part_records[0], self._progress.read)
+                lane.push(part_records, part_sizes)
+
+    def _open_lane(self, lane: Lane, records: Sequence[Any], first: Any, read: SequenceNumber | None) -> None:
+        """A lane that is as far as the shard was read stays where it is, just before its first open record."""
+        if lane.is_open:
+            return
+        before = read
+        if records[0] is not first:
+            before = next(records[i - 1].sequence_number for i, record in enumerate(records) if record is first)
+        self._progress.lane_opens(lane.index, before)
+
+    # -- delivering ------------------------------------------------------------------------------------------------
+
+    def _take_from(self, lane: Lane, now: Millis) -> Deliver | Discard | None:
+        lane.open_window(now)
+        while (batch := lane.ready(self.rules, now, self._new_id, flush=self.closed)) is not None:
+            lane.batches.pop()
+            lane.batches.extend(reversed(split_expired(batch, self.rules, now, self._new_id)))
+            batch = lane.batches[-1]
+            if batch.condition is not None:
+                return _discard(lane, batch)
+            if not batch.oversized:
+                return _deliver(lane, batch)
+            # Never reaches the function, but uses up its attempts; no responseContext (observed).
+            lane.batches.pop()
+            batch.invokes += 1
+            self._push_rest(lane, batch, _TOO_LARGE, now)
+        return None
+
+    def _settle_delivery(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
+        if isinstance(report, Throttled):
+            # Uses up no attempt: only age ends it.
+            # https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+            batch.throttles += 1
+            batch.not_before = now + backoff(batch.throttles, self._jitter)
+            lane.batches.append(batch)
+            return
+        batch.invokes += 1
+        if isinstance(report, Succeeded):
+            self._settled(lane, batch.records, batch.size_bytes, now)
+            return
+        batch.answered = True
+        batch.function_error = report.function_error if isinstance(report, Failed) else None
+        self._push_rest(lane, batch, report, now)
+
+    def _push_rest(self, lane: Lane, batch: Batch, outcome: Failed | PartlyFailed, now: Millis) -> None:
+        rest = after_failure(batch, outcome, self.rules, now, jitter=self._jitter, new_id=self._new_id)
+        lane.batches.extend(reversed(rest))
+        done = len(batch.records) - sum(len(part.records) for part in rest)
+        if done:
+            size = batch.size_bytes - sum(part.size_bytes for part in rest)
+            self._settled(lane, batch.records[:done], size, now)
+
+    def _settle_discard(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
+        """The range stays open until the destination has it; other lanes go on."""
+        if isinstance(report, Succeeded):
+            self._settled(lane, batch.records, batch.size_bytes, now)
+            return
+        batch.sends += 1
+        batch.not_before = now + backoff(batch.sends, self._jitter)
+        lane.batches.append(batch)
+
+    def _settled(self, lane: Lane, records: Sequence[Any], size_bytes: int, now: Millis) -> None:
+        self._progress.lane_settles(lane.index, records[-1].sequence_number)
+        self.records_held -= len(records)
+        self.bytes_held -= size_bytes
+        if self.records_held < 0 or self.bytes_held < 0:
+            raise InvariantError("more was settled than was held")
+        self._version += 1
+        lane.version = self._version
+        if self._store_at is None:
+            self._store_at = now
+
+    # -- storing ---------------------------------------------------------------------------------------------------
+
+    def _store_due(self) -> Millis | None:
+        """A settlement is stored at once, a position that moved by itself within a second; `None`: nothing to store."""
+        if self._storing is not None or self._store_at is None:
+            return None
+        at_once = self._version > self._stored or self._draining or self.closed
+        return self._store_not_before if at_once else max(self._store_at, self._store_not_before)
+
+    def _take_store(self, now: Millis) -> Store | None:
+        due = self._store_due()
+        if due is None or due > now:
+            return None
+        command = Store(self.checkpoint)
+        self._storing = (command, self._version)
+        self._store_at = None
+        return command
+
+    def _settle_store(self, command: Store, report: Report, now: Millis) -> None:
+        if self._storing is None or self._storing[0] is not command:
+            raise InvariantError("a checkpoint was settled that is not out")
+        version, self._storing = self._storing[1], None
+        if not isinstance(report, Succeeded):
+            self._store_failures += 1
+            self._store_not_before = now + backoff(self._store_failures, self._jitter)
+            self._store_at = now
+            return
+        self._store_failures = 0
+        self._stored = version
+
+
+def _deliver(lane: Lane, batch: Batch) -> Deliver:
+    return Deliver(lane.index, batch.records, batch.request_id, batch.invokes + 1)
+
+
+def _discard(lane: Lane, batch: Batch) -> Discard:
+    if batch.condition is None:
+        raise InvariantError("a batch was discarded that is not given up")
+    return Discard(
+        lane.index,
+        batch.records,
+        batch.request_id,
+        # At least 1, also when the function was never reached (observed).
+        max(1, batch.invokes),
+        batch.condition,
+        batch.answered,
+        batch.function_error,
+        batch.sends + 1,
+    )
