@@ -1,0 +1,130 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make` alone says what else there is.
+# Needed: Python 3.11 or later, Node 20 (a local AWS server in the tests runs on it), make, the package registries.
+
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+OLDEST_VENV ?= .venv-oldest
+WORKERS ?= 2
+SEEDS ?= 300
+SEED ?=
+FLOOR ?= 90
+
+# The first interpreter that runs and is new enough; a name that only stands on the path, as a shim may, is passed over.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+BIN := $(VENV)/bin
+CODE := esm tests $(wildcard examples)
+PURE := esm/records/*,esm/mapping/*,esm/filtering/*,esm/machine/*,esm/leasing/*
+SERVERS := .emulators/.installed
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+# Nothing of the caller's own Python or AWS set-up changes the outcome, and no test waits for an instance's metadata.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ENDPOINT_URL
+export AWS_EC2_METADATA_DISABLED := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+say = @printf '\n== %s\n'
+
+.PHONY: help
+help: ## this list
+	@printf 'esm: Lambda event source mappings in your own process\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\nThe first run of each makes its own environment here; later runs start at once. CONTRIBUTING.md says more.\n'
+
+.PHONY: demo
+demo: $(DEMO_VENV)/.installed ## a local AWS, real data, your own eyes: what the library does, in a minute
+	@$(DEMO_VENV)/bin/python -m examples.demo
+
+.PHONY: test
+test: $(VENV)/.installed $(SERVERS) ## everything that must hold: lint, types, contracts, tests, coverage
+	@$(MAKE) lint
+	$(say) "tests, on $(WORKERS) workers"
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
+	@$(MAKE) coverage
+	$(say) "make test: formatting, lint, types, import contracts, tests and coverage passed"
+
+.PHONY: lint
+lint: $(VENV)/.installed ## formatting, lint, types and import contracts
+	$(say) "formatting"
+	@$(BIN)/ruff format --check .
+	$(say) "lint"
+	@$(BIN)/ruff check .
+	$(say) "types"
+	@$(BIN)/mypy $(CODE)
+	$(say) "import contracts"
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/.installed ## formats the code, and mends what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: unit
+unit: $(VENV)/.installed ## the pure rooms' own tests, in seconds, without a server
+	@$(BIN)/pytest tests/unit tests/tidy
+
+# Reads what `make test` measured.
+.PHONY: coverage
+coverage:
+	$(say) "coverage: every branch of the pure rooms, $(FLOOR) % of the whole"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered --skip-empty --show-missing --fail-under=$(FLOOR)
+	@$(BIN)/coverage report --skip-covered --skip-empty --show-missing --include='$(PURE)' --fail-under=100
+
+.PHONY: simulate
+simulate: $(VENV)/.installed ## whole runs under virtual time: SEEDS=10000 for many, SEED=7 to replay one
+	@$(BIN)/pytest tests/simulation -n $(if $(SEED),0,$(WORKERS)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+.PHONY: bench
+bench: $(VENV)/.installed ## records a second and CPU a record, beside other pollers
+	@$(BIN)/python -m tests.bench
+
+.PHONY: oldest
+oldest: $(OLDEST_VENV)/.installed $(SERVERS) ## the tests, on the oldest releases that pyproject.toml allows
+	@$(OLDEST_VENV)/bin/pytest -n $(WORKERS) --dist worksteal --ignore tests/tidy --ignore tests/typing
+
+.PHONY: clean
+clean: ## removes what tests and builds leave behind
+	@rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find esm tests $(wildcard examples) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: pristine
+pristine: clean ## as clean, and the environments and local servers too
+	@rm -rf $(VENV) $(DEMO_VENV) $(OLDEST_VENV) .emulators *.egg-info
+
+# A stamp is written last, so an installation that broke off is made again.
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(say) "installing esm and its tools into $(VENV) (a minute, once)"
+	@$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+$(DEMO_VENV)/.installed: pyproject.toml | $(DEMO_VENV)/bin/python
+	$(say) "installing the demo into $(DEMO_VENV) (a minute, once)"
+	@$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(OLDEST_VENV)/.installed: pyproject.toml tests/tidy/oldest.py | $(OLDEST_VENV)/bin/python
+	$(say) "installing the oldest allowed releases into $(OLDEST_VENV)"
+	@$(OLDEST_VENV)/bin/python tests/tidy/oldest.py >$(OLDEST_VENV)/oldest.txt
+	@$(OLDEST_VENV)/bin/python -m pip install --quiet --editable '.[all]' --group dev --constraint $(OLDEST_VENV)/oldest.txt
+	@touch $@
+
+$(SERVERS): $(wildcard tests/servers/install.py tests/servers/*.json tests/servers/*.txt) | $(VENV)/.installed
+	$(say) "installing the local AWS servers into .emulators (a minute, once)"
+	@$(BIN)/python tests/servers/install.py
+	@mkdir -p .emulators && touch $@
+
+# pip 25.1 is the first that installs dependency groups.
+%/bin/python:
+	@test -n '$(PYTHON)' || { echo 'esm needs Python 3.11 or later: none of python3.11, python3.12, python3.13, python3 is.' \
+		'Install one, or name it: make test PYTHON=/path/to/python' >&2; exit 1; }
+	$(say) "making $* with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $* || { echo 'this Python makes no virtual environments: on Debian, install python3-venv' >&2; exit 1; }
+	@$@ -m pip install --quiet --upgrade 'pip>=25.1'
