@@ -10,6 +10,7 @@ from dataclasses import dataclass
 __all__ = [
     "DestinationError",
     "EsmError",
+    "HandlerExhaustedError",
     "HandlerNotFoundError",
     "InvariantError",
     "IteratorExpiredError",
@@ -55,6 +56,13 @@ class MappingError(EsmError):
 
 class HandlerNotFoundError(EsmError):
     """A function's name does not lead to something callable: the caller's configuration is wrong."""
+
+
+class HandlerExhaustedError(EsmError):
+    """A function cannot be called any more: too many of its calls hang, or the system gives no thread for another.
+
+    Nothing was called. Its mapping is halted: going on would use up no more records, but all of the machine.
+    """
 
 
 class SourceError(EsmError):

@@ -36,7 +36,11 @@ class Invoker(Protocol):
     """Calls one function."""
 
     async def invoke(self, event: dict[str, Any], request_id: str) -> Invocation:
-        """What became of one call. Never raises but `asyncio.CancelledError`, when the caller itself is cancelled."""
+        """What became of one call.
+
+        Whatever the function does, it raises nothing but `asyncio.CancelledError`, when the caller itself is cancelled.
+        Raises `HandlerExhaustedError`, having called nothing, when too many earlier calls still hang: halt the mapping.
+        """
         ...
 
     @property

@@ -1,0 +1,125 @@
+r"""One call of a function, from its start to the end of whatever the handler does.
+
+    running --ends in time----------------------------> ended: its answer
+       |  \--timed out--> stopping --ends------------> ended: timed out
+       |                       \--still there 5 s on--> ended: timed out, and hung until it ends
+       \--invoker cancelled--> stopping, nobody waits (as above, the answer is dropped)
+
+A task that is stopping has been cancelled; a thread cannot be told to stop, so it is only waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any
+
+from esm.clock import Clock, Millis
+from esm.handlers.invoker import Invocation, Raised
+
+__all__ = ["STOP_WITHIN", "Call", "Calls"]
+
+STOP_WITHIN = 5.0
+"""Seconds that a call gets to end after it was told to; its batch is not tried again before that. (chosen)"""
+
+
+@dataclass(slots=True, eq=False)
+class Calls:
+    """The calls of one function that have not ended. `hung`: those given up; `on_hung` hears of each and their number.
+
+    A hung call is held here, because asyncio holds its tasks weakly.
+    """
+
+    clock: Clock
+    timed_out: Raised
+    on_hung: Callable[[str, int], None] | None = None
+    running: set[Call] = field(default_factory=set)
+    hung: set[Call] = field(default_factory=set)
+
+
+class Call:
+    """One call. `ended`: gets its outcome; `stopping`: it was told to end."""
+
+    __slots__ = ("_calls", "_deadline", "_loop", "_request_id", "_timer", "_waited_for", "ended", "stopping", "task")
+
+    def __init__(self, calls: Calls, request_id: str, deadline: Millis, loop: asyncio.AbstractEventLoop) -> None:
+        self.ended: asyncio.Future[Invocation] = loop.create_future()
+        self.stopping = False
+        self.task: asyncio.Task[None] | None = None
+        self._calls = calls
+        self._request_id = request_id
+        self._deadline = deadline
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._waited_for = False
+        calls.running.add(self)
+
+    def start_task(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> None:
+        """Runs `coroutine`, which ends with `finish`, in a task of its own."""
+        self.task = self._loop.create_task(coroutine, name=self._request_id, context=context)
+
+    async def wait(self, timeout: float) -> Invocation:  # noqa: ASYNC109  # Lambda's word; the loop's timeouts would await
+        """The outcome, `timeout` seconds and `STOP_WITHIN` from now at the latest."""
+        if self.ended.done():
+            return self.ended.result()
+        self._timer = self._loop.call_later(timeout, self._time_out)
+        self._waited_for = True
+        try:
+            return await self.ended
+        except asyncio.CancelledError:
+            self._waited_for = False
+            self.ended = self._loop.create_future()
+            self._time_out()
+            await asyncio.sleep(0)  # the turn in which a handler that means well ends
+            raise
+
+    def finish(self, outcome: Invocation) -> None:
+        """The handler is through. What it says past its deadline says that it is late, whatever held it up."""
+        self._calls.running.discard(self)
+        self._calls.hung.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.ended.done():
+            late = self.stopping or self._calls.clock.now() > self._deadline
+            self.ended.set_result(self._calls.timed_out if late else outcome)
+
+    def stop(self) -> None:
+        """Tells the handler to end, once: what is raised in it may be swallowed, and is not raised again."""
+        if not self.stopping:
+            self.stopping = True
+            self._cancel_task()
+
+    def send_away(self) -> None:
+        """Cancels whoever waits, who then has no outcome: what is cut short has neither succeeded nor failed."""
+        if self._waited_for:
+            self.ended.cancel()
+
+    def abandon(self) -> None:
+        """Gives the call up: it runs on, and nothing waits for it, not even the end of the event loop."""
+        if self not in self._calls.running:
+            return
+        calls = self._calls
+        calls.running.discard(self)
+        calls.hung.add(self)
+        if self.task is not None:
+            # asyncio.run waits for every task it knows. Its documentation has this call for those who bring their own.
+            asyncio.tasks._unregister_task(self.task)  # noqa: SLF001  # documented under "Extending"
+            self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
+        if not self.ended.done():
+            self.ended.set_result(calls.timed_out)
+        if calls.on_hung is not None:
+            calls.on_hung(self._request_id, len(calls.hung))
+
+    def _time_out(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(STOP_WITHIN, self.abandon)
+        self.stop()
+
+    def _cancel_task(self) -> None:
+        if self.task is not None:
+            # A task cancelled before its first step never comes to `finish` by itself.
+            self.task.add_done_callback(lambda _: self.finish(self._calls.timed_out))
+            self.task.cancel()
