@@ -1,0 +1,1 @@
+"""Runs the machines: the only room with task groups."""

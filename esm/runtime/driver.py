@@ -1,0 +1,163 @@
+"""Runs one machine: take, perform, settle, wait.
+
+A task is begun for a command that is due while nobody is at hand, and goes on taking until there is nothing more, so a
+burst costs one task, and nothing is awaited for a record. The machine and this driver are used by one event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from esm.clock import Clock, Millis
+from esm.errors import InvariantError
+from esm.machine.commands import Command
+from esm.machine.outcome import Report
+
+__all__ = ["Driver", "Machine"]
+
+
+class Machine(Protocol):
+    """What a driver asks of a machine."""
+
+    def demand(self) -> int:
+        """Records there is room for."""
+        ...
+
+    def take(self, now: Millis) -> Command | None:
+        """The next thing to do."""
+        ...
+
+    def settle(self, command: Command, report: Report, now: Millis) -> None:
+        """Learns what became of it."""
+        ...
+
+    def wake_at(self) -> Millis | None:
+        """When `take` may answer differently by time alone."""
+        ...
+
+    def drain(self) -> None:
+        """Begins nothing more."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """There is nothing left to do, ever."""
+        ...
+
+    @property
+    def drained(self) -> bool:
+        """There is nothing left to do before a stop."""
+        ...
+
+
+class Driver:
+    """Performs what a machine asks for until it is finished or drained.
+
+    `perform` does one command and gives its report; what it raises ends the driver, with the machine untouched.
+    """
+
+    def __init__(self, machine: Machine, perform: Callable[[Command], Awaitable[Report]], clock: Clock) -> None:
+        self._machine = machine
+        self._perform = perform
+        self._clock = clock
+        self._tasks: TaskGroup | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Millis | None = None
+        self._done = anyio.Event()
+        self._room = anyio.Event()
+        self._draining = False
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        """Returns when the machine is finished or drained. Raises what `perform` raised, or `InvariantError`."""
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                self.pump()
+                await self._done.wait()
+                self._tasks.cancel_scope.cancel()
+        finally:
+            self._disarm()
+        if self._error is not None:
+            raise self._error
+
+    def pump(self) -> None:
+        """Begins all that is due. Called whenever the machine was given something from outside."""
+        if self._tasks is None or self._done.is_set():
+            return
+        try:
+            self._begin_due(self._clock.now())
+        except Exception as error:  # noqa: BLE001  # also called by a timer, where nobody would see it
+            self.fail(error)
+
+    def drain(self) -> None:
+        """Lets what is out end, and begins nothing more."""
+        self._draining = True
+        self._machine.drain()
+        self._room.set()
+        self.pump()
+
+    def fail(self, error: Exception) -> None:
+        """Ends `run` with this error; the machine is left as it is."""
+        self._error = self._error or error
+        self._done.set()
+        self._room.set()
+
+    async def room(self) -> int:
+        """Waits until the machine wants records; gives how many. 0: it wants none any more."""
+        while True:
+            if self._draining or self._done.is_set() or self._machine.finished:
+                return 0
+            wanted = self._machine.demand()
+            if wanted:
+                return wanted
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def _lane(self, command: Command | None) -> None:
+        machine, clock, perform = self._machine, self._clock, self._perform
+        try:
+            while command is not None:
+                report = await perform(command)
+                now = clock.now()
+                machine.settle(command, report, now)
+                command = machine.take(now)
+                self._begin_due(now)
+        except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
+            self.fail(error)
+
+    def _begin_due(self, now: Millis) -> None:
+        machine = self._machine
+        if self._tasks is not None:
+            while (command := machine.take(now)) is not None:
+                self._tasks.start_soon(self._lane, command)
+        if not self._room.is_set() and machine.demand():
+            self._room.set()
+        if machine.finished or machine.drained:
+            self._done.set()
+            self._room.set()
+            return
+        self._arm(machine.wake_at(), now)
+
+    def _arm(self, wake_at: Millis | None, now: Millis) -> None:
+        if wake_at is not None and wake_at <= now:
+            raise InvariantError("the machine says that something is due and gives nothing")
+        if wake_at == self._timer_at:
+            return
+        self._disarm()
+        if wake_at is not None:
+            self._timer_at = wake_at
+            self._timer = asyncio.get_running_loop().call_later((wake_at - now) / 1000, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_at = None
+        self.pump()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_at = None

@@ -1,0 +1,297 @@
+"""One mapping's life: find the shards, run those whose turn it is, follow splits and merges.
+
+    Creating --first listing--> Enabled --stop--> Disabling --all shards stopped--> Disabled
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from esm.errors import LeaseLostError, SourceDeniedError, SourceError, SourceNotFoundError, StoreError
+from esm.leasing.lease import Lease
+from esm.leasing.lineage import plan, ready
+from esm.machine.pacing import PollPacer
+from esm.machine.rules import StreamRules
+from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES_MAX
+from esm.mapping.settings import EventSourceMapping
+from esm.records.position import Position
+from esm.records.record import Shard
+from esm.runtime.perform import MappingContext
+from esm.runtime.shard import ShardRunner
+from esm.runtime.status import MappingStatus, ShardStatus
+from esm.telemetry import facts
+
+__all__ = ["MappingRunner", "stream_rules"]
+
+LISTING_INTERVAL_S = 30.0
+"""How often shards are listed while nothing asks for it. (chosen; a shard that ends asks for it at once)"""
+
+CHILDREN_RETRY_S = 1.0
+"""How soon to list again for children that a closed shard named and the list does not show yet. (chosen)"""
+
+START_TRIES = 4
+"""How often the first listing is tried before the worker refuses to start. (chosen)"""
+
+_EVENT_WRAPPING = len('{"Records":[]}')
+
+
+class MappingRunner:
+    """Runs one mapping until it is stopped, or until every shard of a finite source has ended."""
+
+    def __init__(self, context: MappingContext, worker_id: str) -> None:
+        mapping = context.mapping
+        self.context = context
+        self.state = "Creating"
+        self.last_error: str | None = None
+        self._worker_id = worker_id
+        self._source = context.ports.open_source(mapping)
+        self._rules = stream_rules(mapping)
+        self._stream = ""
+        self._fresh: set[str] = set()
+        self._leases: dict[str, Lease] = {}
+        self._runners: dict[str, ShardRunner] = {}
+        self._retired: list[ShardRunner] = []
+        self._list_now = anyio.Event()
+        self._stopping = False
+        self._stopped = anyio.Event()
+
+    @property
+    def mapping(self) -> EventSourceMapping:
+        """What is run."""
+        return self.context.mapping
+
+    async def start(self) -> None:
+        """The first listing. Raises `SourceError` when the stream cannot be reached, does not exist or may not be read."""
+        pacer, ports = PollPacer(), self.context.ports
+        while True:
+            try:
+                await self._describe()
+                await self._list()
+            except SourceError as error:
+                retry_at = pacer.after_failure(ports.clock.now(), ports.rng.random)
+                refused = isinstance(error, SourceDeniedError | SourceNotFoundError)
+                if refused or pacer.failures >= START_TRIES:
+                    raise
+                await anyio.sleep((retry_at - ports.clock.now()) / 1000)
+            else:
+                self._set_state("Enabled")
+                return
+
+    async def run(self) -> None:
+        """Runs the shards; returns when the mapping is stopped. Raises nothing but bugs."""
+        async with anyio.create_task_group() as tasks:
+            while not self._stopping:
+                await self._begin_ready(tasks)
+                self._list_now = anyio.Event()
+                wait_s = LISTING_INTERVAL_S * (0.75 + 0.5 * self.context.ports.rng.random())
+                with anyio.move_on_after(wait_s):
+                    await self._list_now.wait()
+                await self._list_again()
+        self._set_state("Disabled")
+        self._stopped.set()
+
+    def stop(self) -> None:
+        """Reads nothing more, begins no invocation; `run` returns when what is out has ended."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._set_state("Disabling")
+        self._list_now.set()
+        for runner in (*self._retired, *self._runners.values()):
+            runner.drain()
+
+    async def stopped(self) -> None:
+        """Returns when `run` is over."""
+        await self._stopped.wait()
+
+    async def close(self) -> None:
+        """Gives up leases, source, destination and function; after `run`."""
+        for runner in (*self._retired, *self._runners.values()):
+            if runner.state == "stopped":
+                await self._release(runner.lease)
+        await self._source.close()
+        if self.context.destination is not None:
+            await self.context.destination.close()
+        await self.context.invoker.close(0)
+
+    # -- shards ----------------------------------------------------------------------------------------------------
+
+    async def _describe(self) -> None:
+        """Learns which stream this is; one that was made anew under the old name has no shard of the old one."""
+        created = (await self._source.describe()).created
+        if self._stream and created != self._stream:
+            for shard_id, runner in self._runners.items():
+                after = runner.lease.checkpoint.settled or runner.lease.checkpoint.start.type
+                trimmed = facts.PositionTrimmed(
+                    at=self._now, mapping=self.mapping.uuid, shard=shard_id, after=after, resumed_at=None
+                )
+                self._notice(trimmed)
+                runner.drain()
+            self._retired.extend(self._runners.values())
+            self._runners.clear()
+        self._stream = created
+
+    async def _list(self) -> list[Shard]:
+        """Lists the shards and makes leases for those that have none."""
+        mapping, store, now = self.mapping, self.context.store, self.context.ports.clock.now()
+        shards = await self._source.shards()
+        leases = await self._load()
+        wanted = plan(shards, leases, _start(mapping, now), mapping.uuid, self._stream)
+        if wanted:
+            await store.create(wanted)
+            self._fresh.update(lease.key.shard_id for lease in wanted)
+            leases = await self._load()
+        self._leases = {lease.key.shard_id: lease for lease in leases}
+        return shards
+
+    async def _load(self) -> list[Lease]:
+        leases = await self.context.store.load(self.mapping.uuid)
+        return [lease for lease in leases if lease.key.stream == self._stream]
+
+    async def _list_again(self) -> bool:
+        """Whether the listing went well; when not, the next one comes by itself."""
+        if self._stopping:
+            return False
+        try:
+            await self._describe()
+            await self._list()
+        except (SourceError, StoreError) as error:
+            self.last_error = str(error)
+            return False
+        self.last_error = None
+        return True
+
+    async def _begin_ready(self, tasks: TaskGroup) -> None:
+        """Begins the shards whose parents have ended. (R1: a child is not processed before all of its parents)"""
+        for lease in ready(list(self._leases.values())):
+            shard_id = lease.key.shard_id
+            running = self._runners.get(shard_id)
+            if running is not None or self._stopping:
+                continue
+            try:
+                taken = await self.context.store.take(lease, self._worker_id)
+            except StoreError as error:
+                self.last_error = str(error)
+                continue
+            self._notice(facts.LeaseTaken(at=self._now, mapping=self.mapping.uuid, shard=shard_id, epoch=taken.epoch))
+            position = self._position(taken)
+            runner = ShardRunner(self.context, taken, self._source, self._rules, position)
+            self._runners[shard_id] = runner
+            tasks.start_soon(self._run_shard, runner)
+
+    def _position(self, lease: Lease) -> Position:
+        """Where a shard is read from: `LATEST` only by the one who made the lease, later on from that moment."""
+        position, shard_id = lease.checkpoint.resume_at, lease.key.shard_id
+        fresh = shard_id in self._fresh
+        self._fresh.discard(shard_id)
+        if position.type == "LATEST" and position.at is not None and not fresh:
+            return Position.at_timestamp(position.at)
+        return position
+
+    async def _run_shard(self, runner: ShardRunner) -> None:
+        await runner.run()
+        if runner.state == "ended":
+            await self._end(runner)
+        if self._stopping:
+            return
+        self._list_now.set()
+
+    async def _end(self, runner: ShardRunner) -> None:
+        """The children get leases first, then the shard is written as ended: a crash in between loses no child."""
+        pacer, ports = PollPacer(), self.context.ports
+        while not await self._children_known(runner.children):
+            if self._stopping:
+                runner.state = "stopped"
+                return
+            await anyio.sleep(CHILDREN_RETRY_S)
+        while True:
+            try:
+                await runner.end()
+            except LeaseLostError:
+                runner.state = "lost"
+                return
+            except StoreError as error:
+                self.last_error = str(error)
+                retry_at = pacer.after_failure(self._now, ports.rng.random)
+                await anyio.sleep((retry_at - self._now) / 1000)
+            else:
+                break
+        await self._release(runner.lease)
+        self._leases[runner.lease.key.shard_id] = runner.lease
+
+    async def _children_known(self, children: Iterable[str]) -> bool:
+        if not await self._list_again():
+            return False
+        return all(child in self._leases for child in children)
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self.context.store.release(lease)
+        except StoreError as error:
+            # The next owner takes it all the same.
+            self.last_error = str(error)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _now(self) -> int:
+        return self.context.ports.clock.now()
+
+    def _set_state(self, state: str) -> None:
+        self.state = state
+        self._notice(
+            facts.MappingStateChanged(at=self._now, mapping=self.mapping.uuid, state=state, reason="User action")
+        )
+
+    def _notice(self, fact: facts.Fact) -> None:
+        self.context.observers.notice(fact)
+
+    def status(self) -> MappingStatus:
+        """What it looks like now."""
+        shards = []
+        for shard_id, lease in sorted(self._leases.items()):
+            runner = self._runners.get(shard_id)
+            if runner is not None:
+                shards.append(runner.status())
+            else:
+                state = "ended" if lease.checkpoint.ended else "waiting"
+                shards.append(ShardStatus(shard_id=shard_id, state=state, position=lease.checkpoint.settled))
+        results = [r.performer.last_result for r in self._runners.values() if r.performer.last_result is not None]
+        return MappingStatus(
+            uuid=self.mapping.uuid,
+            event_source_arn=self.mapping.event_source_arn,
+            function_name=self.mapping.function.name,
+            state=self.state,
+            state_transition_reason="User action",
+            last_processing_result=results[-1] if results else "No records processed",
+            shards=tuple(shards),
+            last_error=self.last_error,
+        )
+
+
+def stream_rules(mapping: EventSourceMapping) -> StreamRules:
+    """What each shard of a mapping obeys."""
+    retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age_in_seconds
+    batch_lanes = mapping.batch_size * mapping.parallelization_factor
+    return StreamRules(
+        batch_size=mapping.batch_size,
+        payload_bytes_max=INVOCATION_PAYLOAD_BYTES_MAX - _EVENT_WRAPPING,
+        batching_window_ms=mapping.maximum_batching_window_in_seconds * 1000,
+        parallelization_factor=mapping.parallelization_factor,
+        maximum_retry_attempts=None if retries == -1 else retries,
+        maximum_record_age_ms=None if age == -1 else age * 1000,
+        bisect_batch_on_function_error=mapping.bisect_batch_on_function_error,
+        records_held_max=max(2 * batch_lanes, StreamRules.records_held_max),
+    )
+
+
+def _start(mapping: EventSourceMapping, now: int) -> Position:
+    if mapping.starting_position == "LATEST":
+        return Position.latest(now)
+    if mapping.starting_position == "AT_TIMESTAMP" and mapping.starting_position_timestamp_ms is not None:
+        return Position.at_timestamp(mapping.starting_position_timestamp_ms)
+    return Position.trim_horizon()

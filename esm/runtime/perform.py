@@ -1,0 +1,219 @@
+"""What a shard's commands do to the world: invoke the function, tell the destination, store the position."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from esm.destinations.destination import Destination, FailureRecord
+from esm.errors import DestinationError, LeaseLostError, StoreError
+from esm.handlers.invoker import Invocation, Invoker, Raised
+from esm.leasing.lease import Lease
+from esm.machine.commands import Command, Deliver, Discard, Store
+from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, read_answer
+from esm.mapping.settings import EventSourceMapping
+from esm.records.failure import failure_document
+from esm.records.position import Checkpoint
+from esm.records.record import EventShape
+from esm.runtime.ports import Ports
+from esm.stores.store import LeaseStore
+from esm.telemetry import facts
+from esm.telemetry.observer import Observers
+
+__all__ = ["MappingContext", "Performer"]
+
+SEND_TIMEOUT_S = 30.0
+"""How long a destination may take to accept a failure record. (chosen)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingContext:
+    """What all shards of one mapping share."""
+
+    mapping: EventSourceMapping
+    ports: Ports
+    store: LeaseStore
+    invoker: Invoker
+    destination: Destination | None
+    observers: Observers
+
+
+class Performer:
+    """Performs the commands of one shard, and remembers what became of the last invocation.
+
+    `last_result`: `LastProcessingResult` in AWS's words, `None` before the first invocation.
+    """
+
+    def __init__(self, context: MappingContext, lease: Lease, shape: EventShape) -> None:
+        self.lease = lease
+        self.last_result: str | None = None
+        self.last_error: str | None = None
+        self._context = context
+        self._shape = shape
+        self._named = {"mapping": lease.key.mapping, "shard": lease.key.shard_id}
+        self._store_failures = 0
+
+    async def perform(self, command: Command) -> Report:
+        """What became of it. Raises `LeaseLostError` when the shard is no longer this worker's."""
+        if isinstance(command, Deliver):
+            return await self._deliver(command)
+        if isinstance(command, Store):
+            return await self._store(command.checkpoint)
+        return await self._discard(command)
+
+    # -- Deliver ---------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, command: Deliver) -> Report:
+        context, records = self._context, command.records
+        started = context.ports.clock.now()
+        self._notice_start(command, started)
+        answer = await context.invoker.invoke(self._shape.event(records), command.request_id)
+        report = self._read(answer, records)
+        self._remember(report)
+        self._notice_end(command, answer, report, context.ports.clock.now() - started)
+        return report
+
+    def _read(self, answer: Invocation, records: list[Any]) -> Succeeded | PartlyFailed | Failed:
+        if isinstance(answer, Raised):
+            return Failed(answer.error_type, answer.message)
+        if not self._context.mapping.reports_batch_item_failures or answer.value is None:
+            # Without ReportBatchItemFailures the return value is ignored.
+            # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
+            return Succeeded()
+        return read_answer(answer.value, {record.sequence_number for record in records})
+
+    def _remember(self, report: Succeeded | PartlyFailed | Failed) -> None:
+        if not isinstance(report, Failed):
+            # A valid partial response counts as OK (observed).
+            self.last_result = "OK"
+            return
+        self.last_error = f"{report.error_type}: {report.message}"
+        self.last_result = f"PROBLEM: {'Function call failed' if report.function_error else report.message}"
+
+    def _notice_start(self, command: Deliver, now: int) -> None:
+        first, last = command.records[0], command.records[-1]
+        self._context.observers.notice(
+            facts.InvocationStarted(
+                at=now,
+                **self._named,
+                request_id=command.request_id,
+                lane=command.lane,
+                records=len(command.records),
+                first=first.sequence_number,
+                last=last.sequence_number,
+                invoke_count=command.invoke_count,
+                age_ms=max(0, now - last.arrived_at),
+            )
+        )
+
+    def _notice_end(self, command: Deliver, answer: Invocation, report: Report, duration_ms: int) -> None:
+        count = len(command.records)
+        raised = answer if isinstance(answer, Raised) else None
+        failed = report if isinstance(report, Failed) else None
+        partly = report if isinstance(report, PartlyFailed) else None
+        self._context.observers.notice(
+            facts.InvocationEnded(
+                at=self._context.ports.clock.now(),
+                **self._named,
+                request_id=command.request_id,
+                lane=command.lane,
+                records=count,
+                outcome="failed" if failed else "partly failed" if partly else "succeeded",
+                failed_records=count if failed else len(partly.item_identifiers) if partly else 0,
+                duration_ms=duration_ms,
+                error_type=failed.error_type if failed else None,
+                error_message=failed.message if failed else None,
+                error_trace=raised.trace if raised else None,
+            )
+        )
+
+    # -- Store -----------------------------------------------------------------------------------------------------
+
+    async def _store(self, checkpoint: Checkpoint) -> Report:
+        context = self._context
+        try:
+            self.lease = await context.store.checkpoint(self.lease, checkpoint)
+        except LeaseLostError:
+            raise
+        except StoreError as error:
+            self._store_failures += 1
+            self.last_error = str(error)
+            fact = facts.StoreFailed(
+                at=context.ports.clock.now(), **self._named, error=str(error), attempt=self._store_failures
+            )
+            context.observers.notice(fact)
+            return Failed(type(error).__name__, str(error))
+        self._store_failures = 0
+        context.observers.notice(
+            facts.CheckpointStored(at=context.ports.clock.now(), **self._named, settled=checkpoint.settled)
+        )
+        return Succeeded()
+
+    # -- Discard ---------------------------------------------------------------------------------------------------
+
+    async def _discard(self, command: Discard) -> Report:
+        context = self._context
+        if context.destination is None:
+            self._notice_discarded(command, delivered=False)
+            return Succeeded()
+        count, name = len(command.records), context.mapping.on_failure or ""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await context.destination.send(self._failure_record(command))
+        except (DestinationError, TimeoutError) as error:
+            now, text = context.ports.clock.now(), str(error) or f"no answer within {SEND_TIMEOUT_S:g} s"
+            self.last_error = text
+            context.observers.notice(
+                facts.DestinationFailed(
+                    at=now, **self._named, destination=name, records=count, attempt=command.attempt, error=text
+                )
+            )
+            if context.mapping.on_destination_failure == "retry":
+                return Failed("DestinationError", text)
+            # AWS drops the records for good (observed).
+            self._notice_discarded(command, delivered=False)
+            return Succeeded()
+        context.observers.notice(
+            facts.DestinationDelivered(at=context.ports.clock.now(), **self._named, destination=name, records=count)
+        )
+        self._notice_discarded(command, delivered=True)
+        return Succeeded()
+
+    def _failure_record(self, command: Discard) -> FailureRecord:
+        context, key = self._context, self.lease.key
+        now = context.ports.clock.now()
+        first, last = command.records[0], command.records[-1]
+        document = failure_document(
+            source=context.mapping.source_kind,
+            request_id=command.request_id,
+            function_arn=context.invoker.function_arn,
+            condition=command.condition.value,
+            invoke_count=command.invoke_count,
+            answered=command.answered,
+            function_error=command.function_error,
+            executed_version=context.mapping.function.version,
+            timestamp=now,
+            shard_id=key.shard_id,
+            stream_arn=context.mapping.event_source_arn,
+            first_sequence_number=first.sequence_number,
+            last_sequence_number=last.sequence_number,
+            first_arrived_at=first.arrived_at,
+            last_arrived_at=last.arrived_at,
+            batch_size=len(command.records),
+        )
+        return FailureRecord(document, self._shape.event(command.records), key.mapping, key.shard_id, now)
+
+    def _notice_discarded(self, command: Discard, *, delivered: bool) -> None:
+        self._context.observers.notice(
+            facts.RecordsDiscarded(
+                at=self._context.ports.clock.now(),
+                **self._named,
+                condition=command.condition.value,
+                lane=command.lane,
+                records=len(command.records),
+                first=command.records[0].sequence_number,
+                last=command.records[-1].sequence_number,
+                delivered=delivered,
+            )
+        )

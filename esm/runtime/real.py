@@ -1,0 +1,74 @@
+"""The world outside, as it really is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from random import Random, SystemRandom
+
+from esm.aws.kinesis import KinesisCalls
+from esm.aws.session import AwsSession
+from esm.clock import SystemClock
+from esm.destinations.destination import Destination
+from esm.destinations.open import open_destination
+from esm.errors import MappingError
+from esm.handlers.invoke import FunctionInvoker
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.ports import Ports
+from esm.sources.kinesis import KinesisSource
+from esm.sources.reader import StreamSource
+
+__all__ = ["function_arn", "real_ports", "worker_id"]
+
+
+def real_ports(*, endpoint_url: str | None, region_name: str | None, session: object) -> Ports:
+    """Ports to AWS, or to whatever answers at `endpoint_url`. Nothing is called yet."""
+    clock = SystemClock()
+    aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name)
+    kinesis = KinesisCalls(aws)
+
+    def open_source(mapping: EventSourceMapping) -> StreamSource:
+        if mapping.source_kind != "kinesis":
+            raise MappingError(
+                f"No poller for {mapping.source_kind} sources.", field="event_source_arn", value=mapping.event_source_arn
+            )
+        return KinesisSource(
+            kinesis,
+            stream_arn=mapping.stream_arn,
+            event_source_arn=mapping.event_source_arn,
+            region=mapping.arn.region,
+            role_arn=role_arn(mapping),
+            clock=clock,
+        )
+
+    def open_to(destination: str) -> Destination:
+        return open_destination(destination, aws)
+
+    def open_invoker(mapping: EventSourceMapping) -> FunctionInvoker:
+        return FunctionInvoker(mapping.function, arn=function_arn(mapping), clock=clock)
+
+    return Ports(
+        clock=clock,
+        rng=SystemRandom(),
+        open_source=open_source,
+        open_destination=open_to,
+        open_invoker=open_invoker,
+        close=aws.close,
+    )
+
+
+def worker_id(rng: Random) -> str:
+    """A name no other worker has: host, process and chance."""
+    return f"{socket.gethostname()}-{os.getpid()}-{rng.getrandbits(32):08x}"
+
+
+def function_arn(mapping: EventSourceMapping) -> str:
+    """The ARN that a function of this name would have beside its source, with the qualifier when there is one."""
+    arn, function = mapping.arn, mapping.function
+    qualifier = "" if function.version == "$LATEST" else f":{function.version}"
+    return f"arn:{arn.partition}:lambda:{arn.region}:{arn.account}:function:{function.name}{qualifier}"
+
+
+def role_arn(mapping: EventSourceMapping) -> str:
+    """What events name as the execution role: there is none outside Lambda, so a name that says so. (chosen)"""
+    return f"arn:{mapping.arn.partition}:iam::{mapping.arn.account}:role/esm"
