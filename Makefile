@@ -113,7 +113,8 @@ $(DEMO_VENV)/.installed: pyproject.toml | $(DEMO_VENV)/bin/python
 $(OLDEST_VENV)/.installed: pyproject.toml tests/tidy/oldest.py | $(OLDEST_VENV)/bin/python
 	$(say) "installing the oldest allowed releases into $(OLDEST_VENV)"
 	@$(OLDEST_VENV)/bin/python tests/tidy/oldest.py >$(OLDEST_VENV)/oldest.txt
-	@$(OLDEST_VENV)/bin/python -m pip install --quiet --editable '.[all]' --group dev --constraint $(OLDEST_VENV)/oldest.txt
+	@$(OLDEST_VENV)/bin/python -m pip install --quiet --editable '.[all]' --group test \
+		--constraint $(OLDEST_VENV)/oldest.txt
 	@touch $@
 
 $(SERVERS): $(wildcard tests/servers/install.py tests/servers/*.json tests/servers/*.txt) | $(VENV)/.installed
