@@ -1,1 +1,59 @@
-"""AWS Lambda's event source mapping as an asyncio library."""
+"""AWS Lambda's event source mapping as an asyncio library.
+
+    async def handle(event, context): ...
+
+    mapping = esm.EventSourceMapping(event_source_arn="arn:aws:kinesis:...", function=handle, starting_position="LATEST")
+    async with esm.Worker([mapping]) as worker:
+        await worker.join()
+
+Names are Lambda's own, snake-cased. See https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+"""
+
+from __future__ import annotations
+
+from esm.errors import (
+    DestinationError,
+    EsmError,
+    HandlerNotFoundError,
+    InvariantError,
+    LeaseLostError,
+    MappingError,
+    SourceError,
+    StoreError,
+)
+from esm.filtering.criteria import FilterCriteria
+from esm.mapping.function import Function
+from esm.mapping.limits import Limits
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.program import run
+from esm.runtime.status import LaneStatus, MappingStatus, ShardStatus, WorkerStatus
+from esm.runtime.worker import Worker
+from esm.stores.memory import MemoryStore
+from esm.stores.sqlite import SqliteStore
+from esm.telemetry.facts import Fact
+from esm.telemetry.observer import Observer
+
+__all__ = [
+    "DestinationError",
+    "EsmError",
+    "EventSourceMapping",
+    "Fact",
+    "FilterCriteria",
+    "Function",
+    "HandlerNotFoundError",
+    "InvariantError",
+    "LaneStatus",
+    "LeaseLostError",
+    "Limits",
+    "MappingError",
+    "MappingStatus",
+    "MemoryStore",
+    "Observer",
+    "ShardStatus",
+    "SourceError",
+    "SqliteStore",
+    "StoreError",
+    "Worker",
+    "WorkerStatus",
+    "run",
+]

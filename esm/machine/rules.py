@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from esm.clock import Millis
 
-__all__ = ["StreamRules"]
+__all__ = ["RECORDS_HELD_MAX", "StreamRules"]
+
+RECORDS_HELD_MAX = 10_000
+"""Records of a shard read ahead, at least: a whole page (chosen)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,5 +28,5 @@ class StreamRules:
     maximum_retry_attempts: int | None = None
     maximum_record_age_ms: Millis | None = None
     bisect_batch_on_function_error: bool = False
-    records_held_max: int = 10_000
+    records_held_max: int = RECORDS_HELD_MAX
     bytes_held_max: int = 16 << 20

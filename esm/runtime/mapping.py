@@ -1,6 +1,6 @@
 """One mapping's life: find the shards, run those whose turn it is, follow splits and merges.
 
-    Creating --first listing--> Enabled --stop--> Disabling --all shards stopped--> Disabled
+Creating --first listing--> Enabled --stop--> Disabling --all shards stopped--> Disabled
 
 """
 
@@ -15,8 +15,8 @@ from esm.errors import LeaseLostError, SourceDeniedError, SourceError, SourceNot
 from esm.leasing.lease import Lease
 from esm.leasing.lineage import plan, ready
 from esm.machine.pacing import PollPacer
-from esm.machine.rules import StreamRules
-from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES_MAX
+from esm.machine.rules import RECORDS_HELD_MAX, StreamRules
+from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
 from esm.mapping.settings import EventSourceMapping
 from esm.records.position import Position
 from esm.records.record import Shard
@@ -31,10 +31,10 @@ LISTING_INTERVAL_S = 30.0
 """How often shards are listed while nothing asks for it. (chosen; a shard that ends asks for it at once)"""
 
 CHILDREN_RETRY_S = 1.0
-"""How soon to list again for children that a closed shard named and the list does not show yet. (chosen)"""
+"""How soon to list again for children that a closed shard named and the list does not show yet (chosen)."""
 
 START_TRIES = 4
-"""How often the first listing is tried before the worker refuses to start. (chosen)"""
+"""How often the first listing is tried before the worker refuses to start (chosen)."""
 
 _EVENT_WRAPPING = len('{"Records":[]}')
 
@@ -65,7 +65,7 @@ class MappingRunner:
         return self.context.mapping
 
     async def start(self) -> None:
-        """The first listing. Raises `SourceError` when the stream cannot be reached, does not exist or may not be read."""
+        """The first listing. Raises `SourceError`: the stream is unreachable, missing, or may not be read."""
         pacer, ports = PollPacer(), self.context.ports
         while True:
             try:
@@ -166,7 +166,10 @@ class MappingRunner:
         return True
 
     async def _begin_ready(self, tasks: TaskGroup) -> None:
-        """Begins the shards whose parents have ended. (R1: a child is not processed before all of its parents)"""
+        """Begins the shards whose parents have ended; a child is not processed before all of its parents.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
+        """
         for lease in ready(list(self._leases.values())):
             shard_id = lease.key.shard_id
             running = self._runners.get(shard_id)
@@ -279,13 +282,13 @@ def stream_rules(mapping: EventSourceMapping) -> StreamRules:
     batch_lanes = mapping.batch_size * mapping.parallelization_factor
     return StreamRules(
         batch_size=mapping.batch_size,
-        payload_bytes_max=INVOCATION_PAYLOAD_BYTES_MAX - _EVENT_WRAPPING,
+        payload_bytes_max=INVOCATION_PAYLOAD_BYTES - _EVENT_WRAPPING,
         batching_window_ms=mapping.maximum_batching_window_in_seconds * 1000,
         parallelization_factor=mapping.parallelization_factor,
         maximum_retry_attempts=None if retries == -1 else retries,
         maximum_record_age_ms=None if age == -1 else age * 1000,
         bisect_batch_on_function_error=mapping.bisect_batch_on_function_error,
-        records_held_max=max(2 * batch_lanes, StreamRules.records_held_max),
+        records_held_max=max(2 * batch_lanes, RECORDS_HELD_MAX),
     )
 
 

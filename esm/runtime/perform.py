@@ -24,7 +24,7 @@ from esm.telemetry.observer import Observers
 __all__ = ["MappingContext", "Performer"]
 
 SEND_TIMEOUT_S = 30.0
-"""How long a destination may take to accept a failure record. (chosen)"""
+"""How long a destination may take to accept a failure record (chosen)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,6 @@ class Performer:
         now = context.ports.clock.now()
         first, last = command.records[0], command.records[-1]
         document = failure_document(
-            source=context.mapping.source_kind,
             request_id=command.request_id,
             function_arn=context.invoker.function_arn,
             condition=command.condition.value,
@@ -193,13 +192,11 @@ class Performer:
             answered=command.answered,
             function_error=command.function_error,
             executed_version=context.mapping.function.version,
-            timestamp=now,
+            at=now,
             shard_id=key.shard_id,
             stream_arn=context.mapping.event_source_arn,
-            first_sequence_number=first.sequence_number,
-            last_sequence_number=last.sequence_number,
-            first_arrived_at=first.arrived_at,
-            last_arrived_at=last.arrived_at,
+            first=(first.sequence_number, first.arrived_at),
+            last=(last.sequence_number, last.arrived_at),
             batch_size=len(command.records),
         )
         return FailureRecord(document, self._shape.event(command.records), key.mapping, key.shard_id, now)

@@ -13,21 +13,24 @@ from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.sources.reader import StreamSource
 
-__all__ = ["Ports"]
+__all__ = ["OnAbandoned", "Ports"]
+
+OnAbandoned = Callable[[str, int], None]
+"""Is told the request id of a call that did not end when told to, and how many hang now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """How a worker reaches time, chance, sources, destinations and functions.
 
-    `open_source` and `open_destination` call nothing yet. `close`: gives up what is shared by all of them.
+    `open_source` calls nothing yet. `close`: gives up what is shared by all of them.
     """
 
     clock: Clock
     rng: Random
     open_source: Callable[[EventSourceMapping], StreamSource]
-    open_destination: Callable[[str], Destination]
-    open_invoker: Callable[[EventSourceMapping], Invoker]
+    open_destination: Callable[[str], Awaitable[Destination]]
+    open_invoker: Callable[[EventSourceMapping, OnAbandoned], Invoker]
     close: Callable[[], Awaitable[None]]
 
     def new_id(self) -> str:

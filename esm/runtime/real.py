@@ -7,18 +7,19 @@ import socket
 from random import Random, SystemRandom
 
 from esm.aws.kinesis import KinesisCalls
+from esm.aws.kinesis_api import KinesisApi
 from esm.aws.session import AwsSession
-from esm.clock import SystemClock
+from esm.clock import Clock, SystemClock
 from esm.destinations.destination import Destination
 from esm.destinations.open import open_destination
 from esm.errors import MappingError
 from esm.handlers.invoke import FunctionInvoker
 from esm.mapping.settings import EventSourceMapping
-from esm.runtime.ports import Ports
+from esm.runtime.ports import OnAbandoned, Ports
 from esm.sources.kinesis import KinesisSource
 from esm.sources.reader import StreamSource
 
-__all__ = ["function_arn", "real_ports", "worker_id"]
+__all__ = ["function_arn", "kinesis_source", "real_ports", "worker_id"]
 
 
 def real_ports(*, endpoint_url: str | None, region_name: str | None, session: object) -> Ports:
@@ -28,24 +29,13 @@ def real_ports(*, endpoint_url: str | None, region_name: str | None, session: ob
     kinesis = KinesisCalls(aws)
 
     def open_source(mapping: EventSourceMapping) -> StreamSource:
-        if mapping.source_kind != "kinesis":
-            raise MappingError(
-                f"No poller for {mapping.source_kind} sources.", field="event_source_arn", value=mapping.event_source_arn
-            )
-        return KinesisSource(
-            kinesis,
-            stream_arn=mapping.stream_arn,
-            event_source_arn=mapping.event_source_arn,
-            region=mapping.arn.region,
-            role_arn=role_arn(mapping),
-            clock=clock,
-        )
+        return kinesis_source(kinesis, mapping, clock)
 
-    def open_to(destination: str) -> Destination:
-        return open_destination(destination, aws)
+    async def open_to(destination: str) -> Destination:
+        return await open_destination(destination, aws)
 
-    def open_invoker(mapping: EventSourceMapping) -> FunctionInvoker:
-        return FunctionInvoker(mapping.function, arn=function_arn(mapping), clock=clock)
+    def open_invoker(mapping: EventSourceMapping, on_abandoned: OnAbandoned) -> FunctionInvoker:
+        return FunctionInvoker(mapping.function, arn=function_arn(mapping), clock=clock, on_abandoned=on_abandoned)
 
     return Ports(
         clock=clock,
@@ -54,6 +44,24 @@ def real_ports(*, endpoint_url: str | None, region_name: str | None, session: ob
         open_destination=open_to,
         open_invoker=open_invoker,
         close=aws.close,
+    )
+
+
+def kinesis_source(api: KinesisApi, mapping: EventSourceMapping, clock: Clock) -> KinesisSource:
+    """The stream of a mapping. Raises `MappingError` when it is none of Kinesis."""
+    if mapping.source_kind != "kinesis":
+        raise MappingError(
+            f"There is no poller for {mapping.source_kind} sources yet.",
+            field="event_source_arn",
+            value=mapping.event_source_arn,
+        )
+    return KinesisSource(
+        api,
+        stream_arn=mapping.stream_arn,
+        event_source_arn=mapping.event_source_arn,
+        region=mapping.arn.region,
+        role_arn=role_arn(mapping),
+        clock=clock,
     )
 
 
@@ -70,5 +78,5 @@ def function_arn(mapping: EventSourceMapping) -> str:
 
 
 def role_arn(mapping: EventSourceMapping) -> str:
-    """What events name as the execution role: there is none outside Lambda, so a name that says so. (chosen)"""
+    """What events name as the execution role: there is none outside Lambda, so a name that says so (chosen)."""
     return f"arn:{mapping.arn.partition}:iam::{mapping.arn.account}:role/esm"

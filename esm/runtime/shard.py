@@ -1,9 +1,9 @@
 """One shard of one mapping: reads it, drives its machine, until it ends, is drained, or is another's.
 
-    reading --last page, all settled and stored--> ended
-       |--- drain, nothing out ------------------> stopped
-       |--- another owner holds the lease -------> lost
-       |--- a broken invariant, a fault of ours -> halted
+reading --last page, all settled and stored--> ended
+|--- drain, nothing out ------------------> stopped
+|--- another owner holds the lease -------> lost
+|--- a broken invariant, a fault of ours -> halted
 
 """
 
@@ -32,10 +32,10 @@ PAGE_RECORDS_MAX = 10_000
 """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html"""
 
 NOT_FOUND_RETRY_MS = 60_000
-"""How long to leave a stream alone that does not exist. (chosen)"""
+"""How long to leave a stream alone that does not exist (chosen)."""
 
 FLUSH_S = 1.0
-"""How long the last write of a position may take when everything else was cut off. (chosen)"""
+"""How long the last write of a position may take when everything else was cut off (chosen)."""
 
 
 class ShardRunner:
@@ -126,19 +126,23 @@ class ShardRunner:
                 await anyio.sleep(wait_ms / 1000)
                 continue  # the room may be gone by now
             started = clock.now()
-            try:
-                page = await self._reader.read(min(room, PAGE_RECORDS_MAX))
-            except SourceNotFoundError as error:
-                page = await self._gone(error)
-            except SourceError as error:
-                self._read_failed(error)
-                page = None
+            page = await self._read_page(min(room, PAGE_RECORDS_MAX))
             if page is None:
                 continue
             self._accept(page)
             if page.ended:
                 return
             pacer.after_page(started, more=page.behind_ms > 0)
+
+    async def _read_page(self, limit: int) -> Page | None:
+        """The next page; `None` when the read failed and is tried again later."""
+        try:
+            return await self._reader.read(limit)
+        except SourceNotFoundError as error:
+            return await self._gone(error)
+        except SourceError as error:
+            self._read_failed(error)
+            return None
 
     def _accept(self, page: Page) -> None:
         now, read = self._context.ports.clock.now(), self._machine.read
@@ -166,9 +170,7 @@ class ShardRunner:
         now = ports.clock.now()
         retry_at = self._pacer.after_failure(now, ports.rng.random, at_least_ms=at_least_ms)
         self._error = str(error)
-        self._notice(
-            facts.PollFailed(at=now, **self._named, code=error.code, message=error.message, retry_at=retry_at)
-        )
+        self._notice(facts.PollFailed(at=now, **self._named, code=error.code, message=error.message, retry_at=retry_at))
 
     async def _gone(self, error: SourceNotFoundError) -> Page | None:
         """A stream that lists its shards without this one has let it go: its last page, or `None` to try again."""

@@ -2,14 +2,15 @@
 
     new --enter--> running --stop, or every mapping done--> stopping --all drained, or out of time--> stopped
 
-Stopping: no more reads and invocations begin; what is out has `drain_timeout` to end and is settled; the rest is cut off
-unsettled; positions are stored and leases released. Nothing is acknowledged that was not done.
+Stopping: no more reads and invocations begin; what is out has `drain_timeout` to end and is settled; the rest is cut
+off unsettled; positions are stored and leases released. Nothing is acknowledged that was not done.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -33,18 +34,20 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 CLOSE_S = 1.5
-"""How long giving up leases and connections may take after the drain. (chosen)"""
+"""How long giving up leases and connections may take after the drain (chosen)."""
 
 
 class Worker:
     """Runs event source mappings in this process, inside any asyncio program.
 
-    `store`: `"memory:"`, `"sqlite:///path"`, or a `LeaseStore`. `endpoint_url`, `region_name`, `session`: for aiobotocore;
-    `None`: as the environment says. `drain_timeout`: seconds that running invocations get when the worker stops.
+    `store`: `"memory:"`, `"sqlite:///path"`, or a `LeaseStore`. `endpoint_url`, `region_name`, `session`: for
+    aiobotocore; `None`: as the environment says. `drain_timeout`: seconds that running invocations get when the
+    worker stops.
     `observers`: are told every fact. `ports`: the world outside, for simulations; `None`: the real one.
 
-    An async context manager: entering checks every source and begins to read; leaving stops. Installs no signal handler.
-    Entering raises `SourceError` when a source cannot be read, `StoreError`, `HandlerNotFoundError` or `MappingError`.
+    An async context manager: entering checks every source and begins to read; leaving stops. Installs no signal
+    handler. Entering raises `SourceError` when a source cannot be read, `StoreError`, `HandlerNotFoundError` or
+    `MappingError`.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Worker:
         self._store = open_store(store)
         self._observers = Observers(observers)
         self._ports = ports
-        self._aws = {"endpoint_url": endpoint_url, "region_name": region_name, "session": session}
+        self._open_ports = partial(real_ports, endpoint_url=endpoint_url, region_name=region_name, session=session)
         self._runners: list[MappingRunner] = []
         self._id = ""
         self._task: asyncio.Task[None] | None = None
@@ -77,12 +80,14 @@ class Worker:
         """Checks every source, then begins to read."""
         if self._task is not None:
             raise EsmError("a Worker is entered once; make another")
-        ports = self._ports or real_ports(**self._aws)
+        ports = self._ports or self._open_ports()
         self._ports = ports
         self._id = worker_id(ports.rng)
         await self._store.open()
         try:
-            self._runners = [self._runner(mapping, ports) for mapping in self.mappings if mapping.enabled]
+            for mapping in self.mappings:
+                if mapping.enabled:
+                    self._runners.append(await self._runner(mapping, ports))
             for runner in self._runners:
                 await runner.start()
         except BaseException:
@@ -133,13 +138,19 @@ class Worker:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _runner(self, mapping: EventSourceMapping, ports: Ports) -> MappingRunner:
-        destination = None if mapping.on_failure is None else ports.open_destination(mapping.on_failure)
+    async def _runner(self, mapping: EventSourceMapping, ports: Ports) -> MappingRunner:
+        def on_abandoned(request_id: str, abandoned: int) -> None:
+            now = ports.clock.now()
+            self._observers.notice(
+                facts.HandlerAbandoned(at=now, mapping=mapping.uuid, request_id=request_id, abandoned=abandoned)
+            )
+
+        destination = None if mapping.on_failure is None else await ports.open_destination(mapping.on_failure)
         context = MappingContext(
             mapping=mapping,
             ports=ports,
             store=self._store,
-            invoker=ports.open_invoker(mapping),
+            invoker=ports.open_invoker(mapping, on_abandoned),
             destination=destination,
             observers=self._observers,
         )

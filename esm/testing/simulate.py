@@ -1,0 +1,283 @@
+"""What would Lambda do with this handler? The answer in milliseconds, under virtual time, with no server.
+
+    trace = simulate(mapping, [Put(b"1", key="a"), Put(b"2", key="a", at=5.0)], shards=1)
+    assert [invocation.outcome for invocation in trace.invocations] == ["succeeded", "succeeded"]
+
+The production worker, machine and reader run unchanged, on a simulated stream and a loop whose time is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from esm.destinations.destination import Destination
+from esm.destinations.memory import MemoryDestination
+from esm.errors import MappingError
+from esm.handlers.invoke import FunctionInvoker
+from esm.handlers.invoker import Invocation as Answer
+from esm.handlers.invoker import Invoker
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.ports import Ports
+from esm.runtime.real import function_arn, kinesis_source
+from esm.runtime.status import ShardStatus
+from esm.runtime.worker import Worker
+from esm.sources.reader import StreamSource
+from esm.stores.memory import MemoryStore
+from esm.telemetry.facts import Fact, InvocationEnded, InvocationStarted
+from esm.testing.kinesis import SimulatedKinesis
+from esm.testing.loop import SimClock
+from esm.testing.run import run
+from esm.testing.shards import SimulatedStream
+
+__all__ = ["Invocation", "Merge", "Put", "Split", "StreamEvent", "Trace", "simulate"]
+
+QUIET_S = 3.0
+"""How long nothing may happen before a simulation counts as over: longer than the poller's second between reads."""
+
+LOOK_S = 0.5
+_DRAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A record is put. `at`: seconds from the start of the mapping; negative: it was there before.
+
+    `data`: bytes, or text that is put as UTF-8. `shard`: puts it there whatever its key says: a shard's number, in the
+    order in which shards came to be, from 0.
+    """
+
+    data: bytes | str
+    key: str = "key"
+    at: float = 0.0
+    shard: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A shard is split in the middle: its number, in the order in which shards came to be, from 0."""
+
+    shard: int
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Two adjacent shards become one: their numbers."""
+
+    shard: int
+    adjacent: int
+    at: float = 0.0
+
+
+StreamEvent = Put | Split | Merge
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One call of the function. `event`: as it was given. Times: seconds from the start of the mapping.
+
+    `attempt`: 1 on the first try of a batch. `outcome`: `succeeded`, `failed`, `partly failed`; `cut off` if the
+    simulation ended first.
+    """
+
+    event: dict[str, Any]
+    request_id: str
+    started_at: float
+    ended_at: float
+    attempt: int
+    outcome: str = "cut off"
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happened.
+
+    `invocations`: in order of start. `failure_documents`: what the on-failure destination received, parsed, in order.
+    `positions`: for each shard, the last settled sequence number; `None` where nothing is settled. `facts`: all that
+    the worker told its observers.
+    """
+
+    invocations: list[Invocation] = field(default_factory=list)
+    failure_documents: list[dict[str, Any]] = field(default_factory=list)
+    positions: dict[str, str | None] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+
+
+def simulate(
+    mapping: EventSourceMapping,
+    events: Iterable[StreamEvent],
+    *,
+    shards: int = 1,
+    until: float = 3600.0,
+    seed: int = 0,
+) -> Trace:
+    """What Lambda would do: every invocation, failure document and position.
+
+    `events`: what happens to the stream, in any order of time. `until`: seconds after the start of the mapping at which
+    it ends at the latest; it ends earlier once everything is settled. `seed`: another one gives other latencies,
+    backoffs
+    and request ids. An `async def` handler that sleeps takes virtual time; a plain `def` takes none.
+    A plain function; may be called inside a running event loop. Raises `MappingError` for a source that cannot be
+    simulated, and what is wrong with the events (`ValueError`: a closed shard; `KeyError`: no such shard).
+    """
+    if mapping.source_kind != "kinesis":
+        raise MappingError(
+            f"A {mapping.source_kind} source cannot be simulated.",
+            field="event_source_arn",
+            value=mapping.event_source_arn,
+        )
+    ordered = sorted(events, key=lambda event: event.at)
+    scene = _Scene(mapping, ordered, shards, until, seed)
+    return run(scene.play(), seed=seed)
+
+
+class _Scene:
+    """One mapping, one stream, and what happens to it."""
+
+    def __init__(
+        self, mapping: EventSourceMapping, events: list[StreamEvent], shards: int, until: float, seed: int
+    ) -> None:
+        self._mapping = mapping
+        self._events = events
+        self._shards = shards
+        self._until = until
+        self._seed = seed
+        self._trace = Trace()
+        self._started: dict[tuple[str, int], Invocation] = {}
+        self._begun_at = 0
+
+    async def play(self) -> Trace:
+        clock = SimClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # `run` gives a SimLoop
+        kinesis = SimulatedKinesis(clock, seed=self._seed)
+        stream = kinesis.create_stream(self._mapping.stream_arn, self._shards)
+        lead = -min((event.at for event in self._events), default=0.0)
+        self._begun_at = clock.now() + max(0, round(lead * 1000))
+        self._clock = clock
+        before = [event for event in self._events if event.at < 0]
+        await self._feed(stream, before)
+        await self._sleep_until(0.0)
+        store = MemoryStore()
+        worker = Worker(
+            [self._mapping], store=store, ports=self._ports(kinesis, clock), drain_timeout=_DRAIN_S, observers=[self]
+        )
+        async with worker:
+            feed = asyncio.create_task(self._feed(stream, self._events[len(before) :]))
+            try:
+                await self._until_quiet(worker, feed)
+            finally:
+                feed.cancel()
+            worker.stop(now=not self._quiet(worker, feed))
+        self._trace.positions = {shard.shard_id: shard.position for shard in worker.status().mappings[0].shards}
+        return self._trace
+
+    def _ports(self, kinesis: SimulatedKinesis, clock: SimClock) -> Ports:
+        rng = random.Random(self._seed)  # noqa: S311  # a history to replay, no secret
+
+        def open_source(mapping: EventSourceMapping) -> StreamSource:
+            return kinesis_source(kinesis, mapping, clock)
+
+        async def open_destination(text: str) -> Destination:
+            stored = text.startswith(("arn:aws:s3:", "file:"))
+            destination = MemoryDestination(payload=stored)
+            self._trace.failure_documents = destination.documents
+            return destination
+
+        def open_invoker(mapping: EventSourceMapping, on_abandoned: Any) -> Invoker:
+            invoker = FunctionInvoker(
+                mapping.function, arn=function_arn(mapping), clock=clock, on_abandoned=on_abandoned, sync_inline=True
+            )
+            return _Watched(invoker, self._started)
+
+        async def close() -> None:
+            return None
+
+        return Ports(
+            clock=clock,
+            rng=rng,
+            open_source=open_source,
+            open_destination=open_destination,
+            open_invoker=open_invoker,
+            close=close,
+        )
+
+    async def _feed(self, stream: SimulatedStream, events: list[StreamEvent]) -> None:
+        for event in events:
+            await self._sleep_until(event.at)
+            if isinstance(event, Put):
+                data = event.data.encode() if isinstance(event.data, str) else event.data
+                stream.put(data, event.key, event.shard)
+            elif isinstance(event, Split):
+                stream.split(event.shard)
+            else:
+                stream.merge(event.shard, event.adjacent)
+
+    async def _sleep_until(self, at: float) -> None:
+        wait_ms = self._begun_at + round(at * 1000) - self._clock.now()
+        if wait_ms > 0:
+            await asyncio.sleep(wait_ms / 1000)
+
+    async def _until_quiet(self, worker: Worker, feed: asyncio.Task[None]) -> None:
+        """Until everything that was put is settled, and for a while after; or until time is over."""
+        quiet_since: float | None = None
+        while (now := self._seconds(self._clock.now())) < self._until:
+            if feed.done():
+                feed.result()  # raises what is wrong with an event
+            if not self._quiet(worker, feed):
+                quiet_since = None
+            elif quiet_since is None:
+                quiet_since = now
+            elif now - quiet_since >= QUIET_S:
+                return
+            await asyncio.sleep(min(LOOK_S, self._until - now))
+
+    def _quiet(self, worker: Worker, feed: asyncio.Task[None]) -> bool:
+        return feed.done() and all(_is_quiet(shard) for shard in worker.status().mappings[0].shards)
+
+    def _seconds(self, at: int) -> float:
+        return (at - self._begun_at) / 1000
+
+    def notice(self, fact: Fact) -> None:
+        """Keeps what happened."""
+        self._trace.facts.append(fact)
+        if isinstance(fact, InvocationStarted):
+            started = self._seconds(fact.at)
+            invocation = Invocation({}, fact.request_id, started, started, fact.invoke_count)
+            self._started[fact.request_id, fact.invoke_count] = invocation
+            self._trace.invocations.append(invocation)
+        elif isinstance(fact, InvocationEnded):
+            ended = max(key for key in self._started if key[0] == fact.request_id)
+            invocation = self._started.pop(ended)
+            invocation.ended_at = self._seconds(fact.at)
+            invocation.outcome = fact.outcome
+
+
+class _Watched:
+    """An invoker that keeps a copy of each event, as it was before the handler had it."""
+
+    def __init__(self, invoker: FunctionInvoker, started: dict[tuple[str, int], Invocation]) -> None:
+        self._invoker = invoker
+        self._started = started
+
+    @property
+    def function_arn(self) -> str:
+        return self._invoker.function_arn
+
+    async def invoke(self, event: dict[str, Any], request_id: str) -> Answer:
+        newest = max(key for key in self._started if key[0] == request_id)
+        self._started[newest].event = copy.deepcopy(event)
+        return await self._invoker.invoke(event, request_id)
+
+    async def close(self, grace: int) -> None:
+        await self._invoker.close(grace)
+
+
+def _is_quiet(shard: ShardStatus) -> bool:
+    if shard.state in ("ended", "halted", "lost"):
+        return True
+    at_rest = all(lane.state == "idle" for lane in shard.lanes)
+    return shard.state == "reading" and shard.behind_ms == 0 and shard.records_held == 0 and at_rest
