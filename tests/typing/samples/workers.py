@@ -1,0 +1,46 @@
+"""A user embeds a worker, looks at it, and writes an observer of their own."""
+
+from typing import reveal_type
+
+import esm
+
+
+def handle(event: dict[str, object], context: object) -> None:
+    raise ValueError(event, context)
+
+
+mapping = esm.EventSourceMapping(
+    event_source_arn="arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+    function=handle,
+    starting_position="TRIM_HORIZON",
+)
+
+
+class Counting:
+    """An observer is anything with `notice`."""
+
+    def __init__(self) -> None:
+        self.facts = 0
+
+    def notice(self, fact: esm.Fact) -> None:
+        reveal_type(fact.at)  # R: int
+        self.facts += 1
+
+
+async def embedded() -> None:
+    async with esm.Worker([mapping], store="memory:", endpoint_url=None, region_name=None, drain_timeout=5.0) as worker:
+        reveal_type(worker)  # R: esm.runtime.worker.Worker
+        await worker.join()
+        status = worker.status()
+        reveal_type(status.mappings)  # R: tuple[esm.runtime.status.MappingStatus, ...]
+        reveal_type(status.mappings[0].shards[0].lanes[0].retry_at)  # R: int | None
+        status.stopping = True  # E: misc
+    esm.Worker([mapping], store=7)  # E: arg-type
+    esm.Worker(mapping)  # E: arg-type
+    esm.Worker([mapping], observers=[Counting()])
+    esm.Worker([mapping], observers=[print])  # E: list-item
+    esm.Worker([mapping], "memory:")  # E: call-arg
+
+
+async def program() -> None:
+    await esm.run([mapping], store="sqlite:///esm.db")
