@@ -1,0 +1,149 @@
+"""The data plane: calls of a JSON service, decoded straight into what the library holds.
+
+Two planes do the same. `FastPlane` signs, sends and decodes by itself; `SdkPlane` (esm.aws.fallback) goes through the
+whole SDK, for what only the SDK can do. Same bytes out, same values and errors in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from esm.aws.credentials import CredentialSource
+from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error
+from esm.aws.http import Answer, HttpEndpoint
+from esm.aws.signing import Signer
+from esm.clock import Millis
+from esm.errors import SourceDeniedError, SourceError
+
+__all__ = ["DataPlane", "FastPlane", "read_answer"]
+
+T = TypeVar("T")
+
+MIN_SHIFT_MS = 30_000
+"""A clock that is wrong by less is not why a signature was refused: AWS allows 5 minutes. (chosen)"""
+
+
+class DataPlane(Protocol):
+    """Calls one service in one region."""
+
+    @property
+    def reason(self) -> str:
+        """Why this is the SDK's plane; "" for the fast one."""
+        ...
+
+    async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+        """The decoded answer, and its bytes on the wire.
+
+        `operation`: AWS's name of it; `parameters`: values of its JSON, times in epoch seconds. Raises `SourceError`,
+        one of its kinds, and nothing else.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        ...
+
+
+class FastPlane:
+    """Own signing, own connections, no copy of the answer."""
+
+    reason = ""
+
+    def __init__(
+        self,
+        endpoint: HttpEndpoint,
+        signer: Signer,
+        credentials: CredentialSource,
+        *,
+        target_prefix: str,
+        now: Callable[[], Millis],
+        timeout: float = 10.0,
+    ) -> None:
+        self._endpoint, self._signer, self._credentials = endpoint, signer, credentials
+        self._target_prefix = target_prefix + "."
+        self._now, self._timeout = now, timeout
+        self._shift: Millis = 0  # what the service's clock is ahead of ours
+        self._encoder = msgspec.json.Encoder()
+
+    async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+        """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's."""
+        target = self._target_prefix + operation
+        body = self._encoder.encode(parameters)
+        answer = await self._send(target, body)
+        try:
+            return read_answer(answer, decoder)
+        except SourceDeniedError as error:
+            if not (error.code in CLOCK_SKEW_CODES and self._corrected(answer)):
+                self._credentials.refuse()
+                raise
+        return read_answer(await self._send(target, body), decoder)
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        await self._endpoint.close()
+
+    async def _send(self, target: str, body: bytes) -> Answer:
+        credentials = await self._credentials.current()
+        head = self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000)
+        return await self._endpoint.send(head + body, self._timeout)
+
+    def _corrected(self, answer: Answer) -> bool:
+        """Whether the answer's `Date` moved our clock."""
+        theirs = _date(answer)
+        if theirs is None:
+            return False
+        shift = round(theirs.timestamp() * 1000) - self._now()
+        moved = abs(shift - self._shift) > MIN_SHIFT_MS
+        if moved:
+            self._shift = shift
+        return moved
+
+
+def read_answer(answer: Answer, decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+    """What a service answered, and its bytes. Raises `SourceError` for a refusal and for what does not parse."""
+    body = answer.body
+    if answer.status != 200:  # noqa: PLR2004  (HTTP's own)
+        raise _refusal(answer)
+    size = len(body)
+    try:
+        value = decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        page = excerpt(bytes(body[:512]))
+        raise SourceError("UnparsableAnswer", f"{size} bytes: {page or error}") from None
+    answer.release()
+    return value, size
+
+
+class _Refusal(msgspec.Struct):
+    """An error's JSON. The name of the message differs from service to service."""
+
+    type: str | None = msgspec.field(name="__type", default=None)
+    code: str | None = None
+    message: str | None = None
+    Message: str | None = None
+
+
+_REFUSAL = msgspec.json.Decoder(_Refusal)
+
+
+def _refusal(answer: Answer) -> SourceError:
+    body = bytes(answer.body)
+    try:
+        told = _REFUSAL.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        told = _Refusal(message=excerpt(body))
+    # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
+    code = answer.header(b"x-amzn-errortype") or told.type or told.code or ""
+    return service_error(code, told.message or told.Message or f"HTTP status {answer.status}", answer.status)
+
+
+def _date(answer: Answer) -> datetime | None:
+    try:
+        return parsedate_to_datetime(answer.header(b"date"))
+    except ValueError:
+        return None

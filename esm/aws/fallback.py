@@ -1,0 +1,112 @@
+"""The data plane through the whole SDK, for proxies, foreign HTTP clients and other ways of signing.
+
+The SDK's `before-call` event gives it the bytes that the fast plane would send, `before-parse` takes the answer as it
+came. So both planes encode, decode and tell errors by the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from aiobotocore.client import AioBaseClient
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore import xform_name
+from botocore.utils import get_environ_proxies
+
+from esm.aws.calls import read_answer
+from esm.aws.credentials import CredentialSource
+from esm.aws.errors import from_sdk
+from esm.aws.http import Answer
+from esm.errors import SourceDeniedError
+
+__all__ = ["SdkPlane", "fallback_reason"]
+
+T = TypeVar("T")
+
+_OWN_CONNECTION = ("ssl_context", "resolver", "socket_factory")
+
+
+class _Exchange:
+    """One call on its way through the SDK: what goes out, and what came back."""
+
+    __slots__ = ("answer", "body")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.answer: Answer | None = None
+
+
+_EXCHANGE: ContextVar[_Exchange] = ContextVar("esm_exchange")
+
+
+def fallback_reason(client: AioBaseClient, *, fast: bool) -> str:
+    """Why calls of this client have to go through the SDK; "" when they need not."""
+    config, url = client.meta.config, client.meta.endpoint_url
+    scheme = urlsplit(url).scheme
+    proxies = config.proxies if config.proxies is not None else get_environ_proxies(url)
+    arguments = config.connector_args or {}
+    reasons = {
+        "fast=False": not fast,
+        "a proxy is configured": scheme in proxies or "all" in proxies,
+        "http_session_cls is configured": config.http_session_cls is not AIOHTTPSession,
+        f"signature_version is {config.signature_version}": config.signature_version != "v4",
+        "a client certificate is configured": config.client_cert is not None,
+        "connector_args are configured": any(arguments.get(name) is not None for name in _OWN_CONNECTION),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+class SdkPlane:
+    """Calls through an aiobotocore client."""
+
+    def __init__(
+        self, client: AioBaseClient, credentials: CredentialSource, *, reason: str, timeout: float = 15.0
+    ) -> None:
+        self.reason = reason
+        self._client, self._credentials, self._timeout = client, credentials, timeout
+        self._encoder = msgspec.json.Encoder()
+        service = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register_last(f"before-call.{service}", _put_body, unique_id="esm-body")
+        client.meta.events.register_last(f"before-parse.{service}", _take_answer, unique_id="esm-answer")
+
+    async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+        """The decoded answer, and its bytes on the wire."""
+        exchange = _Exchange(self._encoder.encode(parameters))
+        await self._credentials.current()  # read again here, if the last ones were refused
+        token = _EXCHANGE.set(exchange)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await getattr(self._client, xform_name(operation))(**parameters)
+        except Exception as error:  # noqa: BLE001  (the SDK and what lies under it raise all sorts)
+            if exchange.answer is None:
+                raise from_sdk(error) from None
+        finally:
+            _EXCHANGE.reset(token)
+        try:
+            return read_answer(exchange.answer, decoder)  # type: ignore[arg-type]  # it answered, or raised
+        except SourceDeniedError:
+            self._credentials.refuse()
+            raise
+
+    async def close(self) -> None:
+        """Leaves the client to the session it belongs to."""
+
+
+def _put_body(params: dict[str, Any], **_: Any) -> None:
+    """Before the request is signed: our JSON stands for the SDK's, which cuts times to whole seconds."""
+    exchange = _EXCHANGE.get(None)
+    if exchange is not None:
+        params["body"] = exchange.body
+
+
+def _take_answer(response_dict: dict[str, Any], **_: Any) -> None:
+    """Takes the answer, and leaves the SDK's parser, and its log, an empty one."""
+    exchange = _EXCHANGE.get(None)
+    if exchange is not None:
+        headers = [(str(k).encode("latin-1"), str(v).encode("latin-1")) for k, v in response_dict["headers"].items()]
+        exchange.answer = Answer(response_dict["status_code"], headers, response_dict["body"])
+        response_dict["body"] = b""
