@@ -41,9 +41,9 @@ ELSEWHERE = {
 
 SUPPRESSION = re.compile(r"#\s*((?:noqa|type:\s*ignore|pragma:|ruff:|mypy:|fmt:).*)")
 REASONED = re.compile(
-    r"(?:noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*+|type:\s*ignore\[[\w, -]+\]|pragma:\s*no (?:cover|branch))\W+\w.{5,}"
+    r"(?:(?:ruff:\s*)?noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*+|type:\s*ignore\[[\w, -]+\]|pragma:\s*no (?:cover|branch))\W+\w.{5,}"
 )
-"""The rule, then words. A whole file is never exempt."""
+"""The rule, then words. A whole file may be exempt from a rule, never from all of them."""
 
 AWS_LIMITS = frozenset({6 * 1024 * 1024, 604_800})
 """Invocation payload in bytes, seconds in a record's greatest age: nothing else has these figures."""
