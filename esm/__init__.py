@@ -2,7 +2,7 @@
 
     async def handle(event, context): ...
 
-    mapping = esm.EventSourceMapping(event_source_arn="arn:aws:kinesis:...", function=handle, starting_position="LATEST")
+    mapping = esm.EventSourceMapping(event_source_arn="arn:...", function=handle, starting_position="LATEST")
     async with esm.Worker([mapping]) as worker:
         await worker.join()
 
@@ -21,7 +21,6 @@ from esm.errors import (
     SourceError,
     StoreError,
 )
-from esm.filtering.criteria import FilterCriteria
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
@@ -38,7 +37,6 @@ __all__ = [
     "EsmError",
     "EventSourceMapping",
     "Fact",
-    "FilterCriteria",
     "Function",
     "HandlerNotFoundError",
     "InvariantError",

@@ -1,0 +1,105 @@
+"""Facts as log lines: stable event names and keys, no payloads.
+
+An event's name is its fact's, snake-cased (`invocation_ended`); its keys are its fields. Levels: what is wrong and
+passes is a warning, what stays until somebody acts is an error, what happens for every batch is debug.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from dataclasses import fields
+from typing import Any, TextIO
+
+import structlog
+
+from esm.clock import Millis
+from esm.telemetry import facts
+
+__all__ = ["LogObserver", "configure_logging"]
+
+REPEAT_MS = 60_000
+"""The same trouble of the same shard is one line a minute (chosen)."""
+
+_LEVELS: dict[type[facts.Fact], int] = {
+    facts.CheckpointStored: logging.DEBUG,
+    facts.DestinationFailed: logging.WARNING,
+    facts.HandlerAbandoned: logging.WARNING,
+    facts.InvocationStarted: logging.DEBUG,
+    facts.LeaseLost: logging.ERROR,
+    facts.LeaseTaken: logging.DEBUG,
+    facts.PollFailed: logging.WARNING,
+    facts.Polled: logging.DEBUG,
+    facts.PositionTrimmed: logging.WARNING,
+    facts.RecordsDiscarded: logging.WARNING,
+    facts.ShardHalted: logging.ERROR,
+    facts.StoreFailed: logging.WARNING,
+}
+_TROUBLES = (facts.DestinationFailed, facts.PollFailed, facts.StoreFailed)
+_TRACE = "error_trace"
+
+
+class LogObserver:
+    """An `Observer` that writes a structlog line for each fact. `logger`: any structlog logger; `None`: the default."""
+
+    def __init__(self, logger: Any = None) -> None:
+        self._log = structlog.get_logger("esm") if logger is None else logger
+        self._told: dict[tuple[str, str, str], Millis] = {}
+
+    def notice(self, fact: facts.Fact) -> None:
+        """Writes it, at the level its kind has."""
+        level = self._level(fact)
+        if not self._log.is_enabled_for(level):
+            return
+        values = {name: getattr(fact, name) for name in _field_names(type(fact))}
+        trace = values.pop(_TRACE, None)
+        self._log.log(level, _event_name(type(fact)), **{k: v for k, v in values.items() if v not in (None, "")})
+        if trace:
+            self._log.debug("handler_trace", request_id=values.get("request_id"), trace=trace)
+
+    def _level(self, fact: facts.Fact) -> int:
+        if isinstance(fact, facts.InvocationEnded):
+            return logging.DEBUG if fact.outcome == "succeeded" else logging.WARNING
+        level = _LEVELS.get(type(fact), logging.INFO)
+        return logging.DEBUG if self._is_repeat(fact) else level
+
+    def _is_repeat(self, fact: facts.Fact) -> bool:
+        if not isinstance(fact, _TROUBLES):
+            return False
+        key = (type(fact).__name__, fact.mapping, fact.shard)
+        told = self._told.get(key)
+        if told is not None and fact.at - told < REPEAT_MS:
+            return True
+        self._told[key] = fact.at
+        return False
+
+
+def configure_logging(*, level: str = "INFO", json: bool = False, stream: TextIO | None = None) -> None:
+    """Sets structlog up for a program: lines for people, or JSON. For programs only: a library leaves the host's be."""
+    out = sys.stderr if stream is None else stream
+    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _field_names(kind: type[facts.Fact]) -> tuple[str, ...]:
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(field.name for field in fields(kind) if field.name != "at")
+    return names
+
+
+def _event_name(kind: type[facts.Fact]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
