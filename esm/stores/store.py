@@ -14,11 +14,9 @@ __all__ = ["LeaseStore"]
 class LeaseStore(Protocol):
     """Rows of `Lease`, written under (owner, epoch).
 
-    Every write but `create` and `take` carries the lease as its owner holds it and raises `LeaseLostError`, having
-    written nothing,
-    when the row's owner or epoch is another. A repeat of a write whose answer was lost succeeds. All raise
-    `StoreError` when the store
-    cannot be used.
+    `checkpoint`, `renew` and `release` carry the lease as its owner holds it and raise `LeaseLostError`, having written
+    nothing, when the row is gone or its owner or epoch is another. A repeat of a write whose answer was lost succeeds.
+    All raise `StoreError` when the store cannot be used.
     """
 
     async def open(self) -> None:
@@ -40,7 +38,8 @@ class LeaseStore(Protocol):
     async def take(self, lease: Lease, owner: str) -> Lease:
         """The lease, now `owner`'s, its epoch one higher.
 
-        Raises `LeaseLostError` when the row changed since `lease` was read.
+        Raises `LeaseLostError` when the row changed since `lease` was read: it has another owner or epoch, or another
+        owner's beat has moved on.
         """
         ...
 
@@ -49,9 +48,17 @@ class LeaseStore(Protocol):
         ...
 
     async def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> Lease:
-        """The lease with this checkpoint, durable when the call returns."""
+        """The lease with this checkpoint, durable when the call returns.
+
+        Raises `StoreError` naming the lease, having written nothing, when it goes back: `settled` lower than stored, or
+        not `ended` where the stored one is. The same again is fine.
+        """
         ...
 
     async def release(self, lease: Lease) -> None:
         """Leaves the lease without an owner, its epoch one higher."""
+        ...
+
+    async def remove(self, leases: Sequence[Lease]) -> None:
+        """Removes the rows of those that are ended and of the epoch they were read with; the others stay."""
         ...

@@ -1,0 +1,64 @@
+"""A lease as a row of text and numbers, and back.
+
+A checkpoint is JSON in this shape; sequence numbers are text, for no number type holds 56 digits:
+
+    {"start": {"type": "LATEST", "at": 1732200000000, "sequence_number": null},
+     "lanes": [{"settled": ["4951...", null]}],
+     "ended": false}
+
+`start` is a `Position`, `at` in epoch milliseconds; `lanes` has a layer for each lane count in use, the current one
+last, and `null` for a lane that has settled nothing. Parents are a JSON array of shard ids.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from esm.errors import StoreError
+from esm.leasing.lease import Lease, LeaseKey
+from esm.records.position import Checkpoint
+
+__all__ = ["Row", "checkpoint_columns", "lease_of", "row_of"]
+
+Row = tuple[Any, ...]
+"""mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended.
+
+The last two repeat what the checkpoint says, so that a write can be conditional on them.
+"""
+
+_encode = msgspec.json.Encoder().encode
+_parents = msgspec.json.Decoder(tuple[str, ...])
+_checkpoint = msgspec.json.Decoder(Checkpoint)
+
+
+def row_of(lease: Lease) -> Row:
+    """The row of a lease."""
+    key = lease.key
+    fixed = (key.mapping, key.stream, key.shard_id, _encode(lease.parents).decode())
+    return (*fixed, lease.owner, lease.epoch, lease.beat, *checkpoint_columns(lease.checkpoint))
+
+
+def checkpoint_columns(checkpoint: Checkpoint) -> tuple[str, str, bool]:
+    """`checkpoint`, `settled` and `ended`.
+
+    `settled` has no leading zeros and is "" for nothing, so that (length, text) orders it as a number.
+    """
+    settled = checkpoint.settled
+    return (
+        _encode(checkpoint).decode(),
+        "" if settled is None else settled.lstrip("0") or "0",
+        checkpoint.ended,
+    )
+
+
+def lease_of(row: Row) -> Lease:
+    """The lease of a row. Raises `StoreError` naming the lease when its text is not what `row_of` writes."""
+    mapping, stream, shard_id, parents, owner, epoch, beat, text, _settled, _ended = row
+    try:
+        checkpoint = _checkpoint.decode(text)
+        checkpoint.settled  # noqa: B018 -- raises for a sequence number that is no number
+        return Lease(LeaseKey(mapping, stream, shard_id), checkpoint, _parents.decode(parents), owner, epoch, beat)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"lease {mapping}/{shard_id}: its row is damaged ({type(error).__name__})") from error
