@@ -249,13 +249,11 @@ class _Database:
         """The change of mode does not always wait for others by itself, so it is tried as long as a wait may take."""
         pause, left = threading.Event(), self._busy_timeout
         connection.execute("PRAGMA busy_timeout = 0")
-        while (mode := _wal_or_busy(connection)) == "busy" and left > 0:
+        while (mode := _wal_or_why_not(connection)).startswith("SQLITE_BUSY") and left > 0:
             pause.wait(0.02)
             left -= 20
-        if mode == "busy":
-            raise StoreError(f"{self.path}: is locked by another process")
         if mode != "wal":
-            raise StoreError(f"{self.path}: cannot have a write-ahead log here (journal mode {mode})")
+            raise StoreError(f"{self.path}: cannot be given a write-ahead log ({mode})")
         connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
 
     def _check_place(self) -> None:
@@ -372,13 +370,12 @@ def _key(key: LeaseKey) -> tuple[str, str, str]:
     return key.mapping, key.stream, key.shard_id
 
 
-def _wal_or_busy(connection: sqlite3.Connection) -> str:
+def _wal_or_why_not(connection: sqlite3.Connection) -> str:
+    """The journal mode that was given, or the name of the error."""
     try:
         return str(_one(connection, "PRAGMA journal_mode = WAL"))
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-            raise
-        return "busy"
+        return error.sqlite_errorname
 
 
 def _one(connection: sqlite3.Connection, sql: str) -> Any:
