@@ -1,7 +1,7 @@
 """`esm.run`: a program whose main work is a worker. It owns the process: signals, and the end.
 
-SIGTERM or SIGINT: drain. A second one: stop now. Whatever handlers do, the process is gone `GRACE_S` after the drain time
-is over: a hung thread or a swallowed cancellation would otherwise keep Python alive for ever.
+SIGTERM or SIGINT: drain. A second one: stop now. Whatever handlers do, the process is gone `GRACE_S` after the drain
+time is over: a hung thread or a swallowed cancellation would otherwise keep Python alive for ever.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 async def run(mappings: Iterable[EventSourceMapping], **options: Any) -> bool:
     """Runs a worker until a signal, or until it is done. Takes `Worker`'s options.
 
-    Gives whether it ended clean: everything that was out ended by itself. Must be called in the main thread. Raises what
-    `Worker` raises.
+    Gives whether it ended clean: everything that was out ended by itself. Must be called in the main thread. Raises
+    what `Worker` raises.
     """
     worker = Worker(mappings, **options)
     ending = _Ending(worker)
@@ -62,7 +62,7 @@ class _Ending:
         self._watch(GRACE_S if now else self._worker.drain_timeout + GRACE_S)
 
     def over(self, *, clean: bool) -> None:
-        """The worker is stopped. What did not end by itself may still keep the process alive: then the watchdog stays."""
+        """The worker is stopped; the watchdog stays if something did not end by itself."""
         if clean and self._watchdog is not None:
             self._watchdog.cancel()
         elif not clean:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from esm.errors import EsmError
-from esm.mapping.settings import EventSourceMapping
+from esm.mapping.rules import check_starting_time
+from esm.mapping.settings import EventSourceMapping, check_distinct
 from esm.runtime.mapping import MappingRunner
 from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
@@ -81,6 +82,9 @@ class Worker:
         if self._task is not None:
             raise EsmError("a Worker is entered once; make another")
         ports = self._ports or self._open_ports()
+        check_distinct(self.mappings)
+        for mapping in self.mappings:
+            check_starting_time(mapping.starting_position_timestamp_ms, ports.clock.now())
         self._ports = ports
         self._id = worker_id(ports.rng)
         await self._store.open()
