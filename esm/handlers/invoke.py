@@ -33,8 +33,9 @@ class FunctionInvoker:
     """An `Invoker` of one function, in this process.
 
     An `async def` under the isolation `thread` has an event loop of its own there, and can only be waited for, as a
-    `def`. `on_abandoned(request_id, n)`: a call did not end within 5 s of being told to; `n` hang now. `sync_inline`: a plain
-    `def` is called in the event loop's thread, without a timeout: under virtual time a thread would be out of step.
+    `def`. `on_abandoned(request_id, n)`: a call did not end within 5 s of being told to; `n` hang now. `sync_inline`:
+    a plain `def` is called in the event loop's thread, without a timeout: under virtual time a thread would be out of
+    step.
     Raises `HandlerNotFoundError`.
     """
 

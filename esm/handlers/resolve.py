@@ -50,7 +50,8 @@ def _import(module_name: str, name: str) -> ModuleType:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
-            msg = f"handler {name!r}: there is no module {error.name!r}{_near(error.name, _siblings(error.name))}"
+            near = _near(error.name.rpartition(".")[2], _siblings(error.name))
+            msg = f"handler {name!r}: there is no module {error.name!r}{near}"
             raise HandlerNotFoundError(msg) from None
         raise _broken(module_name, name, error) from error
     except (Exception, SystemExit) as error:
@@ -73,12 +74,10 @@ def _attribute(owner: Any, attribute: str, name: str, where: str) -> Any:
 
 
 def _siblings(module_name: str) -> list[str]:
-    """The modules beside a missing one, under their full names. A parent is there, or it would be the missing one."""
+    """The modules beside a missing one. A parent is there, or it would be the missing one."""
     parent, _, _ = module_name.rpartition(".")
-    if not parent:
-        return [module.name for module in pkgutil.iter_modules()]
-    path = getattr(importlib.import_module(parent), "__path__", [])
-    return [f"{parent}.{module.name}" for module in pkgutil.iter_modules(path)]
+    path = getattr(importlib.import_module(parent), "__path__", []) if parent else None
+    return [module.name for module in pkgutil.iter_modules(path)]
 
 
 def _near(wanted: str, there: Iterable[str]) -> str:
