@@ -1,0 +1,153 @@
+"""The filters of a mapping: which records pass, why one does not, and the fast tests that the pollers use.
+
+A record passes when any filter matches; no filter at all lets every record pass. Data and pattern of different kinds do
+not match, not even where a pattern asks for a key's absence.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from esm.arn import SourceKind
+from esm.errors import MappingError
+from esm.filtering.document import Reader, reader, sound
+from esm.filtering.explanation import explanation
+from esm.filtering.match import Matching
+from esm.filtering.operators import refuse
+from esm.filtering.pattern import Pattern, Rule, parse_pattern
+from esm.filtering.view import KINESIS_KEYS, VIEWS, Look, View, look_of, misplaced
+from esm.mapping.limits import Limits
+from esm.records.kinesis import KinesisEventShape, KinesisRecord
+
+__all__ = ["FilterCriteria", "compile_for_dynamodb", "compile_for_kinesis", "compile_for_sqs"]
+
+
+class FilterCriteria:
+    """Event filters of one mapping, checked and compiled. AWS: `FilterCriteria`.
+
+    `filters`: patterns, each a dict or its JSON text; empty lets every record pass. `source`: `kinesis`, `dynamodb` or
+    `sqs`. `limits`: how many filters, and how long a pattern may be; AWS's numbers by default.
+
+    Raises:
+        MappingError: a pattern is one that AWS would refuse, or there are too many; the caller's fault.
+    """
+
+    def __init__(
+        self, filters: Iterable[str | Mapping[str, Any]], source: SourceKind, *, limits: Limits | None = None
+    ) -> None:
+        limits = limits or Limits()
+        if source not in VIEWS:
+            raise MappingError(f"Expected one of {', '.join(VIEWS)} as the source.", field="source", value=source)
+        self.source: SourceKind = source
+        given = [filters] if isinstance(filters, (str, Mapping)) else list(filters)
+        if len(given) > limits.filters:
+            text = f"Expected at most {limits.filters} filters, not {len(given)}."
+            raise MappingError(text, field="filter_criteria")
+        self.patterns = tuple(_checked(each, VIEWS[source], limits) for each in given)
+        self._judge = _Judge(self.patterns, VIEWS[source])
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record, an item of an event's `Records`, passes. Never raises, whatever the record."""
+        return self._judge(*VIEWS[self.source].split(record))
+
+    def explain(self, record: Mapping[str, Any]) -> str:
+        """Which filter matches the record; or, filter by filter, which leaf does not and why, in words."""
+        return explanation(self.patterns, VIEWS[self.source], record)
+
+
+def compile_for_kinesis(criteria: FilterCriteria, shape: KinesisEventShape) -> Callable[[KinesisRecord], bool]:
+    """A test of a shard's records that builds no event item, and decodes data once, if a filter looks at it.
+
+    `shape` gives the item in the rare case that a filter names a key outside of the `kinesis` object.
+    """
+    judge = _of(criteria, "kinesis")
+    if judge.all_pass:
+        return _pass
+    keys = judge.keys()
+    if not keys:
+        return lambda record: judge({}, record.data)
+    if keys <= KINESIS_KEYS:
+        return lambda record: judge(
+            {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": record.key,
+                "sequenceNumber": record.sequence_number,
+                "approximateArrivalTimestamp": record.arrived,
+            },
+            record.data,
+        )
+    split = VIEWS["kinesis"].split
+    return lambda record: judge(*split(shape.event([record])["Records"][0]))
+
+
+def compile_for_dynamodb(criteria: FilterCriteria) -> Callable[[dict[str, Any]], bool]:
+    """A test of a record as it stands in the event; the record is left as it is."""
+    judge = _of(criteria, "dynamodb")
+    return _pass if judge.all_pass else lambda record: judge(record, None)
+
+
+def compile_for_sqs(criteria: FilterCriteria) -> Callable[[str, Mapping[str, Any]], bool]:
+    """A test of a message's body and its item in the event; the item is only looked at for keys other than `body`."""
+    judge = _of(criteria, "sqs")
+    if judge.all_pass:
+        return _pass
+    if not judge.keys():
+        return lambda body, _item: judge({}, body)
+    return lambda body, item: judge(dict(item), body)
+
+
+def _pass(*_record: Any) -> bool:
+    return True
+
+
+def _of(criteria: FilterCriteria, source: SourceKind) -> _Judge:
+    if criteria.source != source:
+        raise MappingError(f"These filters are for {criteria.source}, not {source}.", field="source", value=source)
+    return criteria._judge  # noqa: SLF001  # the other half of the same module
+
+
+def _checked(source: str | Mapping[str, Any], view: View, limits: Limits) -> Pattern:
+    pattern = parse_pattern(source, limits.pattern_length)
+    leaf = misplaced(pattern, view)
+    if leaf is not None:
+        refuse(leaf.place, f"expected an object, because {view.data_key} is matched as JSON")
+    return pattern
+
+
+class _Judge:
+    """All rules of all filters, by how they look at the data: the data is read once, and only when it has to be."""
+
+    def __init__(self, patterns: tuple[Pattern, ...], view: View) -> None:
+        rules = [rule for pattern in patterns for rule in pattern.rules]
+        self.all_pass = not patterns
+        self._key, self._unwrap = view.data_key, view.unwrap
+        self._beside, self._inside, self._plain = (
+            _matching(rules, view, look) for look in ("beside", "inside", "plain")
+        )
+        self._read: Reader = reader(self._inside.keys(view.data_key) if self._inside else ())
+
+    def keys(self) -> set[str]:
+        """The top-level keys, other than the data's, that any rule looks at."""
+        used = [matching.paths for matching in (self._beside, self._inside, self._plain) if matching]
+        return {path.split(".")[0] for paths in used for path in paths} - {self._key}
+
+    def __call__(self, view: dict[str, Any], data: Any) -> bool:
+        """Whether the record passes. `view` is the record without its data, and is not kept."""
+        if self.all_pass or (self._beside and self._beside(view)):
+            return True
+        if not self._inside and not self._plain:
+            return False
+        text = self._unwrap(data)
+        if text is None:
+            return False
+        document = self._read(text)
+        if document is None:
+            return self._plain is not None and self._plain({**view, self._key: text})
+        return self._inside is not None and self._inside({**view, self._key: document}) and sound(text)
+
+
+def _matching(rules: list[Rule], view: View, look: Look) -> Matching | None:
+    chosen = [rule for rule in rules if look_of(rule, view) == look]
+    return Matching(chosen) if chosen else None

@@ -1,0 +1,98 @@
+"""A record's data as JSON: only as much of it is built as patterns look at.
+
+JSON here is an object or an array. What parses to a bare string, number, boolean or null is taken as plain text, which
+AWS does not document. (chosen) A key that an object has twice counts once, the last one. (chosen)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypedDict
+
+import msgspec
+
+from esm.filtering.number import read_float, read_int
+
+__all__ = ["MAX_DEPTH", "Reader", "reader", "sound"]
+
+MAX_DEPTH = 64
+"""Arrays and objects within each other; data nested deeper matches no pattern that looks inside it. (chosen)"""
+
+Reader = Callable[[bytes | str], dict[str, Any] | list[Any] | None]
+"""Gives the JSON object or array that data holds; `None` when it holds none."""
+
+_WHOLE = msgspec.json.Decoder(float_hook=read_float)
+
+
+def reader(keys: Iterable[str]) -> Reader:
+    """A reader that builds only these keys of a top-level object, and skips the rest unread."""
+    decode = _decoder(keys).decode
+
+    def read(data: bytes | str) -> dict[str, Any] | list[Any] | None:
+        try:
+            fields: dict[str, Any] = decode(data)
+        except msgspec.ValidationError:  # not an object, or a number that the decoder does not hold
+            return _read_whole(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        return fields
+
+    return read
+
+
+def _decoder(keys: Iterable[str]) -> msgspec.json.Decoder[Any]:
+    # A key that is no valid text, a lone half of a surrogate pair, can stand in no valid JSON.
+    named = {key: Any for key in keys if not any("\ud800" <= letter <= "\udfff" for letter in key)}
+    shape = TypedDict("shape", named, total=False)  # type: ignore[misc]  # the keys are known only now
+    return msgspec.json.Decoder(shape, float_hook=read_float)
+
+
+def _read_whole(data: bytes | str) -> dict[str, Any] | list[Any] | None:
+    try:
+        value = _WHOLE.decode(data)
+    except msgspec.ValidationError:
+        value = _read_any_number(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _read_any_number(data: bytes | str) -> Any:
+    """The slow way, for integers of thousands of digits."""
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        return json.loads(text, parse_float=read_float, parse_int=read_int, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def sound(data: bytes | str) -> bool:
+    """Whether parsed JSON is UTF-8 throughout and not too deep: what a reader that skips does not see."""
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")
+    elif not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return False
+    return data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH
+
+
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _depth(data: bytes) -> int:
+    """How deep valid JSON is nested, at most one above the limit: strings out, then innermost pairs, level by level."""
+    outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    brackets = outside.translate(_BRACKETS, _OTHERS)
+    depth = 0
+    while brackets and depth <= MAX_DEPTH:
+        brackets = brackets.replace(b"[]", b"")
+        depth += 1
+    return depth

@@ -1,0 +1,175 @@
+"""A leaf as a test of one value: closures over sets, texts and numbers.
+
+A string is never equal to a number, nor `true` to 1; operators on text see strings alone, `numeric` numbers alone, and
+`anything-but` takes every value that is there and not excluded, `null` too. (observed with EventBridge's
+TestEventPattern)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from esm.filtering.address import address, network
+from esm.filtering.number import Inexact, comparable
+from esm.filtering.operators import Matcher, Range
+from esm.filtering.wildcard import wildcard
+
+__all__ = ["Test", "leaf_test", "matcher_test", "takes_absence"]
+
+Test = Callable[[Any], bool]
+"""Whether one JSON scalar (a string, number, boolean or null, never an array or object) will do."""
+
+_TextTest = Callable[[str], bool]
+
+
+def leaf_test(matchers: tuple[Matcher, ...]) -> Test:
+    """Whether a value that is there fits any of the matchers."""
+    plain = frozenset(m.operand for m in matchers if m.operator == "equals" and _is_plain_text(m.operand))
+    tests = [matcher_test(m) for m in matchers if m.operator != "equals" or m.operand not in plain]
+    if plain:
+        tests.insert(0, lambda value: isinstance(value, str) and value in plain)
+    if len(tests) == 1:
+        return tests[0]
+    return lambda value: any(test(value) for test in tests)
+
+
+def takes_absence(matchers: tuple[Matcher, ...]) -> bool:
+    """Whether the leaf also matches where there is no value."""
+    return any(m.operator == "exists" and not m.operand for m in matchers)
+
+
+def matcher_test(matcher: Matcher) -> Test:
+    """Whether a value that is there fits this matcher."""
+    operator, operand = matcher.operator, matcher.operand
+    if operator == "exists":
+        return _anything if operand else _nothing
+    if operator == "equals":
+        return _equals(operand)
+    if operator == "numeric":
+        return _within(operand)
+    if operator == "anything-but":
+        return _but([_equals(value) for value in operand])
+    if operator.startswith("anything-but "):
+        nested = operator.removeprefix("anything-but ")
+        return _but([_on_text(_TEXT_TESTS[nested](value)) for value in operand])
+    return _on_text(_TEXT_TESTS[operator](operand))
+
+
+def _is_plain_text(operand: Any) -> bool:
+    return isinstance(operand, str) and address(operand) is None
+
+
+def _anything(_value: Any) -> bool:
+    return True
+
+
+def _nothing(_value: Any) -> bool:
+    return False
+
+
+def _on_text(test: _TextTest) -> Test:
+    return lambda value: isinstance(value, str) and test(value)
+
+
+def _but(excluded: list[Test]) -> Test:
+    return lambda value: not any(test(value) for test in excluded)
+
+
+def _equals(operand: Any) -> Test:
+    if operand is None or isinstance(operand, bool):
+        return lambda value: value is operand
+    if isinstance(operand, str):
+        same = address(operand)
+        if same is None:
+            return _on_text(operand.__eq__)
+        # An address is the same however it is written: the zeros of IPv6 may be left out.
+        return _on_text(lambda value: value == operand or address(value) == same)
+    number = comparable(operand)
+    if number is None:
+        return lambda value: isinstance(value, (int, Inexact)) and value == operand
+    return lambda value: comparable(value) == number
+
+
+def _within(bounds: Range) -> Test:
+    low = float("-inf") if bounds.low is None else bounds.low
+    high = float("inf") if bounds.high is None else bounds.high
+    open_low, open_high = bounds.open_low, bounds.open_high
+
+    def test(value: Any) -> bool:
+        number = comparable(value)
+        if number is None or not low <= number <= high:
+            return False
+        return not (open_low and number == low) and not (open_high and number == high)
+
+    return test
+
+
+def _in_network(text: str) -> _TextTest:
+    width, low, high = network(text)
+
+    def test(value: str) -> bool:
+        found = address(value)
+        return found is not None and found[0] == width and low <= found[1] <= high
+
+    return test
+
+
+def _starts(text: str) -> _TextTest:
+    return lambda value: value.startswith(text)
+
+
+def _ends(text: str) -> _TextTest:
+    return lambda value: value.endswith(text)
+
+
+def _same_letters(text: str) -> _TextTest:
+    letters = _letters(text)
+    return lambda value: _run(letters, value) == len(value)
+
+
+def _starts_any_case(text: str) -> _TextTest:
+    letters = _letters(text)
+    return lambda value: _run(letters, value) is not None
+
+
+def _ends_any_case(text: str) -> _TextTest:
+    # Both turned around, so that an end is a start and no place in the value is tried twice.
+    letters = [tuple(form[::-1] for form in forms) for forms in reversed(_letters(text))]
+    longest = sum(max(map(len, forms)) for forms in letters)
+    return lambda value: _run(letters, value[-longest:][::-1]) is not None
+
+
+def _letters(text: str) -> list[tuple[str, ...]]:
+    """Every letter's lower and upper form: EventBridge lets each letter have either, and folds nothing over letters.
+
+    Beyond the basic plane its platform sees two halves, which have no case.
+    """
+    return [tuple({letter.lower(), letter.upper()} if letter <= "\uffff" else {letter}) for letter in text]
+
+
+def _run(letters: list[tuple[str, ...]], value: str) -> int | None:
+    """Where the letters end that `value` starts with; `None` when it starts otherwise.
+
+    A letter's two forms never start alike, so the first that fits is the only one.
+    """
+    at = 0
+    for forms in letters:
+        for form in forms:
+            if value.startswith(form, at):
+                at += len(form)
+                break
+        else:
+            return None
+    return at
+
+
+_TEXT_TESTS: dict[str, Callable[[str], _TextTest]] = {
+    "prefix": _starts,
+    "suffix": _ends,
+    "equals-ignore-case": _same_letters,
+    "prefix equals-ignore-case": _starts_any_case,
+    "suffix equals-ignore-case": _ends_any_case,
+    "wildcard": wildcard,
+    "cidr": _in_network,
+}
