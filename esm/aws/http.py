@@ -176,21 +176,21 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport = None
 
     def _go_on(self) -> None:
-        """Within an answer: checks its size, and takes a large body out of the parser's hands."""
+        """Within an answer: refuses an endless head, and takes a large body out of the parser's hands."""
         if self._waiter is None:
             return
-        limit = self._endpoint.max_answer_bytes
-        if (
-            self._received > limit
-            or (self._length or 0) > limit
-            or (not self._status and self._head_bytes > HEAD_BYTES)
-        ):
-            self._fail(SourceError("AnswerTooLarge", f"an answer of more than {limit} bytes"))
+        if not self._status and self._head_bytes > HEAD_BYTES:
+            self._fail(SourceError("AnswerTooLarge", f"a head of more than {HEAD_BYTES} bytes"))
         elif self._status and self._length is not None and self._length - self._received > STRAIGHT_BYTES:
             self._straight = self._endpoint.buffer(self._length)
             self._view = memoryview(self._straight)[: self._length]
             self._view[: self._received] = b"".join(self._parts)
             self._parser = httptools.HttpResponseParser(self)  # the old one waits for the rest of this body
+
+    def _check_size(self, size: int) -> None:
+        limit = self._endpoint.max_answer_bytes
+        if size > limit:
+            self._fail(SourceError("AnswerTooLarge", f"an answer of more than {limit} bytes"))
 
     # What the parser calls.
 
@@ -214,10 +214,12 @@ class _Connection(asyncio.BufferedProtocol):
                 self._length = int(value)
             elif lower == b"transfer-encoding":
                 self._chunked = True
+        self._check_size(self._length or 0)
 
     def on_body(self, body: bytes) -> None:
         self._parts.append(body)
         self._received += len(body)
+        self._check_size(self._received)
 
     def on_message_complete(self) -> None:
         if self._status:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.certificate import Certificate, make_certificate
 from tests.servers.install import KINESIS_LOCAL, MINISTACK
 
-__all__ = ["account", "free_port", "kinesis_local", "ministack", "start"]
+__all__ = ["account", "anyio_backend", "certificate", "free_port", "kinesis_local", "ministack", "start"]
 
 PATIENCE_SECONDS = 30.0
 MISSING = "the local servers are not installed: run `python tests/servers/install.py`"
@@ -76,6 +77,12 @@ def kinesis_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         } | {f"{change}_DURATION": "10ms" for change in changes}
 
     yield from start(package / "main.js", command, folder)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for `localhost` that no system trusts."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 Command = Callable[[int], tuple[list[str], dict[str, str]]]

@@ -1,0 +1,326 @@
+"""The HTTP client against a server that does everything a server may do."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from esm.aws.http import SCRATCH_BYTES, HttpEndpoint
+from esm.errors import SourceError
+from tests.servers.certificate import Certificate
+from tests.servers.plugin import free_port
+from tests.servers.scripted import (
+    ScriptedServer,
+    Step,
+    answer,
+    chunked,
+    hang,
+    head,
+    raw,
+    reset,
+    then_hang,
+    trickle,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(20)]
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: T.Op\r\nContent-Length: 2\r\n\r\n{}"
+BIG = bytes(range(256)) * 5000  # 1.28 MB
+
+
+@asynccontextmanager
+async def serving(
+    *steps: Step, connections: int = 4, limit: int = 1 << 24
+) -> AsyncIterator[tuple[ScriptedServer, HttpEndpoint]]:
+    async with (
+        ScriptedServer(steps) as server,
+        HttpEndpoint(server.url, max_connections=connections, max_answer_bytes=limit) as endpoint,
+    ):
+        yield server, endpoint
+
+
+async def body(endpoint: HttpEndpoint, seconds: float = 5.0) -> bytes:
+    got = await endpoint.send(REQUEST, seconds)
+    assert got.status == 200
+    copy = bytes(got.body)
+    got.release()
+    return copy
+
+
+async def failure(endpoint: HttpEndpoint, seconds: float = 5.0) -> str:
+    with pytest.raises(SourceError) as caught:
+        await endpoint.send(REQUEST, seconds)
+    assert type(caught.value) is SourceError
+    return caught.value.code
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 65_536, SCRATCH_BYTES - 100, SCRATCH_BYTES, SCRATCH_BYTES * 3 + 17])
+async def test_bodies_of_any_size_over_one_connection(size: int) -> None:
+    text = BIG[:size]
+    async with serving(answer(text)) as (server, endpoint):
+        for _ in range(3):
+            assert await body(endpoint) == text
+        assert server.connections == 1
+
+
+async def test_status_and_headers() -> None:
+    async with serving(answer(b"no", 418, {"X-Amzn-ErrorType": "Teapot"})) as (_, endpoint):
+        got = await endpoint.send(REQUEST, 5)
+        assert (got.status, bytes(got.body)) == (418, b"no")
+        assert got.header(b"x-amzn-errortype") == "Teapot"
+        assert got.header(b"absent") == ""
+
+
+async def test_chunks() -> None:
+    parts = [b"a", b"bc" * 1000, BIG, b"d"]
+    async with serving(chunked(parts), answer(b"next")) as (server, endpoint):
+        assert await body(endpoint) == b"".join(parts)
+        assert await body(endpoint) == b"next"
+        assert server.connections == 1
+
+
+async def test_a_body_byte_by_byte() -> None:
+    data = head(200, {"Content-Length": "5"}) + b"hello"
+    async with serving(trickle(data, 0)) as (_, endpoint):
+        assert await body(endpoint) == b"hello"
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    async with serving(raw(interim + head(200, {"Content-Length": "2"}) + b"ok"), answer(b"2")) as (_, endpoint):
+        assert await body(endpoint) == b"ok"
+        assert await body(endpoint) == b"2"
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    async with serving(raw(head(200, {}) + b"all", then_close=True), answer(b"2")) as (server, endpoint):
+        assert await body(endpoint) == b"all"
+        assert await body(endpoint) == b"2"
+        assert server.connections == 2
+
+
+async def test_connection_close_is_obeyed() -> None:
+    async with serving(answer(b"1", headers={"Connection": "close"}), answer(b"2")) as (server, endpoint):
+        assert [await body(endpoint), await body(endpoint)] == [b"1", b"2"]
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        raw(head(200, {"Content-Length": "100"}) + b"x" * 99, then_close=True),
+        raw(head(200, {"Content-Length": str(len(BIG))}) + BIG[:-1], then_close=True),
+        raw(b"HTTP/1.1 200 OK\r\nContent-", then_close=True),
+        chunked([b"abc"], finished=False),
+        reset(),
+        reset(head(200, {"Content-Length": "100"}) + b"x"),
+        reset(head(200, {"Content-Length": str(len(BIG))}) + BIG[: len(BIG) // 2]),
+    ],
+)
+async def test_a_broken_off_answer_is_never_taken_for_a_whole_one(step: Step) -> None:
+    async with serving(step, answer(b"fine")) as (server, endpoint):
+        assert await failure(endpoint) == "ConnectionClosed"
+        assert await body(endpoint) == b"fine"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http(data: bytes) -> None:
+    async with serving(raw(data), answer(b"fine")) as (server, endpoint):
+        assert await failure(endpoint) == "MalformedAnswer"
+        assert await body(endpoint) == b"fine"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        raw(head(200, {"Content-Length": "1001"})),
+        chunked([b"x" * 400] * 3),
+        raw(b"HTTP/1.1 200 OK\r\n" + b"X-Long: yes\r\n" * 10_000),
+    ],
+)
+async def test_an_answer_beyond_all_measure(step: Step) -> None:
+    async with serving(step, answer(b"x" * 1000), limit=1000) as (_, endpoint):
+        assert await failure(endpoint) == "AnswerTooLarge"
+        assert await body(endpoint) == b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    "step",
+    [hang(), trickle(head(200, {"Content-Length": "1000"}) + b"x" * 1000, 0.02), then_hang(head(200, {}) + b"x")],
+)
+async def test_the_deadline_is_for_the_whole_answer(step: Step) -> None:
+    async with serving(step, answer(b"fine")) as (server, endpoint):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert await failure(endpoint, 0.2) == "ReadTimeout"
+        assert loop.time() - began < 2
+        await server.left(1)
+        assert await body(endpoint) == b"fine"
+
+
+async def test_a_kept_connection_that_has_died_is_replaced_at_once() -> None:
+    async with serving(answer(b"1"), reset(), answer(b"2")) as (server, endpoint):
+        assert await body(endpoint) == b"1"
+        assert await body(endpoint) == b"2"
+        assert [request.connection for request in server.requests] == [1, 1, 2]
+
+
+async def test_it_is_replaced_once_only_and_only_before_the_first_byte() -> None:
+    async with serving(answer(b"1"), reset(), reset(), answer(b"2"), reset(b"H"), answer(b"3")) as (server, endpoint):
+        assert await body(endpoint) == b"1"
+        assert await failure(endpoint) == "ConnectionClosed"
+        assert len(server.requests) == 3
+        assert await body(endpoint) == b"2"
+        assert await failure(endpoint) == "ConnectionClosed"
+        assert len(server.requests) == 5
+
+
+async def test_a_second_answer_is_not_taken_for_the_next_one() -> None:
+    whole = head(200, {"Content-Length": "5"})
+    async with serving(raw(whole + b"first" + whole + b"wrong"), answer(b"second")) as (server, endpoint):
+        assert await body(endpoint) == b"first"
+        assert await body(endpoint) == b"second"
+        assert server.connections == 2
+
+
+async def test_connections_are_few_and_the_last_used_is_used_first() -> None:
+    async with serving(answer(b"x"), connections=3) as (server, endpoint):
+        await asyncio.gather(*(body(endpoint) for _ in range(20)))
+        assert server.connections == 3
+        for _ in range(5):
+            await body(endpoint)
+        assert len({request.connection for request in server.requests[-5:]}) == 1
+
+
+async def test_waiting_for_a_connection_counts_against_the_deadline() -> None:
+    async with serving(hang(), connections=1) as (server, endpoint):
+        first = asyncio.create_task(failure(endpoint, 1.0))
+        await server.arrived(1)
+        assert await failure(endpoint, 0.1) == "PoolTimeout"
+        assert await first == "ReadTimeout"
+
+
+BODY_BEGUN = head(200, {"Content-Length": str(len(BIG))})
+STATES = {
+    "no byte yet": hang(),
+    "in the headers": then_hang(b"HTTP/1.1 200 OK\r\nContent-"),
+    "in a small body": then_hang(head(200, {"Content-Length": "10"}) + b"123"),
+    "in a large body": then_hang(BODY_BEGUN + BIG[:1000]),
+    "in a chunk": then_hang(head(200, {"Transfer-Encoding": "chunked"}) + b"a\r\n123"),
+}
+
+
+@pytest.mark.parametrize("step", STATES.values(), ids=STATES.keys())
+async def test_cancelling_an_exchange_closes_its_connection(step: Step) -> None:
+    async with serving(answer(b"1"), step, answer(b"2"), connections=1) as (server, endpoint):
+        assert await body(endpoint) == b"1"
+        task = asyncio.create_task(endpoint.send(REQUEST, 5))
+        await server.arrived(2)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.left(1)
+        assert await body(endpoint) == b"2"
+
+
+async def test_cancelling_while_waiting_for_a_connection() -> None:
+    async with serving(hang(), answer(b"2"), connections=1) as (server, endpoint):
+        first = asyncio.create_task(failure(endpoint, 0.3))
+        await server.arrived(1)
+        waiting = asyncio.create_task(endpoint.send(REQUEST, 5))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await first == "ReadTimeout"
+        assert await body(endpoint) == b"2"
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """Takes connections and says nothing: a TLS handshake with it hangs."""
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(ignore, "127.0.0.1", 0)
+    yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def test_cancelling_while_connecting(silent: str) -> None:
+    async with HttpEndpoint(silent, tls=ssl.create_default_context(), max_connections=1) as endpoint:
+        task = asyncio.create_task(endpoint.send(REQUEST, 5))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not endpoint.connections
+
+
+async def test_connecting_has_a_limit_of_its_own(silent: str) -> None:
+    async with HttpEndpoint(silent, tls=ssl.create_default_context(), connect_timeout=0.1) as endpoint:
+        assert await failure(endpoint) == "ConnectTimeout"
+
+
+async def test_nobody_listens() -> None:
+    async with HttpEndpoint(f"http://127.0.0.1:{free_port()}") as endpoint:
+        assert await failure(endpoint) == "ConnectionFailed"
+
+
+async def test_a_name_that_is_none() -> None:
+    async with HttpEndpoint("http://no-such-host.invalid") as endpoint:
+        assert await failure(endpoint) == "ConnectionFailed"
+
+
+async def test_closing_ends_what_is_waited_for() -> None:
+    async with serving(answer(b"1"), hang()) as (server, endpoint):
+        assert await body(endpoint) == b"1"
+        task = asyncio.create_task(failure(endpoint))
+        await server.arrived(2)
+        await endpoint.close()
+        assert await task == "ConnectionClosed"
+        assert not endpoint.connections
+        assert await failure(endpoint) == "ConnectionClosed"
+
+
+@pytest.mark.parametrize("size", [5, len(BIG)])
+async def test_tls_with_the_right_authority(certificate: Certificate, size: int) -> None:
+    text = BIG[:size]
+    async with (
+        ScriptedServer([answer(text)], tls=certificate.server()) as server,
+        HttpEndpoint(server.url, tls=ssl.create_default_context(cafile=str(certificate.authority))) as endpoint,
+    ):
+        for _ in range(3):
+            assert await body(endpoint) == text
+        assert server.connections == 1
+        task = asyncio.create_task(endpoint.send(REQUEST, 5))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_tls_with_a_foreign_authority(certificate: Certificate) -> None:
+    async with (
+        ScriptedServer([answer(b"secret")], tls=certificate.server()) as server,
+        HttpEndpoint(server.url, tls=ssl.create_default_context()) as endpoint,
+    ):
+        assert await failure(endpoint) == "TlsError"
+        assert not server.requests
