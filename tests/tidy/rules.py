@@ -41,7 +41,9 @@ ELSEWHERE = {
 
 SUPPRESSION = re.compile(r"#\s*((?:noqa|type:\s*ignore|pragma:|ruff:|mypy:|fmt:).*)")
 REASONED = re.compile(
-    r"(?:(?:ruff:\s*)?noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*+|type:\s*ignore\[[\w, -]+\]|pragma:\s*no (?:cover|branch))\W+\w.{5,}"
+    r"(?:(?:ruff:\s*)?noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*+"
+    r"|type:\s*ignore\[[\w, -]+\]"
+    r"|pragma:\s*no (?:cover|branch))\W+\w.{5,}",
 )
 """The rule, then words. A whole file may be exempt from a rule, never from all of them."""
 
