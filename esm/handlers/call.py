@@ -64,7 +64,7 @@ class Call:
         """The outcome, `timeout` seconds and `STOP_WITHIN` from now at the latest."""
         if self.ended.done():
             return self.ended.result()
-        self._timer = self._loop.call_later(timeout, self._time_out)
+        self._after(timeout, self._time_out)
         self._waited_for = True
         try:
             return await self.ended
@@ -81,9 +81,8 @@ class Call:
         self._calls.hung.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        if not self.ended.done():
-            late = self.stopping or self._calls.clock.now() > self._deadline
-            self.ended.set_result(self._calls.timed_out if late else outcome)
+        late = self.stopping or self._calls.clock.now() > self._deadline
+        self._end(self._calls.timed_out if late else outcome)
 
     def stop(self) -> None:
         """Tells the handler to end, once: what is raised in it may be swallowed, and is not raised again."""
@@ -107,16 +106,22 @@ class Call:
             # asyncio.run waits for every task it knows. Its documentation has this call for those who bring their own.
             asyncio.tasks._unregister_task(self.task)  # noqa: SLF001  # documented under "Extending"
             self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
-        if not self.ended.done():
-            self.ended.set_result(calls.timed_out)
+        self._end(calls.timed_out)
         if calls.on_hung is not None:
             calls.on_hung(self._request_id, len(calls.hung))
 
     def _time_out(self) -> None:
+        self._after(STOP_WITHIN, self.abandon)
+        self.stop()
+
+    def _after(self, seconds: float, step: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(STOP_WITHIN, self.abandon)
-        self.stop()
+        self._timer = self._loop.call_later(seconds, step)
+
+    def _end(self, outcome: Invocation) -> None:
+        if not self.ended.done():
+            self.ended.set_result(outcome)
 
     def _cancel_task(self) -> None:
         if self.task is not None:

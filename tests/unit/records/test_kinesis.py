@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esm.records.kinesis import KinesisEventShape, KinesisRecord
+
+SHAPE = KinesisEventShape(
+    shard_id="shardId-000000000001",
+    event_source_arn="arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+    region="eu-west-1",
+    role_arn="arn:aws:iam::123456789012:role/esm",
+)
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=256)
+DATA = st.binary(max_size=100).map(lambda data: base64.b64encode(data).decode())
+NUMBERS = st.integers(min_value=0, max_value=10**56).map(str)
+MILLISECONDS = st.integers(min_value=1_000_000_000_000, max_value=9_999_999_999_999).map(lambda ms: ms / 1000)
+RECORDS = st.builds(KinesisRecord, data=DATA, key=KEYS, sequence_number=NUMBERS, arrived=MILLISECONDS)
+
+
+def written(record: KinesisRecord) -> int:
+    """Bytes of the item and its comma in compact UTF-8 JSON."""
+    item = SHAPE.event([record])["Records"][0]
+    return len(json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()) + 1
+
+
+@settings(max_examples=500)
+@given(RECORDS)
+def test_the_size_is_that_of_the_items_json_but_for_digits_of_the_time(record: KinesisRecord) -> None:
+    assert 0 <= SHAPE.size(record) - written(record) <= len(".123") - len(".0")
+
+
+@settings(max_examples=200)
+@given(RECORDS, st.floats(min_value=0, max_value=1e11))
+def test_a_time_of_more_digits_is_missed_by_those_digits(record: KinesisRecord, arrived: float) -> None:
+    record.arrived = arrived
+    assert SHAPE.size(record) >= written(record) - (len(repr(arrived)) - len("1700000000.123"))
+
+
+@pytest.mark.parametrize(
+    "key", ["", "plain", '"', "\\", "\n", "\x00", "\x1f", "/", "\x7f", "\u20ac", "\U0001f600", "\u2028"]
+)
+def test_a_key_takes_the_bytes_that_json_needs_for_it(key: str) -> None:
+    record = KinesisRecord(data="AA==", key=key, sequence_number="1", arrived=1_700_000_000.123)
+    assert SHAPE.size(record) == written(record)
+
+
+@given(st.lists(RECORDS, max_size=5))
+def test_the_sizes_of_a_page_are_those_of_its_records(records: list[KinesisRecord]) -> None:
+    assert SHAPE.sizes(records) == [SHAPE.size(record) for record in records]
+
+
+def test_an_event_is_the_handlers_to_change() -> None:
+    record = KinesisRecord(data="AA==", key="k", sequence_number="1", arrived=1.0)
+    first = SHAPE.event([record])
+    first["Records"][0]["kinesis"]["data"] = "changed"
+    first["Records"][0]["eventSource"] = "changed"
+    first["Records"].append("changed")
+    again = SHAPE.event([record])
+    assert again["Records"][0]["kinesis"]["data"] == "AA=="
+    assert again["Records"][0]["eventSource"] == "aws:kinesis"
+    assert len(again["Records"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arrived", "ms"),
+    [("1545084650.987", 1_545_084_650_987), ("1.545084650987E9", 1_545_084_650_987), ("1545084650", 1_545_084_650_000)],
+)
+def test_a_record_is_read_from_the_wire_as_it_stands_there(arrived: str, ms: int) -> None:
+    wire = f'{{"SequenceNumber":"49","Data":"aGk=","PartitionKey":"k","ApproximateArrivalTimestamp":{arrived},"New":1}}'
+    record = msgspec.json.decode(wire, type=KinesisRecord)
+    assert (record.data, record.key, record.sequence_number) == ("aGk=", "k", "49")
+    assert record.arrived_at == ms
+
+
+def test_a_record_without_a_time_arrived_at_the_epoch() -> None:
+    wire = '{"SequenceNumber":"49","Data":"","PartitionKey":"k"}'
+    assert msgspec.json.decode(wire, type=KinesisRecord).arrived_at == 0
