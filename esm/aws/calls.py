@@ -24,6 +24,8 @@ __all__ = ["DataPlane", "FastPlane", "read_answer"]
 
 T = TypeVar("T")
 
+_UNPARSABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 MIN_SHIFT_MS = 30_000
 """A clock that is wrong by less is not why a signature was refused: AWS allows 5 minutes. (chosen)"""
 
@@ -112,7 +114,7 @@ def read_answer(answer: Answer, decoder: msgspec.json.Decoder[T]) -> tuple[T, in
     size = len(body)
     try:
         value = decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _UNPARSABLE as error:
         page = excerpt(bytes(body[:512]))
         raise SourceError("UnparsableAnswer", f"{size} bytes: {page or error}") from None
     answer.release()
@@ -135,7 +137,7 @@ def _refusal(answer: Answer) -> SourceError:
     body = bytes(answer.body)
     try:
         told = _REFUSAL.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except _UNPARSABLE:
         told = _Refusal(message=excerpt(body))
     # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
     code = answer.header(b"x-amzn-errortype") or told.type or told.code or ""
