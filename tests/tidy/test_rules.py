@@ -114,6 +114,7 @@ KEPT = [
     ("docstrings_say_it_in_one_line", "esm/a.py", '"""A sentence.\n\nAnd more\nof it."""\n'),
     ("nothing_is_left_over", "esm/a.py", "# KCL skips a batch; ours skips none\n"),
     ("nothing_is_a_stub", "esm/a.py", "class A(Protocol):\n    def b(self) -> None: ...\n"),
+    ("nothing_is_a_stub", "tests/a.py", "def handle(event, context): ...\n"),
     ("nothing_is_a_stub", "esm/a.py", "@overload\ndef b(self) -> None: ...\n"),
     ("nothing_is_a_stub", "esm/a.py", 'def close(self):\n    """Nothing to give up."""\n'),
     ("limits_stand_once", "esm/mapping/limits.py", "MOST = 6 * 1024 * 1024\n"),
