@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,14 +63,9 @@ def failure_document(
     document["version"] = "1.0"
     document["timestamp"] = _milliseconds(at)
     is_table = stream_arn.split(":", 3)[2:3] == ["dynamodb"]
-    stamp = _seconds if is_table else _milliseconds
     info: dict[str, Any] = {"shardId": shard_id}
     if first is not None and last is not None:
-        info["startSequenceNumber"] = first[0]
-        info["endSequenceNumber"] = last[0]
-        info["approximateArrivalOfFirstRecord"] = stamp(first[1])
-        info["approximateArrivalOfLastRecord"] = stamp(last[1])
-        info["batchSize"] = batch_size
+        info |= _range(first, last, batch_size, _seconds if is_table else _milliseconds)
     info["streamArn"] = stream_arn
     document["DDBStreamBatchInfo" if is_table else "KinesisBatchInfo"] = info
     if time_window_info is not None:
@@ -106,6 +102,21 @@ def s3_object_key(mapping_uuid: str, shard_id: str, at: Millis, unique: str) -> 
 def json_text(value: dict[str, Any]) -> bytes:
     """The JSON text of a document or an event, as UTF-8, without spaces."""
     return msgspec.json.encode(value)
+
+
+def _range(
+    first: tuple[str, Millis],
+    last: tuple[str, Millis],
+    batch_size: int,
+    stamp: Callable[[Millis], str],
+) -> dict[str, Any]:
+    return {
+        "startSequenceNumber": first[0],
+        "endSequenceNumber": last[0],
+        "approximateArrivalOfFirstRecord": stamp(first[1]),
+        "approximateArrivalOfLastRecord": stamp(last[1]),
+        "batchSize": batch_size,
+    }
 
 
 def _moment(at: Millis) -> datetime:
