@@ -31,6 +31,7 @@ from tests.servers.scripted import (
     reset,
     trickle,
 )
+from tests.servers.sessions import signed_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(30)]
 
