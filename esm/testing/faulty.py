@@ -167,6 +167,16 @@ class FaultyStore:
 
         await self._call("release", effect)
 
+    async def remove(self, leases: Sequence[Lease]) -> None:
+        """As the store's, or a fault."""
+
+        async def effect() -> None:
+            await self._store.remove(leases)
+            for lease in leases:
+                self._changed("remove", lease, lease)
+
+        await self._call("remove", effect)
+
     async def _call(self, kind: str, effect: Callable[[], Awaitable[T]]) -> T:
         return await self._gate.call("store", kind, effect, _STORE)
 

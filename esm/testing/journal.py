@@ -93,7 +93,7 @@ class AttemptEnded(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseChanged(Entry):
-    """A store took a change of owner: `verb` is `create`, `take` or `release`."""
+    """A store took a change of owner or of rows: `verb` is `create`, `take`, `release` or `remove`."""
 
     key: LeaseKey
     verb: str
