@@ -266,8 +266,9 @@ class SimLoop(base_events.BaseEventLoop):
         return task
 
     def halt(self, process: Process) -> None:
-        """Keeps the steps of `process` aside from now on."""
+        """Keeps the steps of `process` aside from now on, and its tasks from being collected as unreachable."""
         self._halted[process] = None
+        process.held = asyncio.all_tasks(self)
 
     def resume(self, process: Process) -> None:
         """Runs what was kept aside of `process`, and all that follows."""
@@ -275,6 +276,7 @@ class SimLoop(base_events.BaseEventLoop):
             del self._halted[process]
             self._ready += process.kept
             process.kept = []
+            process.held = set()
 
     def lift(self) -> None:
         """Ends every limit and every stop, so that what is left can be cancelled when a simulation is cleared away."""

@@ -33,7 +33,8 @@ class _Stopper(Protocol):
 class Process:
     """One life of a program, from `start` to its end or a kill.
 
-    `alive`: started or not, it has neither ended nor been killed. `paused`: frozen for a while.
+    `alive`: started or not, it has neither ended nor been killed. `paused`: frozen for a while. `kept`, `held`: while
+    it is stopped, its steps to come, and its tasks among others.
     """
 
     def __init__(self, name: str, loop: _Stopper) -> None:
@@ -42,6 +43,7 @@ class Process:
         self.paused = False
         self.killed = False
         self.kept: list[asyncio.Handle] = []
+        self.held: set[asyncio.Task[Any]] = set()
         self._loop = loop
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -45,6 +45,7 @@ def run(
     with _alone():
         try:
             result = loop.run_until_complete(main)
+            gc.collect(0)  # a failed task may be part of a cycle; the youngest generation is all that this run made
             unhandled = list(loop.unhandled)
         finally:
             _drain(loop)
@@ -79,7 +80,7 @@ def _drain(loop: SimLoop) -> None:
             break
         for task in left:
             task.cancel()
-        loop.lift()
+        loop.lift()  # after the cancellation: no step of a killed process runs but to be cancelled
         with suppress(SimError):
             loop.run_until_complete(asyncio.wait(left, timeout=_DRAIN_SECONDS))
     for task in _left(loop):
