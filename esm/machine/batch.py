@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esm.clock import Millis
+from esm.errors import InvariantError
 from esm.machine.commands import Condition
 from esm.machine.outcome import Failed, PartlyFailed
 from esm.machine.pacing import backoff
@@ -33,11 +34,11 @@ class Batch:
     `invokes`: times handed to the function. `failures`: failed tries that count against `MaximumRetryAttempts`.
     `not_before`: nothing happens to it until then; `answered`, `function_error`: of the last invoke, for the failure
     record. `condition`: set when it is given up and waits for the destination. `sends`: tries to tell the destination.
-    `size_bytes`: of all its items.
+    `sizes`: bytes of each record's item.
     """
 
     records: list[Any]
-    size_bytes: int
+    sizes: list[int]
     request_id: str
     invokes: int = 0
     failures: int = 0
@@ -93,25 +94,22 @@ def split_expired(batch: Batch, rules: StreamRules, now: Millis, new_id: Callabl
     count = next((i for i, record in enumerate(batch.records) if record.arrived_at >= limit), len(batch.records))
     if count == 0:
         return [batch]
-    rest = batch.records[count:]
-    size_each = batch.size_bytes // len(batch.records)
-    parts = []
-    if rest:
-        size = batch.size_bytes - size_each * count
-        later = Batch(rest, size, new_id(), batch.invokes, batch.failures, batch.throttles, batch.not_before)
+    parts = [batch]
+    if count < len(batch.records):
+        later = _part(batch, count, len(batch.records), new_id())
+        later.invokes, later.failures, later.throttles = batch.invokes, batch.failures, batch.throttles
+        later.not_before = batch.not_before
         parts.append(later)
-    batch.records = batch.records[:count]
-    batch.size_bytes = size_each * count if rest else batch.size_bytes
+        batch.records, batch.sizes = batch.records[:count], batch.sizes[:count]
     batch.condition = Condition.RECORD_AGE_EXCEEDED
     batch.answered = False  # an expiry's failure record has no responseContext (observed)
     batch.not_before = now
-    return [batch, *parts]
+    return parts
 
 
 def _part(batch: Batch, start: int, end: int, request_id: str) -> Batch:
-    """Some of a batch's records as a new batch; its bytes by count, as only their sum matters from here on."""
-    share = batch.size_bytes * end // len(batch.records) - batch.size_bytes * start // len(batch.records)
-    return Batch(batch.records[start:end], share, request_id)
+    """Some of a batch's records as a new batch."""
+    return Batch(batch.records[start:end], batch.sizes[start:end], request_id)
 
 
 def _lowest_failed(batch: Batch, outcome: Failed | PartlyFailed) -> int:
@@ -119,4 +117,7 @@ def _lowest_failed(batch: Batch, outcome: Failed | PartlyFailed) -> int:
     if isinstance(outcome, Failed):
         return 0
     identifiers = outcome.item_identifiers
-    return next(i for i, record in enumerate(batch.records) if record.sequence_number in identifiers)
+    for index, record in enumerate(batch.records):
+        if record.sequence_number in identifiers:
+            return index
+    raise InvariantError("a partial failure names no record of its batch")

@@ -12,7 +12,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -21,9 +22,22 @@ from esm.machine.batch import Batch, expires_at
 from esm.machine.commands import Condition, Deliver, Discard
 from esm.machine.rules import StreamRules
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "LaneSnapshot"]
 
-_COMPACT_AT = 1024
+
+@dataclass(frozen=True, slots=True)
+class LaneSnapshot:
+    """A lane at one moment. `state`: `idle`, `waiting`, `invoking`, `retrying`, `discarding` or `storing`.
+
+    `records`: read and not settled. `invokes`: of the batch at its front so far. `retry_at`: `None` when it waits for
+    no time.
+    """
+
+    lane: int
+    state: str
+    records: int
+    invokes: int
+    retry_at: Millis | None
 
 
 class Lane:
@@ -62,7 +76,7 @@ class Lane:
         """Records read and not yet in a batch."""
         return len(self._records) - self._head
 
-    def push(self, records: list[Any], sizes: list[int]) -> None:
+    def push(self, records: Sequence[Any], sizes: Sequence[int]) -> None:
         """Adds records behind those that wait."""
         self._records.extend(records)
         self._sizes.extend(sizes)
@@ -94,6 +108,22 @@ class Lane:
         closes = self._window_opened_at + rules.batching_window_ms
         expires = expires_at(self._records[self._head], rules)
         return closes if expires is None else min(closes, expires)
+
+    def snapshot(self, *, stored: int) -> LaneSnapshot:
+        """What it looks like now; `stored`: the version of the shard's settlements that is durable."""
+        batch = self.batches[-1] if self.batches else None
+        records = self.waiting + sum(len(each.records) for each in self.batches)
+        retry_at = batch.not_before or None if batch is not None and self.out is None else None
+        return LaneSnapshot(self.index, self._state(batch, stored), records, batch.invokes if batch else 0, retry_at)
+
+    def _state(self, batch: Batch | None, stored: int) -> str:
+        if self.version > stored:
+            return "storing"
+        if batch is None:
+            return "waiting" if self.waiting else "idle"
+        if batch.condition is not None:
+            return "discarding"
+        return "retrying" if self.out is None else "invoking"
 
     def _due(self, batch: Batch, rules: StreamRules) -> Millis:
         """A backoff ends early when the first record expires (chosen)."""
@@ -134,11 +164,18 @@ class Lane:
         size = sum(sizes)
         if size > rules.payload_bytes_max:
             count = max(1, bisect_right(list(accumulate(sizes)), rules.payload_bytes_max))
-            end, size = head + count, sum(sizes[:count])
+            end, sizes = head + count, sizes[:count]
+            size = sum(sizes)
         records = self._records[head:end]
-        self._head = end
         self._waiting_bytes -= size
-        if end >= _COMPACT_AT and end * 2 >= len(self._records):
+        self._let_go(end)
+        return Batch(records, sizes, request_id, oversized=size > rules.payload_bytes_max)
+
+    def _let_go(self, end: int) -> None:
+        """Keeps no record that was taken, and moves the rest to the front as seldom as it costs nothing."""
+        if end * 2 < len(self._records):
+            self._records[self._head : end] = [None] * (end - self._head)
+            self._head = end
+        else:
             del self._records[:end], self._sizes[:end]
             self._head = 0
-        return Batch(records, size, request_id, oversized=size > rules.payload_bytes_max)

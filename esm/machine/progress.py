@@ -34,6 +34,11 @@ class Progress:
         """The last record that was read; `None` before the first."""
         return self._read
 
+    def follows(self, sequence_number: SequenceNumber) -> None:
+        """Checks that a page begins behind what was read: nothing is accepted twice."""
+        if not _is_before(self._read, sequence_number):
+            raise InvariantError(f"a page begins at {sequence_number}, not behind {self._read}")
+
     def unsettled(self, records: Sequence[Any]) -> Sequence[Any]:
         """Those of a page that were not settled before the restart."""
         covers = self._resumed.covers
@@ -55,15 +60,16 @@ class Progress:
     def read_to(self, sequence_number: SequenceNumber) -> None:
         """Everything of the shard at or below `sequence_number` has been accepted."""
         self._read = sequence_number
-        if self.catching_up and not _is_before(sequence_number, self._horizon):
-            self.catching_up = False
-            self._earlier = ()
+        self.catching_up = self.catching_up and _is_before(sequence_number, self._horizon)
 
     def checkpoint(self, open_lanes: Sequence[bool]) -> Checkpoint:
         """What is settled now; `open_lanes` says which lanes hold records that are not."""
         settled = tuple(
             self._settled[lane] if is_open else self._idle_at(lane) for lane, is_open in enumerate(open_lanes)
         )
+        if self._earlier and not any(_is_before(number, self._horizon) for number in settled):
+            # Until then a lane may be held up at a record below some that other lanes of an earlier count had settled.
+            self._earlier = ()
         if not any(settled) and not self._earlier:
             return Checkpoint(self._resumed.start)
         return Checkpoint(self._resumed.start, (*self._earlier, LanePositions(settled)))

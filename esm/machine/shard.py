@@ -19,7 +19,7 @@ from esm.clock import Millis
 from esm.errors import InvariantError
 from esm.machine.batch import Batch, after_failure, split_expired
 from esm.machine.commands import Command, Deliver, Discard, Store
-from esm.machine.lane import Lane
+from esm.machine.lane import Lane, LaneSnapshot
 from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
 from esm.machine.pacing import backoff
 from esm.machine.progress import Progress
@@ -83,6 +83,7 @@ class ShardMachine:
         records: Sequence[Any] = page.records
         filtered = 0
         if records:
+            self._progress.follows(records[0].sequence_number)
             unsettled = self._progress.unsettled(records) if self._progress.catching_up else records
             kept = unsettled if self._keep is None else [record for record in unsettled if self._keep(record)]
             filtered = len(unsettled) - len(kept)
@@ -115,7 +116,8 @@ class ShardMachine:
         if lane.out is not command:
             raise InvariantError("a command was settled that is not out")
         lane.out = None
-        batch = lane.batches.pop()
+        # It leaves the lane when all is in order and no sooner: until then the lane's position cannot pass it.
+        batch = lane.batches[-1]
         if isinstance(command, Discard):
             self._settle_discard(lane, batch, report, now)
         else:
@@ -159,6 +161,10 @@ class ShardMachine:
         """After `drain`: nothing is out and what is settled is stored."""
         return self._draining and self._at_rest and all(lane.out is None for lane in self.lanes)
 
+    def snapshot(self) -> tuple[LaneSnapshot, ...]:
+        """Each lane as it is now."""
+        return tuple(lane.snapshot(stored=self._stored) for lane in self.lanes)
+
     @property
     def _at_rest(self) -> bool:
         return self._storing is None and self._stored == self._version and self._store_at is None
@@ -170,52 +176,49 @@ class ShardMachine:
         sizes = self._sizes(kept)
         self.records_held += len(kept)
         self.bytes_held += sum(sizes)
-        if len(self.lanes) == 1:
-            if kept:
-                self._open_lane(self.lanes[0], records, kept[0], self._progress.read)
-                self.lanes[0].push(list(kept), sizes)
-        else:
-            self._spread_by_key(records, kept, sizes)
+        parts = [(kept, sizes)] if len(self.lanes) == 1 else self._by_key(kept, sizes)
+        self._open_lanes(records, [part[0] for part in parts])
+        for lane, (part_records, part_sizes) in zip(self.lanes, parts, strict=True):
+            lane.push(part_records, part_sizes)
 
-    def _spread_by_key(self, records: Sequence[Any], kept: Sequence[Any], sizes: list[int]) -> None:
+    def _by_key(self, kept: Sequence[Any], sizes: Sequence[int]) -> list[tuple[list[Any], list[int]]]:
         """Order is kept by key: all records of one key go through one lane."""
-        lanes, count = self.lanes, len(self.lanes)
-        parts: list[tuple[list[Any], list[int]]] = [([], []) for _ in lanes]
+        count = len(self.lanes)
+        parts: list[tuple[list[Any], list[int]]] = [([], []) for _ in range(count)]
         for record, size in zip(kept, sizes, strict=True):
-            part = parts[lane_of(record.key, count)]
-            part[0].append(record)
-            part[1].append(size)
-        for lane, (part_records, part_sizes) in zip(lanes, parts, strict=True):
-            if part_records:
-                self._open_lane(lane, records, part_records[0], self._progress.read)
-                lane.push(part_records, part_sizes)
+            part_records, part_sizes = parts[lane_of(record.key, count)]
+            part_records.append(record)
+            part_sizes.append(size)
+        return parts
 
-    def _open_lane(self, lane: Lane, records: Sequence[Any], first: Any, read: SequenceNumber | None) -> None:
+    def _open_lanes(self, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         """A lane that is as far as the shard was read stays where it is, just before its first open record."""
-        if lane.is_open:
-            return
-        before = read
-        if records[0] is not first:
-            before = next(records[i - 1].sequence_number for i, record in enumerate(records) if record is first)
-        self._progress.lane_opens(lane.index, before)
+        opening = {id(part[0]): lane for lane, part in zip(self.lanes, parts, strict=True) if part and not lane.is_open}
+        before = self._progress.read
+        for record in records:
+            if not opening:
+                return
+            lane = opening.pop(id(record), None)
+            if lane is not None:
+                self._progress.lane_opens(lane.index, before)
+            before = record.sequence_number
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
     def _take_from(self, lane: Lane, now: Millis) -> Deliver | Discard | None:
         lane.open_window(now)
-        while (batch := lane.ready(self.rules, now, self._new_id, flush=self.closed)) is not None:
-            lane.batches.pop()
-            lane.batches.extend(reversed(split_expired(batch, self.rules, now, self._new_id)))
-            batch = lane.batches[-1]
-            if batch.condition is not None:
-                return _discard(lane, batch)
-            if not batch.oversized:
-                return _deliver(lane, batch)
+        batch = lane.ready(self.rules, now, self._new_id, flush=self.closed)
+        if batch is None:
+            return None
+        lane.batches[-1:] = reversed(split_expired(batch, self.rules, now, self._new_id))
+        batch = lane.batches[-1]
+        if batch.oversized and batch.condition is None:
             # Never reaches the function, but uses up its attempts; no responseContext (observed).
-            lane.batches.pop()
             batch.invokes += 1
-            self._push_rest(lane, batch, _TOO_LARGE, now)
-        return None
+            self._keep_rest(lane, batch, _TOO_LARGE, now)
+            if batch.condition is None:
+                return None
+        return _deliver(lane, batch) if batch.condition is None else _discard(lane, batch)
 
     def _settle_delivery(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
         if isinstance(report, Throttled):
@@ -223,37 +226,38 @@ class ShardMachine:
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
             batch.throttles += 1
             batch.not_before = now + backoff(batch.throttles, self._jitter)
-            lane.batches.append(batch)
             return
+        batch.throttles = 0
         batch.invokes += 1
         if isinstance(report, Succeeded):
-            self._settled(lane, batch.records, batch.size_bytes, now)
+            self._settled(lane, batch, len(batch.records), now)
+            lane.batches.pop()
             return
         batch.answered = True
         batch.function_error = report.function_error if isinstance(report, Failed) else None
-        self._push_rest(lane, batch, report, now)
+        self._keep_rest(lane, batch, report, now)
 
-    def _push_rest(self, lane: Lane, batch: Batch, outcome: Failed | PartlyFailed, now: Millis) -> None:
+    def _keep_rest(self, lane: Lane, batch: Batch, outcome: Failed | PartlyFailed, now: Millis) -> None:
         rest = after_failure(batch, outcome, self.rules, now, jitter=self._jitter, new_id=self._new_id)
-        lane.batches.extend(reversed(rest))
         done = len(batch.records) - sum(len(part.records) for part in rest)
         if done:
-            size = batch.size_bytes - sum(part.size_bytes for part in rest)
-            self._settled(lane, batch.records[:done], size, now)
+            self._settled(lane, batch, done, now)
+        lane.batches[-1:] = reversed(rest)
 
     def _settle_discard(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
         """The range stays open until the destination has it; other lanes go on."""
         if isinstance(report, Succeeded):
-            self._settled(lane, batch.records, batch.size_bytes, now)
+            self._settled(lane, batch, len(batch.records), now)
+            lane.batches.pop()
             return
         batch.sends += 1
         batch.not_before = now + backoff(batch.sends, self._jitter)
-        lane.batches.append(batch)
 
-    def _settled(self, lane: Lane, records: Sequence[Any], size_bytes: int, now: Millis) -> None:
-        self._progress.lane_settles(lane.index, records[-1].sequence_number)
-        self.records_held -= len(records)
-        self.bytes_held -= size_bytes
+    def _settled(self, lane: Lane, batch: Batch, count: int, now: Millis) -> None:
+        """The first `count` records of a batch are done."""
+        self._progress.lane_settles(lane.index, batch.records[count - 1].sequence_number)
+        self.records_held -= count
+        self.bytes_held -= sum(batch.sizes[:count])
         if self.records_held < 0 or self.bytes_held < 0:
             raise InvariantError("more was settled than was held")
         self._version += 1
