@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 __all__ = ["Budget", "Place", "Sought", "consistent"]
 
@@ -26,7 +27,7 @@ class Budget:
     __slots__ = ("left",)
 
     def __init__(self, fields: int) -> None:
-        self.left = 20_000 + 8 * fields
+        self.left = 10_000 + 8 * fields
 
 
 @dataclass(slots=True)
@@ -49,14 +50,31 @@ class Sought:
     `absent`: the leaf is also met where there is no value.
     """
 
-    def __init__(self, met: Iterable[Place], present: Iterable[Place], *, absent: bool) -> None:
-        self.absent = absent
-        self.met, self.present = _Branch(), _Branch()
-        self.arrays: set[int] = set()
-        for branch, places in ((self.met, met), (self.present, present if absent else ())):
-            for place in places:
-                branch.add(place)
-                self.arrays.update(array for array, _ in place)
+    def __init__(self, met: set[Place], present: set[Place], *, absent: bool) -> None:
+        self.met, self.absent = met, absent
+        self.present = present if absent else set[Place]()
+
+    @cached_property
+    def arrays(self) -> frozenset[int]:
+        """All arrays that its places name."""
+        return frozenset(array for place in self.met | self.present for array, _ in place)
+
+    @cached_property
+    def met_tree(self) -> _Branch:
+        """`met`, so that the places that agree with a choice are found without looking at the others."""
+        return _tree(self.met)
+
+    @cached_property
+    def present_tree(self) -> _Branch:
+        """`present`, likewise."""
+        return _tree(self.present)
+
+
+def _tree(places: Iterable[Place]) -> _Branch:
+    root = _Branch()
+    for place in places:
+        root.add(place)
+    return root
 
 
 def consistent(leaves: list[Sought], budget: Budget) -> bool:
@@ -65,6 +83,13 @@ def consistent(leaves: list[Sought], budget: Budget) -> bool:
     The order matters for absence alone: a value is missing when it is missing in the elements chosen by the leaves
     before. `False` too when the budget is used up.
     """
+    if not any(leaf.absent for leaf in leaves):
+        bound = [leaf.met for leaf in leaves if () not in leaf.met]
+        if len(bound) <= 1 or set.intersection(*bound):
+            return all(
+                leaf.met for leaf in leaves
+            )  # one leaf alone is bound to an element, or one element meets them all
+    budget.left -= sum(len(leaf.arrays) for leaf in leaves)
     last = {array: at for at, leaf in enumerate(leaves) for array in leaf.arrays}
     states: set[Place] = {()}
     for at, leaf in enumerate(leaves):
@@ -82,9 +107,9 @@ def consistent(leaves: list[Sought], budget: Budget) -> bool:
 
 def _meet(leaf: Sought, chosen: dict[int, int], budget: Budget) -> Iterator[dict[int, int]]:
     """The elements that meeting the leaf adds to those chosen, once for each way to meet it."""
-    if leaf.absent and next(_agreeing(leaf.present, chosen, budget), None) is None:
+    if leaf.absent and next(_agreeing(leaf.present_tree, chosen, budget), None) is None:
         yield {}
-    yield from _agreeing(leaf.met, chosen, budget)
+    yield from _agreeing(leaf.met_tree, chosen, budget)
 
 
 def _agreeing(root: _Branch, chosen: dict[int, int], budget: Budget) -> Iterator[dict[int, int]]:

@@ -64,10 +64,10 @@ def _reasons(rule: Rule, view: View, seen: _Seen) -> list[str]:
     members = matching.members(seen.value)
     if members is None:
         return ["the arrays are nested too deep"]
+    if matching.met(0, members):
+        return []
     unmet = [_reason(path, rule[path], seen, matching, members) for path in matching.unmet(0, members)]
-    if unmet or matching.met(0, members):
-        return unmet
-    return ["each leaf is met, but not all within the same element of an array: " + ", ".join(matching.paths)]
+    return unmet or ["each leaf is met, but not all within the same element of an array: " + ", ".join(matching.paths)]
 
 
 def _mismatch(rule: Rule, view: View, seen: _Seen) -> str | None:

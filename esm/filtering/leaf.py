@@ -49,7 +49,7 @@ def matcher_test(matcher: Matcher) -> Test:
     if operator == "numeric":
         return _within(operand)
     if operator == "anything-but":
-        return _but([_equals(value) for value in operand])
+        return _but([_on_text(v.__eq__) if isinstance(v, str) else _equals(v) for v in operand])
     if operator.startswith("anything-but "):
         nested = operator.removeprefix("anything-but ")
         return _but([_on_text(_TEXT_TESTS[nested](value)) for value in operand])
@@ -165,6 +165,7 @@ def _run(letters: list[tuple[str, ...]], value: str) -> int | None:
 
 
 _TEXT_TESTS: dict[str, Callable[[str], _TextTest]] = {
+    "exactly": lambda text: text.__eq__,
     "prefix": _starts,
     "suffix": _ends,
     "equals-ignore-case": _same_letters,

@@ -7,7 +7,7 @@ event's keys may hold dots just as a pattern's may: the tree has an edge for eve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from esm.filtering.consistency import Budget, Place, Sought, consistent
@@ -26,7 +26,7 @@ class _Edge:
     """What stands behind a key: the path's number when a rule has a leaf there, the edges that go on from there."""
 
     number: int | None = None
-    below: dict[str, _Edge] | None = None
+    below: dict[str, _Edge] = field(default_factory=dict)
 
 
 _FEW = 16  # rules that are tried one by one before a value's members are gathered for all of them
@@ -51,12 +51,10 @@ class Matching:
         for number, path in enumerate(self.paths):
             _grow(self._root, path.split("."), number)
         numbers = {path: number for number, path in enumerate(self.paths)}
+        leaves = {id(leaf): leaf.matchers for rule in rules for leaf in rule.values()}  # rules share most of theirs
+        compiled = {key: (leaf_test(matchers), takes_absence(matchers)) for key, matchers in leaves.items()}
         self._rules = [
-            [
-                _Step(numbers[path], leaf_test(rule[path].matchers), takes_absence(rule[path].matchers))
-                for path in sorted(rule, key=sort_key)
-            ]
-            for rule in rules
+            [_Step(numbers[path], *compiled[id(rule[path])]) for path in sorted(rule, key=sort_key)] for rule in rules
         ]
         self._quick = [self._plain(rule) for rule in self._rules] if len(rules) <= _FEW else None
 
@@ -68,7 +66,7 @@ class Matching:
         """The keys that are looked at in the object at `path`."""
         edges = self._root
         for step in path:
-            edges = (edges[step].below if step in edges else None) or {}
+            edges = edges[step].below if step in edges else {}
         return set(edges)
 
     def __call__(self, value: Any) -> bool:
@@ -89,7 +87,8 @@ class Matching:
         if members is None:
             return False
         budget = Budget(sum(map(len, members)))
-        return any(_met_together(rule, members, budget) for rule in rules)
+        known: dict[_Step, Sought] = {}
+        return any(_met_together(rule, members, budget, known) for rule in rules)
 
     def members(self, value: Any) -> Members | None:
         """The values at every path; `None` when arrays are nested too deep."""
@@ -107,9 +106,9 @@ class Matching:
                         todo.append((edge, inner, (*place, (arrays, index))))
                     elif edge.number is not None:
                         members[edge.number].append((inner, place))
-            elif isinstance(here, dict) and edge.below:
+            elif isinstance(here, dict):
                 todo += [(edge.below[key], here[key], place) for key in edge.below.keys() & here.keys()]
-            elif edge.number is not None and not isinstance(here, dict):
+            elif edge.number is not None:
                 members[edge.number].append((here, place))
         return members
 
@@ -119,7 +118,7 @@ class Matching:
 
     def met(self, rule: int, members: Members) -> bool:
         """Whether this rule matches."""
-        return _met_together(self._rules[rule], members, Budget(sum(map(len, members))))
+        return _met_together(self._rules[rule], members, Budget(sum(map(len, members))), {})
 
 
 def sort_key(path: str) -> bytes:
@@ -129,32 +128,31 @@ def sort_key(path: str) -> bytes:
 
 def _grow(root: dict[str, _Edge], steps: list[str], number: int) -> None:
     """Add a path: to every object on the way, an edge for each run of steps that may be one key with dots."""
-    objects = [root]
+    objects, edge = [root], _Edge()
     for end, step in enumerate(steps, 1):
-        edge = objects[-1].get(step)
-        if edge is None:
-            edge = _Edge()
+        known = objects[-1].get(step)
+        edge = known or _Edge()
+        if known is None:
             for start, edges in enumerate(objects):
                 edges[".".join(steps[start:end])] = edge
-        if end == len(steps):
-            edge.number = number
-            return
-        if edge.below is None:
-            edge.below = {}
         objects.append(edge.below)
+    edge.number = number
 
 
 def _met_alone(step: _Step, values: list[tuple[Any, Place]]) -> bool:
     return any(step.test(value) for value, _ in values) or (step.absent and not values)
 
 
-def _met_together(rule: list[_Step], members: Members, budget: Budget) -> bool:
-    met = [[place for value, place in members[number] if test(value)] for number, test, _ in rule]
-    if not any(absent for _, _, absent in rule):
-        if not all(met):
+def _met_together(rule: list[_Step], members: Members, budget: Budget, known: dict[_Step, Sought]) -> bool:
+    """`known`: what has been found out about the leaves of the rules before, many of which they share."""
+    leaves = []
+    for step in rule:
+        leaf = known.get(step)
+        if leaf is None:
+            values = members[step.number]
+            met = {place for value, place in values if step.test(value)}
+            leaf = known[step] = Sought(met, {place for _, place in values}, absent=step.absent)
+        if not leaf.met and not leaf.absent:
             return False
-        bound = [set(places) for places in met if () not in places]
-        if len(bound) <= 1 or set.intersection(*bound):
-            return True  # one leaf alone is bound to an element, or one element meets them all
-    present = [[place for _, place in members[number]] for number, _, _ in rule]
-    return consistent([Sought(m, p, absent=step.absent) for m, p, step in zip(met, present, rule, strict=True)], budget)
+        leaves.append(leaf)
+    return consistent(leaves, budget)

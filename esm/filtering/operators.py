@@ -140,10 +140,6 @@ def _string(operator: str, operand: Any, place: str) -> Matcher:
     return Matcher(operator, operand)
 
 
-def _exactly(_operator: str, operand: Any, place: str) -> Matcher:
-    return _string("equals", operand, place)
-
-
 def _affix(operator: str, operand: Any, place: str) -> Matcher:
     if not isinstance(operand, Pairs):
         return _string(operator, operand, place)
@@ -258,7 +254,7 @@ def _kind(value: Any) -> str:
 
 
 _OPERATORS: dict[str, Callable[[str, Any, str], Matcher]] = {
-    "exactly": _exactly,
+    "exactly": _string,
     "equals-ignore-case": _string,
     "prefix": _affix,
     "suffix": _affix,

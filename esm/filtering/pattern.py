@@ -17,11 +17,9 @@ from typing import Any, NoReturn
 
 from esm.filtering.number import read_float, read_int
 from esm.filtering.operators import RESERVED, Matcher, Pairs, at, parse_matcher, refuse
+from esm.mapping.limits import Limits
 
-__all__ = ["MAX_DEPTH", "MAX_LEAVES", "MAX_LENGTH", "MAX_RULES", "Leaf", "Pattern", "Rule", "parse_pattern"]
-
-MAX_LENGTH = 4096
-"""Characters of a pattern's text. https://docs.aws.amazon.com/lambda/latest/api/API_Filter.html"""
+__all__ = ["MAX_DEPTH", "MAX_LEAVES", "MAX_RULES", "Leaf", "Pattern", "Rule", "parse_pattern"]
 
 MAX_RULES = 1000
 """Ways through a pattern's `$or`s, as many as EventBridge takes.
@@ -55,7 +53,10 @@ class Pattern:
     rules: tuple[Rule, ...]
 
 
-def parse_pattern(source: str | Mapping[str, Any], longest: int = MAX_LENGTH) -> Pattern:
+_LONGEST = Limits().pattern_length
+
+
+def parse_pattern(source: str | Mapping[str, Any], longest: int = _LONGEST) -> Pattern:
     """The pattern that a JSON text or a dict says, of at most `longest` characters of JSON.
 
     Raises:
