@@ -10,7 +10,7 @@ from aiobotocore.session import AioSession
 
 from esm.aws.errors import from_sdk
 from esm.aws.signing import Credentials
-from esm.errors import SourceDeniedError, SourceError
+from esm.errors import SourceDeniedError
 
 __all__ = ["CredentialSource"]
 
@@ -47,8 +47,6 @@ class CredentialSource:
                 frozen = await found.get_frozen_credentials() if found is not None else None
         except TimeoutError:
             raise SourceDeniedError("CredentialRetrievalError", "the provider of credentials does not answer") from None
-        except SourceError:
-            raise
         except Exception as error:  # noqa: BLE001  (a provider may be anybody's code, and fail in any way)
             raise _denied(error) from None
         if frozen is None or not frozen.access_key or not frozen.secret_key:

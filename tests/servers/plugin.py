@@ -18,7 +18,16 @@ import pytest
 from tests.servers.certificate import Certificate, make_certificate
 from tests.servers.install import KINESIS_LOCAL, MINISTACK
 
-__all__ = ["account", "anyio_backend", "certificate", "free_port", "kinesis_local", "ministack", "start"]
+__all__ = [
+    "account",
+    "anyio_backend",
+    "certificate",
+    "free_port",
+    "kinesis_local",
+    "ministack",
+    "run_ministack",
+    "start",
+]
 
 PATIENCE_SECONDS = 30.0
 MISSING = "the local servers are not installed: run `python tests/servers/install.py`"
@@ -41,8 +50,12 @@ def account() -> str:
 @pytest.fixture(scope="session")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running ministack: Kinesis, DynamoDB and its streams, SQS, SNS, S3."""
+    yield from run_ministack(tmp_path_factory.mktemp("ministack"))
+
+
+def run_ministack(folder: Path) -> Iterator[str]:
+    """Runs ministack in `folder`, gives its URL once it answers, and ends it."""
     program = MINISTACK / "bin" / "ministack"
-    folder = tmp_path_factory.mktemp("ministack")
 
     def command(port: int) -> tuple[list[str], dict[str, str]]:
         return [str(program)], {

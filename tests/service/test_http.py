@@ -148,7 +148,7 @@ async def test_what_is_not_http(data: bytes) -> None:
     "step",
     [
         raw(head(200, {"Content-Length": "1001"})),
-        chunked([b"x" * 400] * 3),
+        chunked([b"x" * 400] * 9),
         raw(b"HTTP/1.1 200 OK\r\n" + b"X-Long: yes\r\n" * 10_000),
     ],
 )
@@ -195,6 +195,32 @@ async def test_a_second_answer_is_not_taken_for_the_next_one() -> None:
         assert await body(endpoint) == b"first"
         assert await body(endpoint) == b"second"
         assert server.connections == 2
+
+
+async def test_a_server_that_closes_what_is_idle() -> None:
+    async with serving(answer(b"1", then_close=True), answer(b"2")) as (server, endpoint):
+        assert await body(endpoint) == b"1"
+        await server.left(1)
+        await asyncio.sleep(0.05)
+        assert not endpoint.connections
+        assert await body(endpoint) == b"2"
+        assert [request.connection for request in server.requests] == [1, 2]
+
+
+async def test_bytes_that_nobody_asked_for_end_a_connection() -> None:
+    late = trickle(head(200, {"Content-Length": "1"}) + b"1" + head(200, {}), 0.001)
+    async with serving(late, answer(b"2")) as (server, endpoint):
+        assert await body(endpoint) == b"1"
+        await server.left(1)
+        assert await body(endpoint) == b"2"
+
+
+async def test_an_old_idle_connection_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answer(b"x")) as (server, endpoint):
+        await body(endpoint)
+        monkeypatch.setattr("esm.aws.http.IDLE_SECONDS", 0.0)
+        await body(endpoint)
+        assert [request.connection for request in server.requests] == [1, 2]
 
 
 async def test_connections_are_few_and_the_last_used_is_used_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -65,6 +66,36 @@ async def test_expired_keys_in_a_file_are_read_again(tmp_path: Path, *, fast: bo
         write_keys(tmp_path, "NEW")
         await read(aws)
         assert access_keys(server) == ["OLD", "NEW"]
+
+
+async def test_keys_of_a_process_are_fetched_anew_though_they_should_still_hold(tmp_path: Path) -> None:
+    def issue(access_key: str) -> None:
+        keys = {"AccessKeyId": access_key, "SecretAccessKey": "secret", "SessionToken": "t"}
+        (tmp_path / "keys").write_text(json.dumps(keys | {"Version": 1, "Expiration": "2099-01-01T00:00:00Z"}))
+
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = /bin/cat {tmp_path / 'keys'}\n")
+    issue("OLD")
+    steps = [PAGE, error("ExpiredTokenException"), PAGE]
+    async with ScriptedServer(steps) as server, AwsSession(bare(), endpoint_url=server.url) as aws:
+        await read(aws)
+        issue("NEW")
+        with pytest.raises(SourceDeniedError, match="ExpiredTokenException"):
+            await read(aws)
+        for _ in range(2):
+            await read(aws)
+            aws.credentials._kept_until = 0.0  # a second later
+        assert access_keys(server) == ["OLD", "OLD", "NEW", "NEW"]
+
+
+async def test_refused_keys_whose_file_is_gone(tmp_path: Path) -> None:
+    write_keys(tmp_path, "OLD")
+    steps = [error("ExpiredTokenException")]
+    async with ScriptedServer(steps) as server, AwsSession(bare(), endpoint_url=server.url) as aws:
+        for _ in range(2):
+            with pytest.raises(SourceDeniedError, match="ExpiredTokenException"):
+                await read(aws)
+            (tmp_path / "credentials").unlink(missing_ok=True)
+        assert access_keys(server) == ["OLD", "OLD"]
 
 
 @PLANES
