@@ -1,86 +1,210 @@
 """`esm.run`: a program whose main work is a worker. It owns the process: signals, and the end.
 
-SIGTERM or SIGINT: drain. A second one: stop now. Whatever handlers do, the process is gone `GRACE_S` after the drain
-time is over: a hung thread or a swallowed cancellation would otherwise keep Python alive for ever.
+    starting --signal--> gone: nothing was out
+    running --SIGTERM or SIGINT--> draining --everything ended--> gone
+                                      |--- out of time ---------> gone by force, `EXIT_FORCED`
+                                      |--- a second signal -----> gone at once, `EXIT_AT_ONCE`
+
+Signals are read by a thread of their own, from the descriptor that the interpreter's C handler writes to. So a handler
+that blocks the event loop, swallows its cancellation or hangs in a thread holds up neither them nor the end. Only code
+that never lets go of the interpreter's lock does.
+https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
 
+from esm.clock import Millis, SystemClock
+from esm.errors import EsmError
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.worker import CLOSE_S, Worker
 
-__all__ = ["EXIT_FORCED", "run"]
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["EXIT_AT_ONCE", "EXIT_FORCED", "Ending", "Stopped", "run"]
 
 EXIT_FORCED = 70
 """The process's exit code when it had to be ended by force: something that was out did not end by itself."""
 
-GRACE_S = CLOSE_S + 0.3
+EXIT_AT_ONCE = 71
+"""The process's exit code after a second signal: what was out was cut off."""
+
+GRACE_MS: Millis = round(CLOSE_S * 1000) + 300
+"""From the end of the drain to the end by force: what is settled is stored and leases are given up meanwhile."""
+
+AT_ONCE_MS: Millis = 500
+"""The same after a second signal (chosen)."""
+
+ECHO_MS: Millis = 250
+"""A signal this soon after the first is the same one again: who starts us often passes on what the whole process group
+got already, as a terminal and `timeout` do (observed)."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_OVER = b"\0"  # no signal has this number
+_STDERR = 2
 
 
 async def run(mappings: Iterable[EventSourceMapping], **options: Any) -> bool:
     """Runs a worker until a signal, or until it is done. Takes `Worker`'s options.
 
-    Gives whether it ended clean: everything that was out ended by itself. Must be called in the main thread. Raises
-    what `Worker` raises.
+    Gives whether it ended clean: everything that was out ended by itself. If it did not, the process is ended by force
+    `drain_timeout` and 2 s after the signal at the latest. Must be called in the main thread. Raises what `Worker`
+    raises.
     """
     worker = Worker(mappings, **options)
-    ending = _Ending(worker)
-    with _signals(ending.on_signal):
-        async with worker:
-            ending.loop = asyncio.get_running_loop()
-            await worker.join()
-    ending.over(clean=worker.clean)
-    return worker.clean
+    with Ending(worker.drain_timeout) as ending:
+        return await ending.work(worker)
 
 
-class _Ending:
-    """What signals do, and the watchdog that ends the process when the loop or a thread does not."""
-
-    def __init__(self, worker: Worker) -> None:
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._worker = worker
-        self._watchdog: threading.Timer | None = None
-        self._signals = 0
-
-    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """The first: drain; a second: stop now. Runs between two bytecodes of whatever the main thread is doing."""
-        self._signals += 1
-        now = self._signals > 1
-        if self.loop is None:  # still starting: nothing is out
-            raise KeyboardInterrupt
-        self.loop.call_soon_threadsafe(lambda: self._worker.stop(now=now))
-        self._watch(GRACE_S if now else self._worker.drain_timeout + GRACE_S)
-
-    def over(self, *, clean: bool) -> None:
-        """The worker is stopped; the watchdog stays if something did not end by itself."""
-        if clean and self._watchdog is not None:
-            self._watchdog.cancel()
-        elif not clean:
-            self._watch(GRACE_S)
-
-    def _watch(self, seconds: float) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        self._watchdog = threading.Timer(seconds, os._exit, [EXIT_FORCED])
-        self._watchdog.daemon = True
-        self._watchdog.start()
+class Stopped(BaseException):
+    """A signal came before there was an event loop. Raised in the main thread, only for who owns the whole process."""
 
 
-@contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
+class Ending:
+    """What SIGTERM and SIGINT do, and the watch that ends the process when the loop or a thread does not.
+
+    `drain_timeout`: seconds. `whole_process`: it holds from before the event loop to the end of the interpreter, as the
+    command line needs it; otherwise for the time of the `with`, and beyond it only when something is still out.
+    """
+
+    def __init__(self, drain_timeout: float, *, whole_process: bool = False) -> None:
+        self.drain_timeout = drain_timeout
+        self.clean = True
+        self.signals = 0
+        self._whole_process = whole_process
+        self._clock = SystemClock()
+        self._first_at: Millis = 0
+        self._deadline: Millis | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._worker: Worker | None = None
+        self._cancelled = False
+        self._before: dict[signal.Signals, Any] = {}
+        self._read = self._write = self._others = -1
+
+    def __enter__(self) -> Self:
+        """Takes the signals. Raises `EsmError` outside the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            raise EsmError("esm.run takes the process's signals: call it in the main thread, or use esm.Worker")
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        with suppress(RuntimeError):  # no loop yet
+            self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._watch, name="esm-signals", daemon=True).start()
+        self._others = self._listen()
+        self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Gives the signals back; the watch stays on as long as it is needed."""
+        if self._whole_process and self.signals:
+            self._listen()
+            return
+        for number, previous in self._before.items():
             signal.signal(number, previous)
+        signal.set_wakeup_fd(self._others)
+        if self.clean:
+            os.write(self._write, _OVER)
+
+    async def work(self, worker: Worker, started: Callable[[], None] | None = None) -> bool:
+        """Runs the worker to its end; `started` is called once it reads. Gives whether it ended clean."""
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        before, others = self._listen(), self._others
+        self._others = others if before == self._write else before
+        try:
+            if not self.signals:
+                await self._work(worker, started)
+        except asyncio.CancelledError:
+            if not self._cancelled or self._task is None or self._task.uncancel():
+                raise
+        finally:
+            self.clean, self._others = worker.clean, others
+            signal.set_wakeup_fd(before)
+        return worker.clean
+
+    async def _work(self, worker: Worker, started: Callable[[], None] | None) -> None:
+        async with worker:
+            self._worker = worker
+            if started is not None:
+                started()
+            await worker.join()
+
+    # -- in the main thread ----------------------------------------------------------------------------------------
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._loop is None:
+            raise Stopped
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            self._worker.stop(now=self.signals > 1)
+        elif self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
+
+    def _listen(self) -> int:
+        """Has the interpreter tell the thread of signals; again once there is a loop, as uvloop takes the descriptor.
+
+        Gives the descriptor that it told before.
+        """
+        return signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    # -- in the thread of its own ----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        with suppress(OSError):
+            while (told := self._next()) != _OVER:
+                if told and told[0] in _SIGNALS:
+                    self._signalled()
+                elif not told:
+                    self._end()
+                self._pass_on(told)
+            os.close(self._read)
+            os.close(self._write)
+
+    def _next(self) -> bytes:
+        """What came; empty when time is over."""
+        wait_s = None if self._deadline is None else max(0, self._deadline - self._clock.now()) / 1000
+        ready, _, _ = select.select([self._read], [], [], wait_s)
+        return os.read(self._read, 1) if ready else b""
+
+    def _signalled(self) -> None:
+        now = self._clock.now()
+        if self.signals and now - self._first_at < ECHO_MS:
+            return
+        self.signals += 1
+        if self.signals > 1:
+            allowed = AT_ONCE_MS
+        else:
+            self._first_at = now
+            allowed = GRACE_MS + (0 if self._worker is None else round(self.drain_timeout * 1000))
+        self._deadline = min(now + allowed, self._deadline or now + allowed)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: there is nothing to stop
+                self._loop.call_soon_threadsafe(self._stop)
+
+    def _end(self) -> None:
+        """Everything that was settled is stored, as after any crash; what is out comes again."""
+        at_once = self.signals > 1
+        how = "ended at once by a second signal" if at_once else f"ended by force after {self.drain_timeout:g} s"
+        with suppress(OSError):
+            os.write(_STDERR, f"esm: {how}: something did not end by itself; what it worked on comes again\n".encode())
+        os._exit(EXIT_AT_ONCE if at_once else EXIT_FORCED)
+
+    def _pass_on(self, told: bytes) -> None:
+        """To whoever had the descriptor before, an event loop with handlers of other signals."""
+        if self._others >= 0:
+            with suppress(OSError):
+                os.write(self._others, told)

@@ -11,11 +11,12 @@ import re
 from urllib.parse import parse_qsl, unquote
 
 from esm.errors import StoreError
+from esm.leasing.lease import Lease
 from esm.stores.memory import MemoryStore
 from esm.stores.sqlite import SqliteStore
 from esm.stores.store import LeaseStore
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "stored_leases"]
 
 _SCHEMES = "memory: and sqlite:///PATH"
 
@@ -33,6 +34,14 @@ def open_store(url: str | LeaseStore) -> LeaseStore:
     if colon and scheme == "sqlite":
         return _sqlite(url, rest)
     raise StoreError(f"{_shown(url)!r} names no store; there are {_SCHEMES}")
+
+
+def stored_leases(url: str) -> list[Lease]:
+    """Every lease of the store that `url` names, in no order; nothing is changed or made. Raises `StoreError`."""
+    store = open_store(url)
+    if isinstance(store, SqliteStore):
+        return store.stored()
+    raise StoreError(f"{url!r} holds nothing outside the process that uses it")
 
 
 def _checked(store: LeaseStore) -> LeaseStore:

@@ -49,6 +49,7 @@ _LOAD = """
 SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended
 FROM esm_lease WHERE mapping = ?
 """
+_ALL, _, _ = _LOAD.partition("WHERE")
 _READ = """
 SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended
 FROM esm_lease WHERE mapping = ? AND stream = ? AND shard_id = ?
@@ -121,6 +122,10 @@ class SqliteStore:
             self._thread = None
             self._jobs.put(self._loop.create_future())
             raise
+
+    def stored(self) -> list[Lease]:
+        """Every lease in the file, read without changing or making it, open or not. Raises `StoreError`."""
+        return self._database.stored()
 
     async def close(self) -> None:
         """Finishes what was asked for, closes the file, ends the thread. Closing twice is fine."""
@@ -233,6 +238,16 @@ class _Database:
             connection.close()
             raise self._fault(error) from error
         return connection
+
+    def stored(self) -> list[Lease]:
+        if not self.path.is_file():
+            raise StoreError(f"{self.path}: there is no such file")
+        try:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
+                self._check_schema(connection)
+                return [lease_of(row) for row in connection.execute(_ALL).fetchall()]
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")

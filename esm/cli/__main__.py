@@ -1,0 +1,7 @@
+"""`python -m esm.cli` is the command `esm`."""
+
+from __future__ import annotations
+
+from esm.cli.main import main
+
+main()

@@ -1,0 +1,125 @@
+"""The mappings that `module:object` names."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from esm.cli.exits import Exit, Failure
+from esm.errors import EsmError, HandlerNotFoundError
+from esm.mapping.settings import EventSourceMapping, check_distinct
+
+__all__ = ["load", "select"]
+
+_HOW = "write module:object, as in app:mappings"
+
+
+def load(target: str, app_dir: Path) -> list[EventSourceMapping]:
+    """The mappings of `target`: one, an iterable of them, or what a callable without arguments gives.
+
+    `app_dir`: where modules are looked for first. Raises `Failure`; and what the user's own settings raise of ours.
+    """
+    module_name, colon, path = target.partition(":")
+    if not colon or not path or not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
+        raise Failure(Exit.INVALID, f"TARGET={target!r}: {_HOW}{_hint(target)}")
+    sys.path.insert(0, str(app_dir.resolve()))
+    found = _import(module_name, target, app_dir)
+    for name in path.split("."):
+        found = _attribute(found, name, target, module_name)
+    mappings = _mappings(_called(found, target), target)
+    check_distinct(mappings)
+    return mappings
+
+
+def select(
+    mappings: Sequence[EventSourceMapping], only: Sequence[str], without: Sequence[str]
+) -> list[EventSourceMapping]:
+    """Those that `only` names (all, when it is empty) and `without` does not, by uuid or by the function's name."""
+    for option, names in (("--only", only), ("--except", without)):
+        for name in names:
+            if not any(_is_named(mapping, [name]) for mapping in mappings):
+                known = sorted({mapping.function.name for mapping in mappings})
+                raise Failure(Exit.INVALID, f"{option}={name!r}: no mapping has this uuid or function; {_list(known)}")
+    chosen = [m for m in mappings if (not only or _is_named(m, only)) and not _is_named(m, without)]
+    if not chosen:
+        raise Failure(Exit.INVALID, "no mapping is left to run: see --only and --except")
+    return chosen
+
+
+def _import(module_name: str, target: str, app_dir: Path) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except EsmError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise _broken(module_name, target, error) from error
+        line = f"TARGET={target!r}: there is no module {error.name!r} in {app_dir} or the environment; see --app-dir"
+        raise Failure(Exit.HANDLER_NOT_FOUND, line) from None
+    except (Exception, SystemExit) as error:
+        raise _broken(module_name, target, error) from error
+
+
+def _attribute(owner: Any, name: str, target: str, module_name: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        near = get_close_matches(name, [other for other in dir(owner) if not other.startswith("__")], n=3)
+        line = f"TARGET={target!r}: {module_name} has no {name!r}{'; near to it: ' if near else ''}{', '.join(near)}"
+        raise Failure(Exit.HANDLER_NOT_FOUND, line) from None
+
+
+def _called(found: Any, target: str) -> Any:
+    if isinstance(found, EventSourceMapping) or not callable(found):
+        return found
+    try:
+        given = found()
+    except EsmError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = str(error).partition("\n")[0]
+        line = f"TARGET={target!r}: calling it raised {type(error).__name__}{said and ': ' + said}"
+        raise Failure(Exit.HANDLER_NOT_FOUND, line) from error
+    if inspect.iscoroutine(given):
+        given.close()
+        raise Failure(Exit.INVALID, f"TARGET={target!r}: is an async def; a plain one is called here")
+    return given
+
+
+def _mappings(found: Any, target: str) -> list[EventSourceMapping]:
+    if isinstance(found, EventSourceMapping):
+        return [found]
+    given = list(found.values() if isinstance(found, dict) else found) if isinstance(found, Iterable) else [found]
+    wrong = next((type(each).__name__ for each in given if not isinstance(each, EventSourceMapping)), None)
+    if wrong is not None:
+        line = f"TARGET={target!r}: holds a {wrong}; it must be an esm.EventSourceMapping, several, or give them"
+        raise Failure(Exit.INVALID, line)
+    if not given:
+        raise Failure(Exit.INVALID, f"TARGET={target!r}: holds no mapping")
+    return given
+
+
+def _broken(module_name: str, target: str, error: BaseException) -> Exception:
+    if isinstance(error.__cause__, EsmError) and not isinstance(error.__cause__, HandlerNotFoundError):
+        return error.__cause__
+    said = str(error).partition("\n")[0]
+    line = f"TARGET={target!r}: importing {module_name!r} raised {type(error).__name__}{said and ': ' + said}"
+    return Failure(Exit.HANDLER_NOT_FOUND, line)
+
+
+def _hint(target: str) -> str:
+    stem = Path(target).stem
+    return f" (perhaps {stem}:mappings)" if target.endswith(".py") and stem.isidentifier() else ""
+
+
+def _is_named(mapping: EventSourceMapping, names: Sequence[str]) -> bool:
+    return mapping.uuid in names or mapping.function.name in names or mapping.function.qualified_name in names
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"there are {', '.join(names)}"

@@ -1,0 +1,59 @@
+"""`esm plan`: what would run, without touching anything."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from esm.handlers.resolve import resolve
+from esm.mapping.rules import DEFAULTS
+from esm.mapping.settings import EventSourceMapping
+
+__all__ = ["plan_json", "plan_text"]
+
+_SHOWN_FIRST = frozenset({"uuid", "limits"})
+
+
+def plan_text(mappings: Sequence[EventSourceMapping]) -> str:
+    """Each mapping with its source, function and settings; those that differ from the default are marked."""
+    return "\n\n".join("\n".join(_lines(mapping)) for mapping in mappings)
+
+
+def plan_json(mappings: Sequence[EventSourceMapping]) -> str:
+    """The same as JSON: AWS's own dict for each, with the function's place and the uuid."""
+    return json.dumps(
+        [{"UUID": m.uuid, **m.to_api(), "Handler": _function(m), "SourceKind": m.source_kind} for m in mappings],
+        indent=2,
+        default=str,
+    )
+
+
+def _lines(mapping: EventSourceMapping) -> Iterator[str]:
+    function = mapping.function
+    yield f"{function.qualified_name} < {mapping.event_source_arn}{'' if mapping.enabled else ' (not enabled)'}"
+    yield f"  uuid      {mapping.uuid}"
+    yield f"  function  {_function(mapping)}, timeout {function.timeout:g} s"
+    for name, default in DEFAULTS.items():
+        value = getattr(mapping, name)
+        if name in _SHOWN_FIRST or (not value and not default and value != 0):
+            continue
+        mark = "" if value == default or (name == "batch_size" and _is_usual(mapping)) else "  *"
+        yield f"  {name} = {_shown(value)}{mark}"
+
+
+def _is_usual(mapping: EventSourceMapping) -> bool:
+    return mapping.batch_size == (10 if mapping.source_kind == "sqs" else 100)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _function(mapping: EventSourceMapping) -> str:
+    """Where the function is and how it is called. Raises `HandlerNotFoundError`."""
+    handler = resolve(mapping.function.handler)
+    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    how = "awaited" if inspect.iscoroutinefunction(handler) else "in a thread"
+    return f"{name} ({how})"

@@ -1,0 +1,135 @@
+"""`esm run`: a worker as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from esm.cli import guard
+from esm.cli.exits import Exit, of_mapping
+from esm.cli.live import LiveTable
+from esm.cli.load import load, select
+from esm.cli.summary import as_json, as_text
+from esm.cli.tally import Tally
+from esm.clock import SystemClock
+from esm.errors import SourceError
+from esm.handlers.resolve import resolve
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.program import Ending, Stopped
+from esm.runtime.worker import Worker
+from esm.telemetry.logs import LogObserver, configure_logging
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was typed."""
+
+    target: str
+    app_dir: Path
+    store: str
+    endpoint_url: str | None
+    region: str | None
+    live: bool
+    drain_timeout: float
+    json: bool
+    log_level: str
+    only: Sequence[str]
+    without: Sequence[str]
+
+
+def run(options: Options) -> int:
+    """Runs until a signal; gives the exit code. Raises what keeps it from starting."""
+    with Ending(options.drain_timeout, whole_process=True) as ending:
+        try:
+            return _run(options, ending)
+        except Stopped:
+            return Exit.CLEAN  # nothing was begun
+
+
+def _run(options: Options, ending: Ending) -> int:
+    mappings = select(load(options.target, options.app_dir), options.only, options.without)
+    for mapping in mappings:
+        resolve(mapping.function.handler)
+    guard.check(mappings, options.endpoint_url, live=options.live)
+    with ExitStack() as stack:
+        tally = Tally()
+        table = None
+        if not options.json and sys.stdout.isatty() and sys.stderr.isatty():
+            table = LiveTable(tally)
+            stack.enter_context(table.shown())
+        stream = sys.stderr if table is None else table.stream
+        configure_logging(level=options.log_level, json=options.json, stream=stream)
+        return _work(options, mappings, ending, tally, table)
+
+
+def _work(
+    options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, table: LiveTable | None
+) -> int:
+    clock = SystemClock()
+    began = clock.now()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        worker = runner.run(_go(options, mappings, ending, tally, table))
+    code = _code(ending)
+    write = as_json if options.json else as_text
+    print(write(worker.status(), tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
+    return code
+
+
+async def _go(
+    options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, table: LiveTable | None
+) -> Worker:
+    worker = Worker(
+        mappings,
+        store=options.store,
+        endpoint_url=options.endpoint_url,
+        region_name=options.region,
+        drain_timeout=options.drain_timeout,
+        observers=[LogObserver(), tally],
+    )
+    tasks: list[asyncio.Task[None]] = []
+
+    def started() -> None:
+        # What a start leaves behind lives as long as the process: no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
+        if table is not None:
+            tasks.append(asyncio.create_task(table.follow(worker)))
+
+    try:
+        await ending.work(worker, started)
+    except SourceError as error:
+        raise of_mapping(error, _culprit(worker), options.endpoint_url) from error
+    finally:
+        for task in tasks:
+            task.cancel()
+    if table is not None:
+        table.draw(worker)
+    return worker
+
+
+def _culprit(worker: Worker) -> str:
+    """The source of the mapping that did not start: those before it are enabled."""
+    starting = [m.event_source_arn for m in worker.status().mappings if m.state == "Creating"]
+    return starting[0] if starting else "source"
+
+
+def _code(ending: Ending) -> int:
+    if ending.signals > 1:
+        return Exit.AT_ONCE
+    return Exit.CLEAN if ending.clean else Exit.FORCED
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The one of uvloop when the extra `fast` is installed; a library never chooses its host's loop, a program may."""
+    with suppress(ImportError):
+        import uvloop  # noqa: PLC0415  # it may be missing
+
+        return uvloop.new_event_loop
+    return None

@@ -1,0 +1,68 @@
+"""What a run came to: lines for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from esm.arn import Arn
+from esm.cli.tally import Tally
+from esm.clock import Millis
+from esm.runtime.status import MappingStatus, WorkerStatus
+
+__all__ = ["as_json", "as_text", "columns", "seconds"]
+
+_HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
+
+
+def as_text(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis) -> str:
+    """A table of the mappings, and how it ended."""
+    rows = [_HEADS, *(_row(mapping, tally) for mapping in status.mappings)]
+    how = "ended clean" if exit_code == 0 else f"did not end clean (exit code {exit_code})"
+    return f"{columns(rows)}\n{how} after {seconds(took_ms)}"
+
+
+def as_json(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis) -> str:
+    """The same and more, in one line."""
+    mappings = [_as_dict(mapping, tally) for mapping in status.mappings]
+    return json.dumps({"exit_code": exit_code, "seconds": took_ms / 1000, "mappings": mappings})
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned text: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def seconds(millis: Millis | None) -> str:
+    """A span in words: `3.2 s`, `2 h 5 min`; `-` where there is none yet."""
+    if millis is None:
+        return "-"
+    whole = millis // 1000
+    if whole < 60:  # noqa: PLR2004  # a minute
+        return f"{millis / 1000:.1f} s"
+    minutes, hours = whole // 60 % 60, whole // 3600
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
+
+
+def _row(mapping: MappingStatus, tally: Tally) -> tuple[str, ...]:
+    count = tally.of(mapping.uuid)
+    behind = [shard.behind_ms for shard in mapping.shards if shard.behind_ms is not None]
+    figures = (count.records, count.invocations, count.failed, count.retries, count.given_up)
+    name = f"{mapping.function_name} < {Arn.parse(mapping.event_source_arn).name}"
+    return (name, *(f"{figure:,}" for figure in figures), seconds(max(behind, default=None)))
+
+
+def _as_dict(mapping: MappingStatus, tally: Tally) -> dict[str, Any]:
+    about = asdict(mapping)
+    for shard in about["shards"]:
+        del shard["lanes"]
+    return {**about, **asdict(tally.of(mapping.uuid))}

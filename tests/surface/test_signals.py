@@ -1,0 +1,241 @@
+"""SIGTERM in every state: the process is gone within drain time and 2 s; nothing is settled that was not done."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from esm.leasing.lease import Lease
+from esm.stores.open import stored_leases
+from tests.servers.scripted import ScriptedServer, answer, hang
+from tests.surface.streams import Stream
+from tests.surface.typed import Esm
+
+pytestmark = pytest.mark.service
+
+DRAIN = 1.0
+LONGEST = DRAIN + 2.0
+PROMPT = 1.0
+WATCHED = ("--json", "--log-level", "debug", "--drain-timeout", str(DRAIN))
+
+APP = """
+import asyncio, hashlib, threading, time
+import esm
+
+async def quick(event, context): pass
+
+async def takes_a_while(event, context):
+    await asyncio.sleep(0.4)
+
+def takes_a_while_in_a_thread(event, context):
+    time.sleep(0.4)
+
+async def fails(event, context):
+    raise ValueError("no")
+
+async def blocks_the_loop(event, context):
+    time.sleep(600)
+
+async def blocks_the_loop_in_c(event, context):
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)
+
+async def swallows_its_cancellation(event, context):
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
+def hangs_in_a_thread(event, context):
+    threading.Event().wait()
+
+async def leaves_a_thread(event, context):
+    threading.Thread(target=threading.Event().wait).start()
+
+mappings = esm.EventSourceMapping(
+    event_source_arn="{arn}", function=esm.Function("app:{handler}", timeout=600), starting_position="TRIM_HORIZON"
+)
+"""
+
+
+def leases(esm_: Esm) -> list[Lease]:
+    return stored_leases(f"sqlite:///{esm_.folder / 'esm.db'}")
+
+
+def position(esm_: Esm) -> int | None:
+    """The settled sequence number of the only shard that has one."""
+    (lease,) = leases(esm_)
+    assert lease.owner is None or lease.checkpoint.settled is None
+    return None if lease.checkpoint.settled is None else int(lease.checkpoint.settled)
+
+
+def use(esm_: Esm, arn: str, handler: str) -> None:
+    esm_.app(APP.replace("{arn}", arn).replace("{handler}", handler))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_idle(esm_: Esm, stream: Stream, number: signal.Signals) -> None:
+    use(esm_, stream.arn, "quick")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("polled")
+        code, took = running.end(number)
+    assert (code, position(esm_)) == (0, None)
+    assert took < PROMPT + 1
+    assert running.summary["exit_code"] == 0
+
+
+@pytest.mark.parametrize("handler", ["takes_a_while", "takes_a_while_in_a_thread"])
+def test_invoking_what_ends_in_time(esm_: Esm, stream: Stream, handler: str) -> None:
+    (number,) = stream.put("1")
+    use(esm_, stream.arn, handler)
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("invocation_started")
+        code, took = running.end()
+    assert (code, position(esm_)) == (0, int(number))
+    assert took < LONGEST
+    (mapping,) = running.summary["mappings"]
+    assert (mapping["records"], mapping["invocations"], mapping["failed"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "handler", ["blocks_the_loop", "blocks_the_loop_in_c", "swallows_its_cancellation", "hangs_in_a_thread"]
+)
+def test_invoking_what_never_ends(esm_: Esm, stream: Stream, handler: str) -> None:
+    stream.put("1")
+    use(esm_, stream.arn, handler)
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("invocation_started")
+        code, took = running.end()
+    assert (code, position(esm_)) == (70, None)
+    assert DRAIN <= took < LONGEST
+    assert "Traceback" not in running.said
+
+
+def test_a_thread_that_a_handler_left_behind(esm_: Esm, stream: Stream) -> None:
+    (number,) = stream.put("1")
+    use(esm_, stream.arn, "leaves_a_thread")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("checkpoint_stored")
+        code, took = running.end()
+    assert (code, position(esm_)) == (70, int(number))
+    assert took < LONGEST
+    assert "ended by force" in running.said
+
+
+def test_in_backoff(esm_: Esm, stream: Stream) -> None:
+    stream.put("1")
+    use(esm_, stream.arn, "fails")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("invocation_started", invoke_count=3)
+        running.until("invocation_ended", outcome="failed")
+        code, took = running.end()
+    assert (code, position(esm_)) == (0, None)
+    assert took < LONGEST
+
+
+def test_children_that_wait_for_their_parent(esm_: Esm, resharded: Stream) -> None:
+    resharded.put("1")
+    (shard,) = resharded.client.list_shards(StreamName=resharded.name)["Shards"]
+    middle = str(int(shard["HashKeyRange"]["EndingHashKey"]) // 2)
+    resharded.client.split_shard(StreamName=resharded.name, ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
+    resharded.client.get_waiter("stream_exists").wait(StreamName=resharded.name, WaiterConfig={"Delay": 1})
+    use(esm_, resharded.arn, "fails")
+    with esm_.running("run", "app:mappings", "--endpoint-url", resharded.url, *WATCHED) as running:
+        running.until("invocation_ended", outcome="failed")
+        code, took = running.end()
+    assert code == 0
+    assert took < LONGEST
+    assert {lease.checkpoint.settled for lease in leases(esm_)} == {None}
+    assert len(leases(esm_)) == 3
+    assert "waiting" in {each["state"] for each in running.summary["mappings"][0]["shards"]}
+
+
+class HangingAt:
+    """A Kinesis of one shard that hangs at one operation."""
+
+    def __init__(self, operation: str) -> None:
+        summary = {
+            "StreamName": "orders",
+            "StreamARN": ARN,
+            "StreamStatus": "ACTIVE",
+            "StreamCreationTimestamp": 1.7e9,
+            "RetentionPeriodHours": 24,
+            "OpenShardCount": 1,
+        }
+        shard = {
+            "ShardId": "shardId-000000000000",
+            "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "9"},
+            "SequenceNumberRange": {"StartingSequenceNumber": "1"},
+        }
+        self.server = ScriptedServer([self])
+        self._hangs = operation
+        self._answers = {
+            "DescribeStreamSummary": {"StreamDescriptionSummary": summary},
+            "ListShards": {"Shards": [shard]},
+            "GetShardIterator": {"ShardIterator": "i"},
+            "GetRecords": {"Records": [], "NextShardIterator": "i", "MillisBehindLatest": 0},
+        }
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        operation = self.server.requests[-1].operation
+        step = hang() if operation == self._hangs else answer(self._answers[operation])
+        await step(reader, writer)
+
+
+ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("operation", ["DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"])
+async def test_waiting_for_an_answer(esm_: Esm, operation: str) -> None:
+    """Starting, with the first two; reading, with the others."""
+    use(esm_, ARN, "quick")
+    async with HangingAt(operation).server as server:
+        with esm_.running("run", "app:mappings", "--endpoint-url", server.url, *WATCHED) as running:
+            async with asyncio.timeout(20):
+                while not any(request.operation == operation for request in server.requests):
+                    await server.arrived(len(server.requests) + 1)
+            code, took = await asyncio.to_thread(running.end)
+    assert code == 0
+    assert took < LONGEST
+
+
+def test_while_the_users_module_is_imported(esm_: Esm) -> None:
+    esm_.app('import sys, time\nprint(\'{"event": "importing"}\', file=sys.stderr, flush=True)\ntime.sleep(600)')
+    with esm_.running("run", "app:mappings", "--live") as running:
+        running.until("importing")
+        code, took = running.end()
+    assert code == 0
+    assert took < PROMPT + 1
+    assert not Path(esm_.folder, "esm.db").exists()
+
+
+@pytest.mark.parametrize("handler", ["hangs_in_a_thread", "blocks_the_loop", "swallows_its_cancellation"])
+def test_a_second_signal(esm_: Esm, stream: Stream, handler: str) -> None:
+    stream.put("1")
+    use(esm_, stream.arn, handler)
+    watched = ("--json", "--log-level", "debug", "--drain-timeout", "600")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *watched) as running:
+        running.until("invocation_started")
+        running.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(0.5)
+        code, took = running.end()
+    assert (code, position(esm_)) == (71, None)
+    assert took < PROMPT
+    assert "Traceback" not in running.said
+
+
+def test_an_echo_of_the_first_signal_is_no_second_one(esm_: Esm, stream: Stream) -> None:
+    """A terminal signals the whole process group, and what started us may pass the signal on."""
+    (number,) = stream.put("1")
+    use(esm_, stream.arn, "takes_a_while")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("invocation_started")
+        running.process.send_signal(signal.SIGTERM)
+        code, _ = running.end()
+    assert (code, position(esm_)) == (0, int(number))
