@@ -6,6 +6,7 @@ DEMO_VENV ?= .venv-demo
 OLDEST_VENV ?= .venv-oldest
 WORKERS ?= 2
 SEEDS ?= 300
+ROUNDS ?= 100
 SEED ?=
 FLOOR ?= 90
 
@@ -81,6 +82,10 @@ coverage:
 .PHONY: simulate
 simulate: $(VENV)/.installed ## whole runs under virtual time: SEEDS=10000 for many, SEED=7 to replay one
 	@$(BIN)/pytest tests/simulation -n $(if $(SEED),0,$(WORKERS)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+.PHONY: kill
+kill: $(VENV)/.installed $(SERVERS) ## workers killed with SIGKILL at named points: ROUNDS=100, SEED=7 to replay
+	@$(BIN)/python -m tests.kill --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: $(VENV)/.installed ## records a second and CPU a record, beside other pollers
