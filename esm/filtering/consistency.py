@@ -27,7 +27,7 @@ class Budget:
     __slots__ = ("left",)
 
     def __init__(self, fields: int) -> None:
-        self.left = 10_000 + 8 * fields
+        self.left = 5_000 + 4 * fields
 
 
 @dataclass(slots=True)

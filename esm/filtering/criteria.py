@@ -14,6 +14,7 @@ from esm.arn import SourceKind
 from esm.errors import MappingError
 from esm.filtering.document import Reader, reader, sound
 from esm.filtering.explanation import explanation
+from esm.filtering.leaf import weighs_numbers
 from esm.filtering.match import Matching
 from esm.filtering.operators import refuse
 from esm.filtering.pattern import Pattern, Rule, parse_pattern
@@ -126,7 +127,10 @@ class _Judge:
         self._beside, self._inside, self._plain = (
             _matching(rules, view, look) for look in ("beside", "inside", "plain")
         )
-        self._read: Reader = reader(self._inside.keys(view.data_key) if self._inside else ())
+        self._read: Reader = reader(
+            self._inside.keys(view.data_key) if self._inside else (),
+            exact=any(weighs_numbers(leaf.matchers) for rule in rules for leaf in rule.values()),
+        )
 
     def keys(self) -> set[str]:
         """The top-level keys, other than the data's, that any rule looks at."""

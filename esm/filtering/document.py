@@ -25,9 +25,12 @@ Reader = Callable[[bytes | str], dict[str, Any] | list[Any] | None]
 _WHOLE = msgspec.json.Decoder(float_hook=read_float)
 
 
-def reader(keys: Iterable[str]) -> Reader:
-    """A reader that builds only these keys of a top-level object, and skips the rest unread."""
-    decode = _decoder(keys).decode
+def reader(keys: Iterable[str], *, exact: bool = True) -> Reader:
+    """A reader that builds only these keys of a top-level object, and skips the rest unread.
+
+    `exact`: whether it matters that a number loses digits as a double; it costs time for every one that has a point.
+    """
+    decode = _decoder(keys, read_float if exact else None).decode
 
     def read(data: bytes | str) -> dict[str, Any] | list[Any] | None:
         try:
@@ -41,11 +44,11 @@ def reader(keys: Iterable[str]) -> Reader:
     return read
 
 
-def _decoder(keys: Iterable[str]) -> msgspec.json.Decoder[Any]:
+def _decoder(keys: Iterable[str], float_hook: Callable[[str], Any] | None) -> msgspec.json.Decoder[Any]:
     # A key that is no valid text, a lone half of a surrogate pair, can stand in no valid JSON.
     named = {key: Any for key in keys if not any("\ud800" <= letter <= "\udfff" for letter in key)}
     shape = TypedDict("shape", named, total=False)  # type: ignore[misc]  # the keys are known only now
-    return msgspec.json.Decoder(shape, float_hook=read_float)
+    return msgspec.json.Decoder(shape, float_hook=float_hook)
 
 
 def _read_whole(data: bytes | str) -> dict[str, Any] | list[Any] | None:

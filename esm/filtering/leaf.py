@@ -15,7 +15,7 @@ from esm.filtering.number import Inexact, comparable
 from esm.filtering.operators import Matcher, Range
 from esm.filtering.wildcard import wildcard
 
-__all__ = ["Test", "leaf_test", "matcher_test", "takes_absence"]
+__all__ = ["Test", "leaf_test", "matcher_test", "takes_absence", "weighs_numbers"]
 
 Test = Callable[[Any], bool]
 """Whether one JSON scalar (a string, number, boolean or null, never an array or object) will do."""
@@ -37,6 +37,16 @@ def leaf_test(matchers: tuple[Matcher, ...]) -> Test:
 def takes_absence(matchers: tuple[Matcher, ...]) -> bool:
     """Whether the leaf also matches where there is no value."""
     return any(m.operator == "exists" and not m.operand for m in matchers)
+
+
+def weighs_numbers(matchers: tuple[Matcher, ...]) -> bool:
+    """Whether a number's digits make a difference to the leaf."""
+    operands = [each for matcher in matchers for each in _operands(matcher) if not isinstance(each, bool)]
+    return any(isinstance(each, (int, float, Inexact, Range)) for each in operands)
+
+
+def _operands(matcher: Matcher) -> tuple[Any, ...]:
+    return matcher.operand if isinstance(matcher.operand, tuple) else (matcher.operand,)
 
 
 def matcher_test(matcher: Matcher) -> Test:

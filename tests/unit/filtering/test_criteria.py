@@ -78,6 +78,22 @@ def test_a_dynamodb_item() -> None:
     assert not test({"dynamodb": {"Keys": {"id": {"S": "2"}}}})
 
 
+@pytest.mark.parametrize(
+    ("entry", "number", "expected"),
+    [
+        ([0.1], "0.1000000000000000055511151231257827", False),
+        ([0.1], "0.10", True),
+        ([{"anything-but": 0.1}], "0.1000000000000000055511151231257827", True),
+        ([{"numeric": ["=", 0.1]}], "0.1000000000000000055511151231257827", False),
+        ([{"exists": True}], "0.1000000000000000055511151231257827", True),
+        ([300], "3.0e2", True),
+        ([2**53], "9007199254740993", False),
+    ],
+)
+def test_numbers_are_compared_by_all_their_digits(entry: list[Any], number: str, expected: bool) -> None:
+    assert FilterCriteria([{"body": {"k": entry}}], "sqs").matches({"body": f'{{"k":{number}}}'}) is expected
+
+
 def test_data_is_only_decoded_when_it_matters() -> None:
     broken = KinesisRecord(data=cast("str", None), key="k1", sequence_number="7")
     test = compile_for_kinesis(FilterCriteria([{"partitionKey": ["k1"]}, {"data": {"k": ["x"]}}], "kinesis"), SHAPE)

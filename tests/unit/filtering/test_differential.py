@@ -15,7 +15,7 @@ from tests.unit.filtering import oracle
 from tests.unit.filtering.drawn import events, patterns
 
 THOROUGH = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -57,6 +57,13 @@ def test_numbers_beyond_the_decoder() -> None:
     assert read('{"k": 1e999}') == {"k": Inexact("1e999")}
 
 
+def test_digits_that_a_double_loses_are_kept_where_they_matter() -> None:
+    text = "0.1000000000000000055511151231257827"
+    assert read(f'{{"k": {text}}}') == {"k": Inexact(text)}
+    assert reader({"k"}, exact=False)(f'{{"k": {text}}}') == {"k": 0.1}
+    assert reader({"k"}, exact=False)('{"k": 1e999}') == {"k": Inexact("1e999")}
+
+
 def test_a_key_that_is_no_text_is_never_there() -> None:
     assert reader({"\ud800", "k"})(b'{"k": 1}') == {"k": 1}
 
