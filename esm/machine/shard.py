@@ -59,6 +59,7 @@ class ShardMachine:
         self.lanes = tuple(Lane(i) for i in range(rules.parallelization_factor))
         self._sizes, self._keep, self._jitter, self._new_id = sizes, keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
+        self._durable = checkpoint
         self._draining = False
         self._storing: tuple[Store, int] | None = None
         self._version = self._stored = 0
@@ -278,10 +279,13 @@ class ShardMachine:
         due = self._store_due()
         if due is None or due > now:
             return None
-        command = Store(self.checkpoint)
-        self._storing = (command, self._version)
         self._store_at = None
-        return command
+        checkpoint = self.checkpoint
+        if self._version == self._stored and checkpoint == self._durable:
+            # Read on, and nothing that the position could move by: every lane waits for what it holds.
+            return None
+        self._storing = (Store(checkpoint), self._version)
+        return self._storing[0]
 
     def _settle_store(self, command: Store, report: Report, now: Millis) -> None:
         if self._storing is None or self._storing[0] is not command:
@@ -294,6 +298,7 @@ class ShardMachine:
             return
         self._store_failures = 0
         self._stored = version
+        self._durable = command.checkpoint
 
 
 def _deliver(lane: Lane, batch: Batch) -> Deliver:
