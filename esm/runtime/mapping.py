@@ -85,8 +85,8 @@ class MappingRunner:
         """Runs the shards; returns when the mapping is stopped. Raises nothing but bugs."""
         async with anyio.create_task_group() as tasks:
             while not self._stopping:
+                self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
                 await self._begin_ready(tasks)
-                self._list_now = anyio.Event()
                 wait_s = LISTING_INTERVAL_S * (0.75 + 0.5 * self.context.ports.rng.random())
                 with anyio.move_on_after(wait_s):
                     await self._list_now.wait()
@@ -175,16 +175,26 @@ class MappingRunner:
             running = self._runners.get(shard_id)
             if running is not None or self._stopping:
                 continue
-            try:
-                taken = await self.context.store.take(lease, self._worker_id)
-            except StoreError as error:
-                self.last_error = str(error)
+            taken = await self._take(lease)
+            if taken is None:
                 continue
             self._notice(facts.LeaseTaken(at=self._now, mapping=self.mapping.uuid, shard=shard_id, epoch=taken.epoch))
             position = self._position(taken)
             runner = ShardRunner(self.context, taken, self._source, self._rules, position)
             self._runners[shard_id] = runner
             tasks.start_soon(self._run_shard, runner)
+
+    async def _take(self, lease: Lease) -> Lease | None:
+        """The lease, taken; `None` when it is not to be had now."""
+        try:
+            taken = await self.context.store.take(lease, self._worker_id)
+        except StoreError as error:
+            self.last_error = str(error)
+            return None
+        if self._stopping:  # since it was asked for: a shard begun now would never be drained
+            await self._release(taken)
+            return None
+        return taken
 
     def _position(self, lease: Lease) -> Position:
         """Where a shard is read from: `LATEST` only by the one who made the lease, later on from that moment."""
