@@ -58,28 +58,25 @@ def _run(options: Options, ending: Ending) -> int:
     for mapping in mappings:
         resolve(mapping.function.handler)
     guard.check(mappings, options.endpoint_url, live=options.live)
+    clock, tally = SystemClock(), Tally()
+    began = clock.now()
+    worker = _work(options, mappings, ending, tally)
+    code = _code(ending)
+    write = as_json if options.json else as_text
+    print(write(worker.status(), tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
+    return code
+
+
+def _work(options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally) -> Worker:
     with ExitStack() as stack:
-        tally = Tally()
         table = None
         if not options.json and sys.stdout.isatty() and sys.stderr.isatty():
             table = LiveTable(tally)
             stack.enter_context(table.shown())
         stream = sys.stderr if table is None else table.stream
         configure_logging(level=options.log_level, json=options.json, stream=stream)
-        return _work(options, mappings, ending, tally, table)
-
-
-def _work(
-    options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, table: LiveTable | None
-) -> int:
-    clock = SystemClock()
-    began = clock.now()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        worker = runner.run(_go(options, mappings, ending, tally, table))
-    code = _code(ending)
-    write = as_json if options.json else as_text
-    print(write(worker.status(), tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
-    return code
+        runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
+        return runner.run(_go(options, mappings, ending, tally, table))
 
 
 async def _go(

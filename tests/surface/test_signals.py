@@ -239,3 +239,40 @@ def test_an_echo_of_the_first_signal_is_no_second_one(esm_: Esm, stream: Stream)
         running.process.send_signal(signal.SIGTERM)
         code, _ = running.end()
     assert (code, position(esm_)) == (0, int(number))
+
+
+@pytest.mark.parametrize("event", ["mapping_state_changed", "lease_taken", "shard_started"])
+def test_while_shards_are_begun(esm_: Esm, stream: Stream, event: str) -> None:
+    use(esm_, stream.arn, "quick")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until(event)
+        code, took = running.end()
+    assert (code, position(esm_)) == (0, None)
+    assert took < PROMPT + 1
+
+
+PROGRAM = """
+import asyncio, sys
+import esm
+from app import mappings
+from esm.telemetry.logs import LogObserver, configure_logging
+
+configure_logging(level="DEBUG", json=True)
+
+async def main():
+    return await esm.run([mappings], endpoint_url=sys.argv[1], drain_timeout=1.0, observers=[LogObserver()])
+
+print("clean:", asyncio.run(main()))
+"""
+
+
+@pytest.mark.parametrize(("handler", "ends"), [("takes_a_while", (0, "clean: True\n")), ("blocks_the_loop", (70, ""))])
+def test_a_program_of_ones_own(esm_: Esm, stream: Stream, handler: str, ends: tuple[int, str]) -> None:
+    stream.put("1")
+    use(esm_, stream.arn, handler)
+    (esm_.folder / "program.py").write_text(PROGRAM)
+    with esm_.running(stream.url, python=("program.py",)) as running:
+        running.until("invocation_started")
+        code, took = running.end()
+    assert (code, running.out) == ends
+    assert took < LONGEST

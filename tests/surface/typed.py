@@ -47,10 +47,10 @@ class Esm:
     def app(self, text: str) -> None:
         (self.folder / "app.py").write_text(text)
 
-    def __call__(self, *arguments: str, python: tuple[str, ...] = ()) -> Ended:
+    def __call__(self, *arguments: str) -> Ended:
         """Runs a command to its end."""
         done = subprocess.run(
-            [sys.executable, *python, "-m", "esm.cli", *arguments],
+            [sys.executable, "-m", "esm.cli", *arguments],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -62,10 +62,10 @@ class Esm:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     @contextlib.contextmanager
-    def running(self, *arguments: str) -> Iterator[Running]:
-        """A command that goes on until it is told to end."""
+    def running(self, *arguments: str, python: tuple[str, ...] = ("-m", "esm.cli")) -> Iterator[Running]:
+        """A command that goes on until it is told to end; `python`: another program than the command."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "esm.cli", *arguments],
+            [sys.executable, *python, *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
