@@ -7,7 +7,7 @@ TestEventPattern)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from esm.filtering.address import address, network
@@ -25,13 +25,9 @@ _TextTest = Callable[[str], bool]
 
 def leaf_test(matchers: tuple[Matcher, ...]) -> Test:
     """Whether a value that is there fits any of the matchers."""
-    plain = frozenset(m.operand for m in matchers if m.operator == "equals" and _is_plain_text(m.operand))
-    tests = [matcher_test(m) for m in matchers if m.operator != "equals" or m.operand not in plain]
-    if plain:
-        tests.insert(0, lambda value: isinstance(value, str) and value in plain)
-    if len(tests) == 1:
-        return tests[0]
-    return lambda value: any(test(value) for test in tests)
+    values = [m.operand for m in matchers if m.operator == "equals"]
+    tests = [matcher_test(m) for m in matchers if m.operator != "equals"]
+    return _any((_one_of(values), *_same_addresses(values), *tests) if values else tests)
 
 
 def takes_absence(matchers: tuple[Matcher, ...]) -> bool:
@@ -55,19 +51,15 @@ def matcher_test(matcher: Matcher) -> Test:
     if operator == "exists":
         return _anything if operand else _nothing
     if operator == "equals":
-        return _equals(operand)
+        return leaf_test((matcher,))
     if operator == "numeric":
         return _within(operand)
     if operator == "anything-but":
-        return _but([_on_text(v.__eq__) if isinstance(v, str) else _equals(v) for v in operand])
+        return _but(_one_of(operand))
     if operator.startswith("anything-but "):
         nested = operator.removeprefix("anything-but ")
-        return _but([_on_text(_TEXT_TESTS[nested](value)) for value in operand])
+        return _but(_any([_on_text(_TEXT_TESTS[nested](value)) for value in operand]))
     return _on_text(_TEXT_TESTS[operator](operand))
-
-
-def _is_plain_text(operand: Any) -> bool:
-    return isinstance(operand, str) and address(operand) is None
 
 
 def _anything(_value: Any) -> bool:
@@ -82,23 +74,38 @@ def _on_text(test: _TextTest) -> Test:
     return lambda value: isinstance(value, str) and test(value)
 
 
-def _but(excluded: list[Test]) -> Test:
-    return lambda value: not any(test(value) for test in excluded)
+def _but(excluded: Test) -> Test:
+    return lambda value: not excluded(value)
 
 
-def _equals(operand: Any) -> Test:
-    if operand is None or isinstance(operand, bool):
-        return lambda value: value is operand
-    if isinstance(operand, str):
-        same = address(operand)
-        if same is None:
-            return _on_text(operand.__eq__)
-        # An address is the same however it is written: the zeros of IPv6 may be left out.
-        return _on_text(lambda value: value == operand or address(value) == same)
-    number = comparable(operand)
-    if number is None:
-        return lambda value: isinstance(value, (int, Inexact)) and value == operand
-    return lambda value: comparable(value) == number
+def _any(tests: Sequence[Test]) -> Test:
+    return tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
+
+
+def _one_of(values: Sequence[Any]) -> Test:
+    """Whether a value equals one of these: looked up, not gone through."""
+    texts = frozenset(value for value in values if isinstance(value, str))
+    numbers = frozenset(number for value in values if (number := comparable(value)) is not None)
+    names = [value for value in values if value is None or isinstance(value, bool)]
+    inexact = [value for value in values if isinstance(value, (int, Inexact)) and value not in names]
+    if len(texts) == len(values):
+        return lambda value: isinstance(value, str) and value in texts
+
+    def test(value: Any) -> bool:
+        if isinstance(value, str):
+            return value in texts
+        if value is None or isinstance(value, bool):
+            return any(value is name for name in names)
+        number = comparable(value)
+        return value in inexact if number is None else number in numbers
+
+    return test
+
+
+def _same_addresses(values: Sequence[Any]) -> list[Test]:
+    """An address is the same however it is written: the zeros of IPv6 may be left out."""
+    same = frozenset(found for value in values if isinstance(value, str) and (found := address(value)))
+    return [_on_text(lambda value: address(value) in same)] if same else []
 
 
 def _within(bounds: Range) -> Test:
