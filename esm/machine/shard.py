@@ -100,9 +100,10 @@ class ShardMachine:
         store = self._take_store(now)
         if store is not None or self._draining:
             return store
+        flush = self._nothing_comes
         for lane in self.lanes:
             if lane.out is None and lane.version <= self._stored:
-                command = self._take_from(lane, now)
+                command = self._take_from(lane, now, flush=flush)
                 if command is not None:
                     lane.out = command
                     return command
@@ -129,9 +130,10 @@ class ShardMachine:
         due = self._store_due()
         times = [] if due is None else [due]
         if not self._draining:
+            flush = self._nothing_comes
             for lane in self.lanes:
                 if lane.out is None and lane.version <= self._stored:
-                    wake = lane.wake_at(self.rules, flush=self.closed)
+                    wake = lane.wake_at(self.rules, flush=flush)
                     if wake is not None:
                         times.append(wake)
         return min(times, default=None)
@@ -206,9 +208,14 @@ class ShardMachine:
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
-    def _take_from(self, lane: Lane, now: Millis) -> Deliver | Discard | None:
+    @property
+    def _nothing_comes(self) -> bool:
+        """The shard is closed, or there is no room for more, so a window would be waited for in vain (chosen)."""
+        return self.demand() == 0
+
+    def _take_from(self, lane: Lane, now: Millis, *, flush: bool) -> Deliver | Discard | None:
         lane.open_window(now)
-        batch = lane.ready(self.rules, now, self._new_id, flush=self.closed)
+        batch = lane.ready(self.rules, now, self._new_id, flush=flush)
         if batch is None:
             return None
         lane.batches[-1:] = reversed(split_expired(batch, self.rules, now, self._new_id))

@@ -14,7 +14,7 @@ from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded
 from esm.machine.rules import StreamRules
 from tests.unit.machine.script import Function, Script
 
-AGE_MS = 900
+AGE_MS = 500
 
 
 class Recursion:
@@ -95,7 +95,7 @@ def test_the_machine_does_what_the_recursion_does(first: int) -> None:
         rng = Random(seed)
         names = "123456789abcdefghij"[: rng.randint(1, 19)]
         at = 0
-        arrivals = {name: (at := at + rng.choice((0, 0, 150))) for name in names}
+        arrivals = {name: (at := at + rng.choice((0, 40, 150))) for name in names}
         rules = StreamRules(
             batch_size=rng.randint(1, 8),
             payload_bytes_max=1000,

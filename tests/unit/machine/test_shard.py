@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from esm.errors import InvariantError
@@ -54,6 +56,18 @@ def test_there_is_no_room_beyond_the_bytes_that_may_be_held() -> None:
     assert script.machine.demand() == 9_999
     script.read("2", size=1)
     assert script.machine.demand() == 0
+
+
+@pytest.mark.parametrize("rules", [{"bytes_held_max": 100}, {"records_held_max": 3}])
+def test_when_there_is_no_room_for_more_no_window_is_waited_for(rules: dict[str, Any]) -> None:
+    """Chosen: nothing can join the batch, and what is held would keep the shard from being read."""
+    script = Script(succeeds, batching_window_ms=300_000, **rules)
+    script.read("1", size=50)
+    script.act()
+    assert script.invoked == ""
+    script.read("2", size=50)
+    script.act()
+    assert (script.invoked, script.machine.demand() > 0) == ("[12]", True)
 
 
 @pytest.mark.parametrize("stops", ["closed", "draining"])

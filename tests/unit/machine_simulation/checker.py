@@ -197,8 +197,14 @@ class Checker:
             _broken("a batch is smaller than it could be")
         full = len(waiting) >= rules.batch_size or sum(r.size for r in waiting) >= rules.payload_bytes_max
         waited = now - self.accepted_at[records[0].index]
-        if not full and not self.closed and waited < rules.batching_window_ms:
+        if not full and not self.closed and not self._no_room() and waited < rules.batching_window_ms:
             _broken("a batch is cut before its window is over")
+
+    def _no_room(self) -> bool:
+        """Less than half of the records' room is free, or none of the bytes'."""
+        held = [record for waiting in self.waiting for record in waiting]
+        room = self.rules.records_held_max - len(held)
+        return room * 2 < self.rules.records_held_max or sum(r.size for r in held) >= self.rules.bytes_held_max
 
     def _delivers(self, command: Deliver, now: int) -> None:
         rules, records = self.rules, command.records
