@@ -5,20 +5,17 @@ https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Operations.html
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from esm.arn import Arn
-from esm.aws.calls import DataPlane
 from esm.aws.kinesis_api import GetRecordsOutput, ListedShard, ListShardsOutput, StreamSummary
 from esm.aws.session import AwsSession
+from esm.aws.streams import StreamCalls
 from esm.errors import SourceDeniedError, SourceError, SourceThrottledError
 from esm.records.kinesis import KinesisRecord
 
 __all__ = ["KinesisCalls"]
-
-T = TypeVar("T")
 
 
 # The decoders insist on what AWS always sends. An answer without it is no page of records: taken for one, it would end
@@ -35,22 +32,17 @@ class _Described(msgspec.Struct, rename="pascal"):
     stream_description_summary: StreamSummary
 
 
-class _Iterator(msgspec.Struct, rename="pascal"):
-    shard_iterator: str
-
-
 _GET_RECORDS = msgspec.json.Decoder(_GetRecords)
 _LIST_SHARDS = msgspec.json.Decoder(_ListShards)
 _DESCRIBED = msgspec.json.Decoder(_Described)
-_ITERATOR = msgspec.json.Decoder(_Iterator)
 
 
 class KinesisCalls:
     """The four operations over a session, on streams of any region: it is their ARN that says which."""
 
     def __init__(self, session: AwsSession) -> None:
-        self._session = session
-        self._planes: dict[str, DataPlane] = {}
+        self._calls = StreamCalls(session, "kinesis")
+        self._call = self._calls.call
 
     async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
         """`GetRecords`, and the bytes its answer took on the wire."""
@@ -67,17 +59,12 @@ class KinesisCalls:
         timestamp: float | None = None,
     ) -> str:
         """`GetShardIterator`; `timestamp` in epoch seconds."""
-        parameters: dict[str, Any] = {
+        place: dict[str, Any] = {
             "StreamARN": stream_arn,
-            "ShardId": shard_id,
-            "ShardIteratorType": iterator_type,
+            "StartingSequenceNumber": sequence_number,
+            "Timestamp": timestamp,
         }
-        if sequence_number is not None:
-            parameters["StartingSequenceNumber"] = sequence_number
-        if timestamp is not None:
-            parameters["Timestamp"] = timestamp
-        answer, _ = await self._call("GetShardIterator", stream_arn, parameters, _ITERATOR)
-        return answer.shard_iterator
+        return await self._calls.get_shard_iterator(stream_arn, shard_id, iterator_type, place)
 
     async def list_shards(self, stream_arn: str, next_token: str | None) -> ListShardsOutput:
         """`ListShards`, the page that `next_token` names, or the first."""
@@ -98,14 +85,3 @@ class KinesisCalls:
         """`DescribeStreamSummary`."""
         answer, _ = await self._call("DescribeStreamSummary", stream_arn, {"StreamARN": stream_arn}, _DESCRIBED)
         return answer.stream_description_summary
-
-    async def _call(
-        self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]
-    ) -> tuple[T, int]:
-        plane = self._planes.get(stream_arn) or await self._plane(stream_arn)
-        return await plane.call(operation, parameters, decoder)
-
-    async def _plane(self, stream_arn: str) -> DataPlane:
-        plane = await self._session.data_plane("kinesis", Arn.parse(stream_arn).region or None)
-        self._planes[stream_arn] = plane
-        return plane

@@ -6,6 +6,8 @@ import os
 import socket
 from random import Random, SystemRandom
 
+from esm.aws.dynamodb_streams import DynamoDBStreamsCalls
+from esm.aws.dynamodb_streams_api import DynamoDBStreamsApi
 from esm.aws.kinesis import KinesisCalls
 from esm.aws.kinesis_api import KinesisApi
 from esm.aws.session import AwsSession
@@ -16,19 +18,22 @@ from esm.errors import MappingError
 from esm.handlers.invoke import FunctionInvoker
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import OnAbandoned, Ports
+from esm.sources.dynamodb import DynamoDBSource
 from esm.sources.kinesis import KinesisSource
 from esm.sources.reader import StreamSource
 
-__all__ = ["function_arn", "kinesis_source", "real_ports", "worker_id"]
+__all__ = ["dynamodb_source", "function_arn", "kinesis_source", "real_ports", "role_arn", "worker_id"]
 
 
 def real_ports(*, endpoint_url: str | None, region_name: str | None, session: object) -> Ports:
     """Ports to AWS, or to whatever answers at `endpoint_url`. Nothing is called yet."""
     clock = SystemClock()
     aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name)
-    kinesis = KinesisCalls(aws)
+    kinesis, dynamodb = KinesisCalls(aws), DynamoDBStreamsCalls(aws)
 
     def open_source(mapping: EventSourceMapping) -> StreamSource:
+        if mapping.source_kind == "dynamodb":
+            return dynamodb_source(dynamodb, mapping, clock)
         return kinesis_source(kinesis, mapping, clock)
 
     async def open_to(destination: str) -> Destination:
@@ -63,6 +68,11 @@ def kinesis_source(api: KinesisApi, mapping: EventSourceMapping, clock: Clock) -
         role_arn=role_arn(mapping),
         clock=clock,
     )
+
+
+def dynamodb_source(api: DynamoDBStreamsApi, mapping: EventSourceMapping, clock: Clock) -> DynamoDBSource:
+    """The table's stream of a mapping."""
+    return DynamoDBSource(api, stream_arn=mapping.stream_arn, region=mapping.arn.region, clock=clock)
 
 
 def worker_id(rng: Random) -> str:

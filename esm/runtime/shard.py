@@ -28,9 +28,6 @@ from esm.telemetry import facts
 
 __all__ = ["ShardRunner"]
 
-PAGE_RECORDS_MAX = 10_000
-"""https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html"""
-
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a stream alone that does not exist (chosen)."""
 
@@ -57,7 +54,7 @@ class ShardRunner:
         self._reader = source.open(shard_id, position)
         self._position = position
         self._named = {"mapping": lease.key.mapping, "shard": shard_id}
-        self._pacer = PollPacer()
+        self._pacer = PollPacer(source.poll_interval_ms, source.poll_spacing_ms)
         self._behind_ms: int | None = None
         self._error: str | None = None
         self._machine = ShardMachine(
@@ -126,7 +123,7 @@ class ShardRunner:
                 await anyio.sleep(wait_ms / 1000)
                 continue  # the room may be gone by now
             started = clock.now()
-            page = await self._read_page(min(room, PAGE_RECORDS_MAX))
+            page = await self._read_page(min(room, self._source.page_records_max))
             if page is None:
                 continue
             self._accept(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from esm.clock import Millis
 from esm.records.position import Position
 from esm.records.record import EventShape, Page, Shard
 
@@ -35,6 +36,21 @@ class ShardReader(Protocol):
 
 class StreamSource(Protocol):
     """One stream."""
+
+    @property
+    def page_records_max(self) -> int:
+        """Records that one read may ask for."""
+        ...
+
+    @property
+    def poll_interval_ms(self) -> Millis:
+        """How often a shard is read whose tip was reached."""
+        ...
+
+    @property
+    def poll_spacing_ms(self) -> Millis:
+        """How often a shard is read of which more is waiting."""
+        ...
 
     async def describe(self) -> StreamDescription:
         """The stream's identity. Raises `SourceError`."""

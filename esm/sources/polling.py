@@ -1,0 +1,244 @@
+"""What the streams share that are read by polling: `GetShardIterator`, then `GetRecords` from iterator to iterator.
+
+Kinesis and DynamoDB Streams differ in how their shards are listed, in where an iterator may begin and in what a page
+says of itself; a subclass adds that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeVar
+
+from esm.aws.kinesis_api import ListedShard
+from esm.clock import Clock, Millis
+from esm.errors import (
+    IteratorExpiredError,
+    PositionTrimmedError,
+    SourceDeniedError,
+    SourceError,
+    SourceThrottledError,
+)
+from esm.records.position import Position, SequenceNumber
+from esm.records.record import Page, Shard
+
+__all__ = ["Answer", "PollingApi", "PollingReader", "PollingSource", "listed_shard"]
+
+MAX_LIST_PAGES = 1000
+"""A page of shards holds 100 and more; a list longer than this does not end."""
+
+LATEST_WITHIN_MS = 2_000
+"""How long after `LATEST` was asked for the tip still stands for it. Later, its time does. (chosen)"""
+
+FAILURES_PER_ITERATOR = 3
+"""Failed reads in a row after which a new iterator is tried: a bad one is an HTTP 500 on some servers. (observed)"""
+
+
+class Answer(Protocol):
+    """What `GetRecords` gave. `next_shard_iterator` is `None` when the shard is closed and read to its end."""
+
+    records: Any
+    next_shard_iterator: str | None
+
+
+A = TypeVar("A", bound=Answer)
+A_co = TypeVar("A_co", bound=Answer, covariant=True)
+
+
+class PollingApi(Protocol[A_co]):
+    """The two calls that read a shard. Each raises `SourceError` or one of its kinds, and nothing else."""
+
+    async def get_shard_iterator(
+        self, stream_arn: str, shard_id: str, iterator_type: str, *, sequence_number: str | None = None
+    ) -> str:
+        """`GetShardIterator`."""
+        ...
+
+    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[A_co, int]:
+        """`GetRecords`, and the bytes its answer took on the wire."""
+        ...
+
+
+class PollingSource(ABC):
+    """One stream, whose shards are listed page by page."""
+
+    def __init__(self, stream_arn: str, clock: Clock) -> None:
+        self._stream_arn, self._clock = stream_arn, clock
+        self._made_at = clock.now()
+        self._opened: set[tuple[str, Position]] = set()
+
+    async def shards(self) -> list[Shard]:
+        """All shards listed now, closed ones too, over all result pages. Raises `SourceError`."""
+        shards: dict[str, Shard] = {}
+        token: str | None = None
+        for _ in range(MAX_LIST_PAGES):
+            page, token = await self._list_page(token)
+            shards.update((listed.shard_id, listed_shard(listed)) for listed in page)
+            if not token:
+                return list(shards.values())
+        raise SourceError("UnparsableAnswer", "the list of shards does not come to an end")
+
+    async def close(self) -> None:
+        """Forgets what it opened. Connections belong to the session behind the calls."""
+        self._opened.clear()
+
+    @abstractmethod
+    async def _list_page(self, token: str | None) -> tuple[list[ListedShard], str | None]:
+        """The page of shards that `token` names, or the first, and the token of the next one."""
+
+    def _is_new(self, shard_id: str, position: Position) -> bool:
+        """Whether this is the first reader ever of a `LATEST`, as far as can be told.
+
+        A position from before this source was made, or that it opened before, was read from by somebody who found
+        nothing. What came since then must not be lost.
+        """
+        if position.type != "LATEST" or (shard_id, position) in self._opened:
+            return False
+        self._opened.add((shard_id, position))
+        return position.at is None or position.at >= self._made_at
+
+
+class PollingReader(ABC, Generic[A]):
+    """Reads one shard forward.
+
+    After a settled record it is opened *at* that record, whose second reading is dropped: when another comes first,
+    the record is no longer kept, and those that followed it may not be either.
+    """
+
+    def __init__(
+        self, api: PollingApi[A], stream_arn: str, shard_id: str, position: Position, *, clock: Clock, at_tip: bool
+    ) -> None:
+        self._api, self._stream_arn, self._shard_id, self._clock = api, stream_arn, shard_id, clock
+        self._position = position
+        self._at_tip = at_tip
+        self._limit = 0  # of the newest read
+        self._iterator: str | None = None
+        self._failures = 0
+        self._after: SequenceNumber | None = position.sequence_number  # the last record settled or read
+        self._looking = False  # for that record, since the iterator was made
+        self._trimmed = False  # it is known not to be kept
+        self._ended = False
+
+    async def read(self, limit: int) -> Page:
+        """The next page, of at most `limit` records; possibly none, and always none after the last.
+
+        An iterator that has expired, or a position that is no longer kept, is replaced within the call, once. Raises
+        `SourceError`; then the next call tries the same place.
+        """
+        if self._ended:
+            return Page([], ended=True)
+        self._limit = limit
+        try:
+            answer, size = await self._get(limit)
+        except IteratorExpiredError:
+            answer, size = await self._get(limit)
+        except PositionTrimmedError:
+            self._trimmed = True
+            answer, size = await self._get(limit)
+        return self._page(answer, size)
+
+    # -- what services do differently ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _since(self, at: Millis) -> tuple[str, dict[str, Any]]:
+        """Where to begin, so that nothing is missed that arrived at or after `at`: as `_place`."""
+
+    @abstractmethod
+    def _behind(self, answer: A, records: list[Any]) -> Millis:
+        """How far the end of the page is behind the tip, 0 at the tip. `records`: those that were not read before."""
+
+    def _children(self, _answer: A) -> tuple[str, ...]:
+        """The shards that follow, where the service says so."""
+        return ()
+
+    def _wanted(self, records: list[Any]) -> list[Any]:
+        """The records without those that lie before the place where reading was to begin."""
+        return records
+
+    # -- what they have in common ----------------------------------------------------------------------------------
+
+    async def _get(self, limit: int) -> tuple[A, int]:
+        if self._iterator is None:
+            self._iterator = await self._open()
+        try:
+            got = await self._api.get_records(self._stream_arn, self._iterator, limit)
+        except SourceError as error:
+            self._doubt(error)
+            raise
+        self._failures = 0
+        return got
+
+    def _doubt(self, error: SourceError) -> None:
+        """Gives up the iterator if it may be what is wrong."""
+        if isinstance(error, (SourceDeniedError, SourceThrottledError)):
+            return
+        self._failures += 1
+        if isinstance(error, (IteratorExpiredError, PositionTrimmedError)) or self._failures >= FAILURES_PER_ITERATOR:
+            self._iterator, self._failures = None, 0
+
+    async def _open(self) -> str:
+        iterator_type, place = self._place()
+        iterator = await self._api.get_shard_iterator(self._stream_arn, self._shard_id, iterator_type, **place)
+        self._at_tip = False
+        self._looking = self._trimmed or self._after is not None
+        return iterator
+
+    def _place(self) -> tuple[str, dict[str, Any]]:
+        """`ShardIteratorType`, and what goes with it."""
+        position = self._position
+        if self._trimmed:
+            return "TRIM_HORIZON", {}
+        if self._after is not None:
+            return "AT_SEQUENCE_NUMBER", {"sequence_number": self._after}
+        if position.type == "TRIM_HORIZON":
+            return "TRIM_HORIZON", {}
+        if position.type == "LATEST":
+            now = self._clock.now()
+            if position.at is None:
+                self._position = position = Position.latest(now)
+            since = position.at if position.at is not None else now
+            if self._at_tip and now - since <= LATEST_WITHIN_MS:
+                return "LATEST", {}
+        return self._since(position.at or 0)
+
+    def _page(self, answer: A, size: int) -> Page:
+        records: list[Any] = answer.records
+        self._iterator = answer.next_shard_iterator
+        self._ended = self._iterator is None
+        trimmed = False
+        if self._looking:
+            records, trimmed = self._look(records)
+        if records:
+            self._after = records[-1].sequence_number
+        behind = self._behind(answer, records)
+        return Page(
+            self._wanted(records),
+            behind_ms=behind,
+            ended=self._ended,
+            children=self._children(answer),
+            size_bytes=size,
+            trimmed=trimmed,
+        )
+
+    def _look(self, records: list[Any]) -> tuple[list[Any], bool]:
+        """The records after the last one settled or read, and whether it turned out to be no longer kept."""
+        if not records and not self._ended:
+            return records, False
+        last = -1 if self._after is None else int(self._after)
+        numbers = [int(record.sequence_number) for record in records]
+        fresh = [record for record, number in zip(records, numbers, strict=True) if number > last]
+        if not fresh and not self._ended and last not in numbers:
+            return fresh, False  # nothing but what lies before it
+        self._looking = False
+        trimmed = self._trimmed or last not in numbers
+        self._trimmed = False
+        return fresh, trimmed
+
+
+def listed_shard(listed: ListedShard) -> Shard:
+    """A shard as its stream lists it."""
+    parents = (listed.parent_shard_id, listed.adjacent_parent_shard_id)
+    return Shard(
+        listed.shard_id,
+        parents=tuple(parent for parent in parents if parent is not None),
+        closed=listed.sequence_number_range.ending_sequence_number is not None,
+    )
