@@ -47,17 +47,16 @@ class _Branch:
 class Sought:
     """One leaf of a rule and a record: where it is met (`met`), where its path has a value at all (`present`).
 
-    `absent`: the leaf is also met where there is no value.
+    `absent`: the leaf is also met where there is no value; `present` counts for nothing when it is not.
     """
 
     def __init__(self, met: set[Place], present: set[Place], *, absent: bool) -> None:
-        self.met, self.absent = met, absent
-        self.present = present if absent else set[Place]()
+        self.met, self.present, self.absent = met, present, absent
 
     @cached_property
     def arrays(self) -> frozenset[int]:
         """All arrays that its places name."""
-        return frozenset(array for place in self.met | self.present for array, _ in place)
+        return frozenset(array for place in self.met.union(self.present if self.absent else ()) for array, _ in place)
 
     @cached_property
     def met_tree(self) -> _Branch:

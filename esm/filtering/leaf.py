@@ -94,12 +94,15 @@ def _one_of(values: Sequence[Any]) -> Test:
     def test(value: Any) -> bool:
         if isinstance(value, str):
             return value in texts
-        if value is None or isinstance(value, bool):
-            return any(value is name for name in names)
         number = comparable(value)
-        return value in inexact if number is None else number in numbers
+        if number is not None:
+            return number in numbers
+        return any(value is name for name in names) if isinstance(value, _NAMES) else value in inexact
 
     return test
+
+
+_NAMES = (bool, type(None))
 
 
 def _same_addresses(values: Sequence[Any]) -> list[Test]:

@@ -151,7 +151,8 @@ def _met_together(rule: list[_Step], members: Members, budget: Budget, known: di
         if leaf is None:
             values = members[step.number]
             met = {place for value, place in values if step.test(value)}
-            leaf = known[step] = Sought(met, {place for _, place in values}, absent=step.absent)
+            present = {place for _, place in values} if step.absent else set[Place]()
+            leaf = known[step] = Sought(met, present, absent=step.absent)
         if not leaf.met and not leaf.absent:
             return False
         leaves.append(leaf)
