@@ -4,6 +4,7 @@
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 OLDEST_VENV ?= .venv-oldest
+DEMO_DATA := vega_datasets==0.9.0
 WORKERS ?= 2
 SEEDS ?= 300
 ROUNDS ?= 100
@@ -113,6 +114,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(DEMO_VENV)/.installed: pyproject.toml | $(DEMO_VENV)/bin/python
 	$(say) "installing the demo into $(DEMO_VENV) (a minute, once)"
 	@$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[demo]'
+	@$(DEMO_VENV)/bin/python -m pip install --quiet --no-deps $(DEMO_DATA) # its files are read without its library
 	@touch $@
 
 $(OLDEST_VENV)/.installed: pyproject.toml tests/tidy/oldest.py | $(OLDEST_VENV)/bin/python

@@ -23,7 +23,8 @@ __all__ = ["LiveTable"]
 EVERY_S = 0.5
 """How often the table is drawn (chosen)."""
 
-_COLUMNS = ("mapping", "shard", "state", "records/s", "records", "lag", "in flight", "retries", "errors", "given up")
+_WORDS = ("mapping", "shard", "state")
+_FIGURES = ("records/s", "records", "lag", "in flight", "retries", "errors", "given up")
 _AROUND = 6
 """Lines of a terminal that are not the table's rows."""
 
@@ -60,7 +61,9 @@ class LiveTable:
     def table(self, status: WorkerStatus) -> Table:
         """The table for one moment; those furthest behind come first, as many as there is room for."""
         title = "esm: stopping, what is out may end" if status.stopping else "esm: running, Ctrl-C stops it"
-        table = Table(*_COLUMNS, title=title, title_justify="left", expand=False)
+        table = Table(*_WORDS, title=title, title_justify="left", expand=False)
+        for name in _FIGURES:
+            table.add_column(name, justify="right")
         rows = [(mapping, shard) for mapping in status.mappings for shard in mapping.shards]
         rows.sort(key=lambda row: -(row[1].behind_ms or 0))
         room = max(1, self._console.height - _AROUND)
