@@ -12,9 +12,9 @@ number, its sequence number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count, repeat
 from typing import Any
 
 from esm.machine.commands import Command, Deliver, Discard, Store
@@ -24,7 +24,20 @@ from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, Position
 from esm.records.record import Page
 
-__all__ = ["Function", "Invoked", "Rec", "Script", "Sent", "answers", "raises", "reports", "succeeds"]
+__all__ = [
+    "Function",
+    "Invoked",
+    "Rec",
+    "Script",
+    "Sent",
+    "answers",
+    "in_turn",
+    "named",
+    "raises",
+    "reports",
+    "succeeds",
+    "taken",
+]
 
 Function = Callable[[str], Report]
 """A function's part: the names of a batch's records in, what became of it out."""
@@ -185,12 +198,22 @@ def named(records: Sequence[Any]) -> str:
     return "".join(record.name for record in records)
 
 
+def taken(script: Script) -> list[Command]:
+    """All commands that are due now; they are out."""
+    return list(iter(lambda: script.machine.take(script.now), None))
+
+
 # -- parts for a function ------------------------------------------------------------------------------------------
 
 
 def succeeds(_names: str) -> Report:
     """All of it is done."""
     return Succeeded()
+
+
+def in_turn(*outcomes: Report) -> Iterator[Report]:
+    """These, one after the other, and success from then on."""
+    return chain(outcomes, repeat(Succeeded()))
 
 
 def raises(bad: str) -> Function:
