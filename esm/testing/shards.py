@@ -1,4 +1,4 @@
-"""Streams and shards of the simulated Kinesis, without the calls: records, the ring of hash keys, resharding, trimming.
+"""Streams and shards of the simulated services, without the calls: records, the ring of hash keys, lineage, trimming.
 
 Nothing is ever forgotten: a trimmed record is no longer readable, but stays in `records`, because whoever checks a run
 needs to know what was put.
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import md5
 from itertools import pairwise
+from typing import Any
 
 from esm.clock import Millis
 from esm.records.kinesis import KinesisRecord
@@ -40,7 +41,7 @@ class SimulatedShard:
         self.children: list[SimulatedShard] = []
         self.opened_at = now
         self.closed_at: Millis | None = None
-        self.records: list[KinesisRecord] = []
+        self.records: list[Any] = []
         self.numbers: list[int] = []
         self.arrivals: list[Millis] = []
         self.sizes: list[int] = []
@@ -51,11 +52,15 @@ class SimulatedShard:
     def append(self, data: bytes, key: str, number: int, now: Millis) -> KinesisRecord:
         """The record, now the shard's last."""
         record = KinesisRecord(data=b64encode(data).decode(), key=key, sequence_number=str(number), arrived=now / 1000)
+        self.keep(record, number, now, len(data) + len(key.encode()))
+        return record
+
+    def keep(self, record: Any, number: int, now: Millis, size: int) -> None:
+        """A record of any service is the shard's last now. `size`: what it counts for in a page."""
         self.records.append(record)
         self.numbers.append(number)
         self.arrivals.append(now)
-        self.sizes.append(len(data) + len(key.encode()))
-        return record
+        self.sizes.append(size)
 
     def close(self, number: int, now: Millis) -> None:
         """Takes no more records."""
@@ -85,7 +90,10 @@ class SimulatedShard:
 
 
 class SimulatedStream:
-    """One stream, from its creation to its deletion. `incarnation` tells it from others of the same name."""
+    """One stream, from its creation to its deletion. `incarnation` tells it from others of the same name.
+
+    `named`: the id of a shard, given how many were before it and when it began; `None`: as in Kinesis.
+    """
 
     def __init__(
         self,
@@ -96,6 +104,7 @@ class SimulatedStream:
         now: Callable[[], Millis],
         number: Callable[[], int],
         retention_hours: int = 24,
+        named: Callable[[int, Millis], str] | None = None,
     ) -> None:
         self.arn = arn
         self.incarnation = incarnation
@@ -104,13 +113,14 @@ class SimulatedStream:
         self.shards: dict[str, SimulatedShard] = {}
         self._now = now
         self._number = number
+        self._named = _named if named is None else named
         self._ring: list[tuple[int, str]] = []
         for i in range(shards):
             self._open(_RING * i // shards, _RING * (i + 1) // shards - 1, ())
 
     def put(self, data: bytes, key: str, shard: str | int | None = None) -> tuple[str, KinesisRecord]:
         """The shard's id and the record. `shard`: where to put it, whatever the key says; its id or its number."""
-        target = self._owner_of(key) if shard is None else self.shard(shard)
+        target = self.owner_of(key) if shard is None else self.shard(shard)
         if target.closes is not None:
             raise ValueError(f"{target.shard_id} is closed")
         return target.shard_id, target.append(data, key, self._number(), self._now())
@@ -140,6 +150,19 @@ class SimulatedStream:
         other.children = [child]
         return child.shard_id
 
+    def roll(self, shard: str | int, at: Millis | None = None) -> str:
+        """The id of the one shard that follows `shard`, for the same keys. `at`: when, else now."""
+        parent = self._closing(shard)
+        self._close(parent, at)
+        child = self._open(parent.low, parent.high, (parent.shard_id,), at)
+        parent.children = [child]
+        return child.shard_id
+
+    def close(self) -> None:
+        """Every open shard takes no more records, and none follows."""
+        for shard_id in self.open_shards:
+            self._close(self.shards[shard_id])
+
     def trim(self, up_to: str | None = None) -> None:
         """Ages records out: those at or below a sequence number (all if `None`), as if retention were over for them."""
         for shard in self.shards.values():
@@ -158,7 +181,7 @@ class SimulatedStream:
 
     def shard(self, shard: str | int) -> SimulatedShard:
         """The shard of this id or number, readable or not. Raises `KeyError`."""
-        return self.shards[shard if isinstance(shard, str) else _shard_id(shard)]
+        return self.shards[shard if isinstance(shard, str) else dict(enumerate(self.shards))[shard]]
 
     def readable(self, shard_id: str) -> SimulatedShard | None:
         """The shard, its old records expired; `None` if there is none or retention has taken all of it."""
@@ -171,7 +194,8 @@ class SimulatedStream:
         shard.expire(horizon)
         return shard
 
-    def _owner_of(self, key: str) -> SimulatedShard:
+    def owner_of(self, key: str) -> SimulatedShard:
+        """The open shard that takes a key's records."""
         hash_key = int.from_bytes(md5(key.encode(), usedforsecurity=False).digest(), "big")
         place = bisect_right(self._ring, hash_key, key=lambda entry: entry[0]) - 1
         return self.shards[self._ring[place][1]]
@@ -182,18 +206,18 @@ class SimulatedStream:
             raise ValueError(f"{found.shard_id} is closed")
         return found
 
-    def _close(self, shard: SimulatedShard) -> None:
-        shard.close(self._number(), self._now())
+    def _close(self, shard: SimulatedShard, at: Millis | None = None) -> None:
+        shard.close(self._number(), self._now() if at is None else at)
         self._ring.remove((shard.low, shard.shard_id))
 
-    def _open(self, low: int, high: int, parents: tuple[str, ...]) -> SimulatedShard:
-        shard = SimulatedShard(
-            _shard_id(len(self.shards)), low=low, high=high, opens=self._number(), parents=parents, now=self._now()
-        )
+    def _open(self, low: int, high: int, parents: tuple[str, ...], at: Millis | None = None) -> SimulatedShard:
+        now = self._now() if at is None else at
+        shard_id = self._named(len(self.shards), now)
+        shard = SimulatedShard(shard_id, low=low, high=high, opens=self._number(), parents=parents, now=now)
         self.shards[shard.shard_id] = shard
         insort(self._ring, (low, shard.shard_id))
         return shard
 
 
-def _shard_id(number: int) -> str:
+def _named(number: int, _now: Millis) -> str:
     return f"shardId-{number:012d}"
