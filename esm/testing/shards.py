@@ -194,6 +194,10 @@ class SimulatedStream:
         shard.expire(horizon)
         return shard
 
+    def next_number(self) -> int:
+        """A sequence number, above all that were given before."""
+        return self._number()
+
     def owner_of(self, key: str) -> SimulatedShard:
         """The open shard that takes a key's records."""
         hash_key = int.from_bytes(md5(key.encode(), usedforsecurity=False).digest(), "big")

@@ -1,0 +1,158 @@
+"""DynamoDB Streams in memory, on the loop's clock: tables, and all that a poller sees of their streams.
+
+    dynamodb = SimulatedDynamoDB(SimClock())
+    table = dynamodb.create_table(stream_arn, keys=("id",))
+    table.put_item({"id": {"S": "1"}})
+
+It answers to `esm.aws.dynamodb_streams_api.DynamoDBStreamsApi`, so the production reader runs on it unchanged.
+"""
+
+from __future__ import annotations
+
+import random
+from hashlib import md5
+from itertools import count
+
+from esm.aws.dynamodb_streams_api import StreamPage, TableRecords
+from esm.clock import Clock, Millis
+from esm.errors import PositionTrimmedError, SourceError
+from esm.testing.shards import SimulatedShard, SimulatedStream
+from esm.testing.streams import SimulatedService, own_number
+from esm.testing.tables import SimulatedTable
+
+__all__ = ["SimulatedDynamoDB"]
+
+ITERATOR_VALID: Millis = 900_000
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetShardIterator.html: 15 minutes."""
+ROLLOVER: Millis = 4 * 3_600_000
+"""How long a shard takes records. (observed: about four hours)"""
+MAX_RECORDS = 1000
+MAX_BYTES = 1024 * 1024
+# Both: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
+
+_FIRST_NUMBER = 100_000_000_003_498_069_978
+# 21 digits, as AWS writes them (observed); n + 1 is never the next.
+_STEP = 977
+_INVALID = "ValidationException"
+_WIRE_OVERHEAD = 330
+
+
+class SimulatedDynamoDB(SimulatedService):
+    """The service; its settings are those of `SimulatedService`. Streams keep their records for 24 hours."""
+
+    iterator_valid = ITERATOR_VALID
+    invalid = _INVALID
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        seed: int = 0,
+        latency: tuple[Millis, Millis] = (2, 20),
+        page_size: int = 100,
+        listing_lag: Millis = 0,
+        trailing_page: float = 0.5,
+    ) -> None:
+        super().__init__(
+            clock,
+            random.Random(f"dynamodb {seed}"),  # noqa: S311  # a history to replay, no secret
+            latency=latency,
+            page_size=page_size,
+            listing_lag=listing_lag,
+            trailing_page=trailing_page,
+        )
+        self._numbers = count(_FIRST_NUMBER, _STEP)
+        self._tables: dict[str, SimulatedTable] = {}
+
+    def create_table(
+        self,
+        stream_arn: str,
+        *,
+        keys: tuple[str, ...] = ("id",),
+        view_type: str = "NEW_AND_OLD_IMAGES",
+        shards: int = 1,
+        rollover: Millis = ROLLOVER,
+    ) -> SimulatedTable:
+        """A new table and its stream. Raises `ValueError` if there is one of this ARN."""
+        stream = SimulatedStream(
+            stream_arn,
+            shards,
+            incarnation=next(self._incarnations),
+            now=self._clock.now,
+            number=self._numbers.__next__,
+            named=_shard_id,
+        )
+        table = SimulatedTable(stream, self._clock, keys=keys, view_type=view_type, rollover=rollover)
+        self._add(stream)
+        self._tables[stream_arn] = table
+        return table
+
+    def table(self, stream_arn: str) -> SimulatedTable:
+        """The table whose stream has this ARN. Raises `KeyError`."""
+        return self._tables[stream_arn]
+
+    async def describe_stream(self, stream_arn: str, exclusive_start_shard_id: str | None) -> StreamPage:
+        """`DescribeStream`: shards by id, those gone with retention left out."""
+        await self._travel()
+        stream = self._rolled(stream_arn)
+        shards, last = self._list(stream, exclusive_start_shard_id or "")
+        return StreamPage(
+            stream_status="ENABLED" if self._tables[stream_arn].enabled else "DISABLED",
+            stream_label=stream_arn.rpartition("/")[2],
+            creation_request_date_time=stream.created_at / 1000,
+            shards=shards,
+            last_evaluated_shard_id=last,
+        )
+
+    async def get_shard_iterator(
+        self, stream_arn: str, shard_id: str, iterator_type: str, *, sequence_number: str | None = None
+    ) -> str:
+        """`GetShardIterator`. A position older than what is kept is refused, unlike in Kinesis."""
+        await self._travel()
+        stream = self._rolled(stream_arn)
+        shard = self._readable(stream, shard_id)
+        return self._iterator(stream, shard, _starting_index(shard, iterator_type, sequence_number))
+
+    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[TableRecords, int]:
+        """`GetRecords`. Records that went while an iterator pointed at them are missed loudly, unlike in Kinesis."""
+        await self._travel()
+        if not 1 <= limit <= MAX_RECORDS:
+            raise SourceError(_INVALID, f"Limit {limit} is not between 1 and {MAX_RECORDS}.")
+        stream = self._rolled(stream_arn)
+        shard, begin = self._resolve(stream, iterator)
+        if begin < shard.trimmed:
+            raise _trimmed(shard)
+        end, size = shard.page_end(begin, limit, MAX_BYTES)
+        output = TableRecords(records=shard.records[begin:end])
+        if not self._ends(shard, begin, end):
+            output.next_shard_iterator = self._iterator(stream, shard, end)
+        return output, size + _WIRE_OVERHEAD * (end - begin + 1)
+
+    def _rolled(self, stream_arn: str) -> SimulatedStream:
+        stream = self._existing(stream_arn)
+        self._tables[stream_arn].roll_due()
+        return stream
+
+
+def _starting_index(shard: SimulatedShard, iterator_type: str, sequence_number: str | None) -> int:
+    if iterator_type == "TRIM_HORIZON":
+        return shard.trimmed
+    if iterator_type == "LATEST":
+        return len(shard.records)
+    if iterator_type in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER") and sequence_number is not None:
+        number = own_number(shard, sequence_number, _INVALID)
+        index = shard.index_of(number, after=iterator_type == "AFTER_SEQUENCE_NUMBER")
+        if index < shard.trimmed:
+            raise _trimmed(shard)
+        return index
+    raise SourceError(_INVALID, f"{iterator_type} lacks what it starts from, or is unknown.")
+
+
+def _trimmed(shard: SimulatedShard) -> PositionTrimmedError:
+    text = f"The position in {shard.shard_id} is beyond the trim horizon."
+    return PositionTrimmedError("TrimmedDataAccessException", text)
+
+
+def _shard_id(number: int, opened_at: Millis) -> str:
+    """In order of age, as AWS's are."""
+    return f"shardId-{opened_at:020d}-{md5(b'%d' % number, usedforsecurity=False).hexdigest()[:8]}"
