@@ -1,0 +1,68 @@
+"""Every example runs, and prints what it says it prints."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.surface.typed import PATIENCE, Esm
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LONGEST = 60
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example(example: Path, esm_: Esm) -> None:
+    text = example.read_text()
+    assert text.count("\n") <= LONGEST
+    said = ast.get_docstring(ast.parse(text)) or ""
+    test = example.name.startswith("test_")
+    command = [sys.executable, *(["-m", "pytest", "-q", "-p", "no:cacheprovider"] if test else []), str(example)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=esm_.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if test:
+        assert "2 passed" in done.stdout
+    else:
+        promised = re.findall(
+            rf"\$ python examples/{example.name}\n((?:    .+\n?)+)", re.sub("^", "    ", said, flags=re.MULTILINE)
+        )
+        assert [line.strip() for block in promised for line in block.splitlines()] == done.stdout.splitlines()
+
+
+@pytest.mark.timeout(300)
+def test_the_demo() -> None:
+    """As `make demo`, without a terminal, in its own environment, which is made if it is not there."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run(
+        ["make", "demo"],
+        cwd=ROOT,
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout
+    assert "17,519 hourly temperatures" in said
+    assert re.search(r"\d records, +[\d,]+/s, lag .*, \d+ batches in flight, \d+ retries, \d+ errors", said)
+    assert '"condition": "RetryAttemptsExhausted"' in said
+    assert '"fahrenheit": "sensor fault"' in said
+    assert "calls of the function: 0" in said
+    figures = dict(re.findall(r"^   (\w[\w ,]+?)  +([\d,]+)$", said, re.MULTILINE))
+    assert figures["records on the stream"] == "17,519"
+    assert figures["records done"] == "17,518"
+    assert figures["records given up"] == "1"
+    assert figures["replayed by a restart"] == "0"
+    assert re.search(r"Seattle +8,759 +24\.4 C, 07-28 16:00", said)
+    assert "Try next" in said

@@ -1,0 +1,92 @@
+"""The README as a stranger follows it: every Python block runs, in order, in an empty folder."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from esm.cli.exits import MEANINGS
+from esm.mapping.rules import DEFAULTS
+from tests.surface.typed import PATIENCE, Esm
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+NAMES = ("app.py", "try_it.py", "put.py", "worker.py", "test_kit.py")
+"""What the reader calls the blocks, in order."""
+
+
+@pytest.fixture
+def follow(esm_: Esm, ministack: str, account: str) -> Esm:
+    """The reader's folder with all the blocks; local AWS and account are those of this test."""
+    for name, block in zip(NAMES, BLOCKS, strict=True):
+        text = block.replace("http://127.0.0.1:4566", ministack).replace("000000000000", account)
+        (esm_.folder / name).write_text(text)
+    return esm_
+
+
+def python(reader: Esm, name: str) -> str:
+    done = subprocess.run(
+        [sys.executable, name],
+        cwd=reader.folder,
+        env=reader.environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.service
+def test_the_first_five_minutes(follow: Esm, ministack: str) -> None:
+    tried = python(follow, "try_it.py").splitlines()
+    assert tried[0] == "table 4 espresso"
+    assert re.fullmatch(r" +[01]\.\d s  1 record, succeeded", tried[2])
+    assert re.fullmatch(r" +3[01]\.\d s  1 record, succeeded", tried[3])
+
+    python(follow, "put.py")
+    assert follow("plan", "app:mappings").out.startswith("handle < arn:aws:kinesis:eu-west-1:")
+    arguments = ("run", "app:mappings", "--endpoint-url", ministack, "--json", "--log-level", "debug")
+    with follow.running(*arguments) as running:
+        running.until("checkpoint_stored")
+        assert running.end()[0] == 0
+    assert running.out.startswith("table 4 order 0\n")
+    with follow.running(*arguments) as running:
+        running.until("polled")
+        assert running.end()[0] == 0
+    assert "order" not in running.out.replace("stream/orders", "")
+    assert "shardId-000000000000" in follow("positions", "show").out
+
+    assert re.search(r"shardId-000000000000 reading \d+", python(follow, "worker.py"))
+
+
+def test_the_block_on_testing(follow: Esm) -> None:
+    assert python(follow, "test_kit.py") == ""
+
+
+def test_exit_codes_are_the_ones_there_are() -> None:
+    listed = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", TEXT, re.MULTILINE)}
+    assert listed == {int(code): meaning for code, meaning in MEANINGS.items()}
+
+
+def test_defaults_are_the_ones_there_are() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (\S+) \|$", TEXT, re.MULTILINE)
+    said = {
+        name: ast.literal_eval(value.strip("`")) for name, value in rows if re.fullmatch(r"`?(-?\d+|False)`?", value)
+    }
+    assert said.pop("batch_size") == 100
+    assert said == {name: DEFAULTS[name] for name in said}
+    assert len(said) >= 5
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for page in (ROOT / "README.md", ROOT / "deploy" / "README.md", ROOT / "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
