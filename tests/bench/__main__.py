@@ -1,0 +1,42 @@
+"""`python -m tests.bench`: esm beside other pollers, in one run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.bench.client import VARIANTS
+from tests.bench.comparison import Effort, compare
+from tests.bench.report import tables, write
+from tests.bench.workloads import WORKLOADS
+
+RESULTS = Path(__file__).parent / "results"
+QUICK = Effort(rounds=1, cpu_s=0.4, wall_s=0.8)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
+    parser.add_argument("--rounds", type=int, default=Effort.rounds)
+    parser.add_argument("--only", metavar="NAME", nargs="+", default=list(VARIANTS), help=", ".join(VARIANTS))
+    parser.add_argument("--workload", metavar="TEXT", default="", help="those whose name has this in it")
+    options = parser.parse_args()
+    workloads = tuple(workload for workload in WORKLOADS if options.workload in workload.name)
+    effort = QUICK if options.quick else Effort(rounds=options.rounds)
+    rows = compare(workloads, options.only, effort, _tell)
+    _tell("")
+    sys.stdout.write("\n" + tables(rows, options.only))
+    if not options.quick and options.only == list(VARIANTS) and workloads == WORKLOADS:
+        sys.stdout.write(f"\nwritten to {write(RESULTS, rows, options.only, effort)}, and as JSON beside it\n")
+
+
+def _tell(text: str) -> None:
+    """Shows how far it is, on a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    _main()

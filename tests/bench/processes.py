@@ -1,0 +1,83 @@
+"""Starts the server and one variant at a time, each on a core of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.bench.meter import Plan
+from tests.bench.server import COUNTER_BYTES
+
+__all__ = ["Canned", "cores", "measure", "serving"]
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+class Canned:
+    """A running server. `url`: where; `counter`: the file that it counts in."""
+
+    def __init__(self, url: str, counter: Path) -> None:
+        self.url = url
+        self.counter = counter
+
+    def reset(self) -> None:
+        """Counts from nothing again. No request may be under way."""
+        with self.counter.open("r+b") as file:
+            file.write(bytes(COUNTER_BYTES))
+
+
+def cores() -> tuple[int, int] | None:
+    """A core for the server and one for the client; `None` when there are not two."""
+    usable = sorted(os.sched_getaffinity(0))
+    return (usable[0], usable[1]) if len(usable) > 1 else None
+
+
+@contextmanager
+def serving(records: int, size: int, pages: int) -> Iterator[Canned]:
+    """A server for as long as the block runs."""
+    pinned = cores()
+    with tempfile.TemporaryDirectory() as folder:
+        counter = Path(folder, "counter")
+        counter.write_bytes(bytes(COUNTER_BYTES))
+        command = [sys.executable, "-m", "tests.bench.server", "--counter", str(counter)]
+        command += ["--records", str(records), "--size", str(size), "--pages", str(pages)]
+        command += ["--core", str(pinned[0])] if pinned else []
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield Canned(f"http://127.0.0.1:{int(process.stdout.readline())}", counter)
+            finally:
+                process.stdin.close()
+                process.wait(PATIENCE_S)
+
+
+def measure(variant: str, plan: Plan) -> dict[str, Any]:
+    """What the variant measured of itself. Raises `RuntimeError` with what it said when it failed."""
+    pinned = cores()
+    told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
+    environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.client"],
+        cwd=ROOT,
+        env=environment,
+        input=json.dumps(told),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{variant} failed:\n{done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result

@@ -1,0 +1,106 @@
+"""The comparison as a table for people, and as JSON for whoever wants to draw it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.bench.comparison import Effort, Row
+from tests.bench.processes import cores
+
+__all__ = ["machine", "tables", "write"]
+
+PACKAGES = ("asyncio-esm", "aiobotocore", "async-kinesis", "boto3", "botocore", "httptools", "msgspec", "uvloop")
+ESM = "esm"
+
+
+def tables(rows: list[Row], variants: list[str]) -> str:
+    """Markdown: what each variant costs, how many records that is, and how much more than esm it takes."""
+    full = [row for row in rows if row.workload.records]
+    parts = [
+        _table("CPU, us a record (a poll where it is empty)", rows, variants, lambda row, v: _figure(row.cost(v))),
+        _table("Records a second and core", full, variants, lambda row, v: f"{1e6 / row.cost(v):,.0f}"),
+    ]
+    if ESM in variants:
+        others = [variant for variant in variants if variant != ESM]
+        parts.append(
+            _table("Times the CPU of esm", rows, others, lambda row, v: f"{row.times(v, ESM):.2f}"),
+        )
+    parts.append(_table("Largest resident size, MiB", rows, variants, lambda row, v: f"{row.rss_mib[v]:.0f}"))
+    return "\n\n".join(parts) + "\n"
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "pinned": cores() is not None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def write(folder: Path, rows: list[Row], variants: list[str], effort: Effort) -> Path:
+    """Writes `latest.json` and `latest.md`; gives the second."""
+    folder.mkdir(exist_ok=True)
+    where = machine()
+    data = {
+        "machine": where,
+        "rounds": effort.rounds,
+        "us": {row.workload.name: row.samples for row in rows},
+        "rss_mib": {row.workload.name: row.rss_mib for row in rows},
+    }
+    (folder / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
+    page = folder / "latest.md"
+    page.write_text(f"{_HEAD}\n{tables(rows, variants)}\n{_under(where, effort)}\n")
+    return page
+
+
+_HEAD = """# esm beside other pollers
+
+`make bench` made this page. A server of canned answers runs on one core, one client at a time on another; what counts
+is the CPU time of the client, user and system, all threads, after a warm-up. The variants take turns, every other round
+the other way round; figures are medians, ratios are taken within a round.
+
+All of them build a Lambda event and call the same handler, which only counts, with 100 records at a time. `esm` does it
+through the public `Worker`, with positions in SQLite: each batch is durable before the next one of its lane begins. The
+others store nothing. `floor` is a blocking socket, a signature, a typed decoder and the event: what is left when
+nothing can go wrong. boto3 and aiobotocore are loops over `get_records` of one shard, without a pause; `esm` and
+async-kinesis keep to their own pace on more shards. async-kinesis hands out nothing of a record but its data.
+"""
+
+
+def _under(where: dict[str, Any], effort: Effort) -> str:
+    packages = ", ".join(f"{name} {release}" for name, release in where["packages"].items())
+    pinned = "each process on a core of its own" if where["pinned"] else "not pinned: there was one core"
+    return (
+        f"{where['cpu']}, {where['cores']} cores, {pinned}. {where['system']}, CPython {where['python']}.\n"
+        f"{packages}. Rounds: {effort.rounds}."
+    )
+
+
+def _table(title: str, rows: list[Row], variants: list[str], cell: Any) -> str:
+    lines = [[title, *variants], *([row.workload.name, *(cell(row, v) for v in variants)] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    texts = [
+        "| " + " | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) + " |" for line in lines
+    ]
+    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
+    return "\n".join([texts[0], rule, *texts[1:]])
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
