@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from esm.testing.simulate import Invocation, Merge, Put, Split, Trace, simulate
+from esm.testing.events import DeleteItem, Merge, Put, PutItem, Split, UpdateItem
+from esm.testing.simulate import Invocation, Trace, simulate
 
-__all__ = ["Invocation", "Merge", "Put", "Split", "Trace", "simulate"]
+__all__ = ["DeleteItem", "Invocation", "Merge", "Put", "PutItem", "Split", "Trace", "UpdateItem", "simulate"]

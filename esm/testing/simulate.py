@@ -11,70 +11,35 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from esm.destinations.destination import Destination
 from esm.destinations.memory import MemoryDestination
-from esm.errors import MappingError
 from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Invocation as Answer
 from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import Ports
-from esm.runtime.real import function_arn, kinesis_source
+from esm.runtime.real import function_arn
 from esm.runtime.status import ShardStatus
 from esm.runtime.worker import Worker
-from esm.sources.reader import StreamSource
 from esm.stores.memory import MemoryStore
 from esm.telemetry.facts import Fact, InvocationEnded, InvocationStarted
-from esm.testing.kinesis import SimulatedKinesis
+from esm.testing.events import StreamEvent
 from esm.testing.loop import SimClock
 from esm.testing.run import run
-from esm.testing.shards import SimulatedStream
+from esm.testing.stage import Stage, stage_of
 
-__all__ = ["Invocation", "Merge", "Put", "Split", "StreamEvent", "Trace", "simulate"]
+__all__ = ["Invocation", "Trace", "simulate"]
 
 QUIET_S = 3.0
 """How long nothing may happen before a simulation counts as over: longer than the poller's second between reads."""
 
 LOOK_S = 0.5
 _DRAIN_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """A record is put. `at`: seconds from the start of the mapping; negative: it was there before.
-
-    `data`: bytes, or text that is put as UTF-8. `shard`: puts it there whatever its key says: a shard's number, in the
-    order in which shards came to be, from 0.
-    """
-
-    data: bytes | str
-    key: str = "key"
-    at: float = 0.0
-    shard: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A shard is split in the middle: its number, in the order in which shards came to be, from 0."""
-
-    shard: int
-    at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Two adjacent shards become one: their numbers."""
-
-    shard: int
-    adjacent: int
-    at: float = 0.0
-
-
-StreamEvent = Put | Split | Merge
 
 
 @dataclass(slots=True)
@@ -115,24 +80,22 @@ def simulate(
     shards: int = 1,
     until: float = 3600.0,
     seed: int = 0,
+    keys: Sequence[str] | None = None,
+    view_type: str = "NEW_AND_OLD_IMAGES",
 ) -> Trace:
     """What Lambda would do: every invocation, failure document and position.
 
-    `events`: what happens to the stream, in any order of time. `until`: seconds after the start of the mapping at which
-    it ends at the latest; it ends earlier once everything is settled. `seed`: another one gives other latencies,
-    backoffs
-    and request ids. An `async def` handler that sleeps takes virtual time; a plain `def` takes none.
+    `events`: what happens to the stream or the table, in any order of time. `until`: seconds after the start of the
+    mapping at which it ends at the latest; it ends earlier once everything is settled. `seed`: another one gives other
+    latencies, backoffs and request ids. `keys`: the attributes of the table's key; `None`: those that a deletion names,
+    else the first attribute of the first item. `view_type`: what the table's stream shows of an item. An `async def`
+    handler that sleeps takes virtual time; a plain `def` takes none.
     A plain function; may be called inside a running event loop. Raises `MappingError` for a source that cannot be
     simulated, and what is wrong with the events (`ValueError`: a closed shard; `KeyError`: no such shard).
     """
-    if mapping.source_kind != "kinesis":
-        raise MappingError(
-            f"A {mapping.source_kind} source cannot be simulated.",
-            field="event_source_arn",
-            value=mapping.event_source_arn,
-        )
     ordered = sorted(events, key=lambda event: event.at)
-    scene = _Scene(mapping, ordered, shards, until, seed)
+    build = partial(stage_of, mapping, ordered, shards=shards, seed=seed, keys=keys, view_type=view_type)
+    scene = _Scene(mapping, ordered, build, until, seed)
     return run(scene.play(), seed=seed)
 
 
@@ -140,11 +103,16 @@ class _Scene:
     """One mapping, one stream, and what happens to it."""
 
     def __init__(
-        self, mapping: EventSourceMapping, events: list[StreamEvent], shards: int, until: float, seed: int
+        self,
+        mapping: EventSourceMapping,
+        events: list[StreamEvent],
+        build: Callable[[SimClock], Stage],
+        until: float,
+        seed: int,
     ) -> None:
         self._mapping = mapping
         self._events = events
-        self._shards = shards
+        self._build = build
         self._until = until
         self._seed = seed
         self._trace = Trace()
@@ -153,20 +121,19 @@ class _Scene:
 
     async def play(self) -> Trace:
         clock = SimClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # `run` gives a SimLoop
-        kinesis = SimulatedKinesis(clock, seed=self._seed)
-        stream = kinesis.create_stream(self._mapping.stream_arn, self._shards)
+        stage = self._build(clock)
         lead = -min((event.at for event in self._events), default=0.0)
         self._begun_at = clock.now() + max(0, round(lead * 1000))
         self._clock = clock
         before = [event for event in self._events if event.at < 0]
-        await self._feed(stream, before)
+        await self._feed(stage, before)
         await self._sleep_until(0.0)
         store = MemoryStore()
         worker = Worker(
-            [self._mapping], store=store, ports=self._ports(kinesis, clock), drain_timeout=_DRAIN_S, observers=[self]
+            [self._mapping], store=store, ports=self._ports(stage, clock), drain_timeout=_DRAIN_S, observers=[self]
         )
         async with worker:
-            feed = asyncio.create_task(self._feed(stream, self._events[len(before) :]))
+            feed = asyncio.create_task(self._feed(stage, self._events[len(before) :]))
             try:
                 await self._until_quiet(worker, feed)
             finally:
@@ -175,11 +142,8 @@ class _Scene:
         self._trace.positions = {shard.shard_id: shard.position for shard in worker.status().mappings[0].shards}
         return self._trace
 
-    def _ports(self, kinesis: SimulatedKinesis, clock: SimClock) -> Ports:
+    def _ports(self, stage: Stage, clock: SimClock) -> Ports:
         rng = random.Random(self._seed)  # noqa: S311  # a history to replay, no secret
-
-        def open_source(mapping: EventSourceMapping) -> StreamSource:
-            return kinesis_source(kinesis, mapping, clock)
 
         async def open_destination(text: str) -> Destination:
             stored = text.startswith(("arn:aws:s3:", "file:"))
@@ -199,22 +163,16 @@ class _Scene:
         return Ports(
             clock=clock,
             rng=rng,
-            open_source=open_source,
+            open_source=stage.open_source,
             open_destination=open_destination,
             open_invoker=open_invoker,
             close=close,
         )
 
-    async def _feed(self, stream: SimulatedStream, events: list[StreamEvent]) -> None:
+    async def _feed(self, stage: Stage, events: list[StreamEvent]) -> None:
         for event in events:
             await self._sleep_until(event.at)
-            if isinstance(event, Put):
-                data = event.data.encode() if isinstance(event.data, str) else event.data
-                stream.put(data, event.key, event.shard)
-            elif isinstance(event, Split):
-                stream.split(event.shard)
-            else:
-                stream.merge(event.shard, event.adjacent)
+            stage.play(event)
 
     async def _sleep_until(self, at: float) -> None:
         wait_ms = self._begun_at + round(at * 1000) - self._clock.now()

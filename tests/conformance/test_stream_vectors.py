@@ -10,7 +10,7 @@ import pytest
 from esm.mapping.settings import EventSourceMapping
 from esm.telemetry.facts import RecordsDiscarded
 from esm.testing import Invocation, Merge, Put, Split, Trace, simulate
-from esm.testing.simulate import StreamEvent
+from esm.testing.events import StreamEvent
 from tests.conformance.stream_vectors import VECTORS, Call, Failure, Vector, check, check_document, numbers, raising
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"

@@ -1,0 +1,122 @@
+"""Where a simulation's events happen: a Kinesis stream, or a table with a stream of its changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from esm.clock import Clock
+from esm.errors import MappingError
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.real import dynamodb_source, kinesis_source
+from esm.sources.reader import StreamSource
+from esm.testing.dynamodb import SimulatedDynamoDB
+from esm.testing.events import DeleteItem, Merge, Put, PutItem, Split, StreamEvent, UpdateItem
+from esm.testing.kinesis import SimulatedKinesis
+from esm.testing.shards import SimulatedStream
+
+__all__ = ["KinesisStage", "Stage", "TableStage", "key_names", "stage_of"]
+
+
+class Stage(Protocol):
+    """The source of one mapping."""
+
+    def open_source(self, mapping: EventSourceMapping) -> StreamSource:
+        """The production source, on the simulated service."""
+        ...
+
+    def play(self, event: StreamEvent) -> None:
+        """Makes it happen now. Raises `ValueError` for what cannot: `KeyError` where there is no such shard."""
+        ...
+
+
+class KinesisStage:
+    """One stream."""
+
+    def __init__(self, clock: Clock, stream_arn: str, shards: int, seed: int) -> None:
+        self._clock = clock
+        self._kinesis = SimulatedKinesis(clock, seed=seed)
+        self._stream = self._kinesis.create_stream(stream_arn, shards)
+
+    def open_source(self, mapping: EventSourceMapping) -> StreamSource:
+        """The production source, on the simulated service."""
+        return kinesis_source(self._kinesis, mapping, self._clock)
+
+    def play(self, event: StreamEvent) -> None:
+        """Makes it happen now."""
+        if isinstance(event, Put):
+            data = event.data.encode() if isinstance(event.data, str) else event.data
+            self._stream.put(data, event.key, event.shard)
+        else:
+            _reshard(self._stream, event)
+
+
+class TableStage:
+    """One table."""
+
+    def __init__(
+        self, clock: Clock, stream_arn: str, shards: int, seed: int, *, keys: Sequence[str], view_type: str
+    ) -> None:
+        self._clock = clock
+        self._dynamodb = SimulatedDynamoDB(clock, seed=seed)
+        self._table = self._dynamodb.create_table(stream_arn, keys=tuple(keys), view_type=view_type, shards=shards)
+
+    def open_source(self, mapping: EventSourceMapping) -> StreamSource:
+        """The production source, on the simulated service."""
+        return dynamodb_source(self._dynamodb, mapping, self._clock)
+
+    def play(self, event: StreamEvent) -> None:
+        """Makes it happen now."""
+        if isinstance(event, PutItem):
+            self._table.put_item(event.item)
+        elif isinstance(event, UpdateItem):
+            self._table.update_item(event.key, event.changes, event.remove)
+        elif isinstance(event, DeleteItem):
+            self._table.delete_item(event.key, expired=event.expired)
+        else:
+            _reshard(self._table.stream, event)
+
+
+def stage_of(
+    mapping: EventSourceMapping,
+    events: Iterable[StreamEvent],
+    clock: Clock,
+    *,
+    shards: int,
+    seed: int,
+    keys: Sequence[str] | None,
+    view_type: str,
+) -> Stage:
+    """The stage that a mapping reads from. Raises `MappingError` for a source that cannot be simulated."""
+    arn = mapping.stream_arn
+    if mapping.source_kind == "kinesis":
+        return KinesisStage(clock, arn, shards, seed)
+    if mapping.source_kind == "dynamodb":
+        return TableStage(clock, arn, shards, seed, keys=keys or key_names(events), view_type=view_type)
+    raise MappingError(
+        f"A {mapping.source_kind} source cannot be simulated.",
+        field="event_source_arn",
+        value=mapping.event_source_arn,
+    )
+
+
+def key_names(events: Iterable[StreamEvent]) -> tuple[str, ...]:
+    """What the events take for the key of their table.
+
+    A deletion names all of it and nothing else; without one it is the first attribute of the first item. (chosen)
+    """
+    items = [event for event in events if isinstance(event, PutItem | UpdateItem | DeleteItem)]
+    for event in items:
+        if isinstance(event, DeleteItem) or (isinstance(event, UpdateItem) and (event.changes or event.remove)):
+            return tuple(event.key)
+    first = next((event.item if isinstance(event, PutItem) else event.key for event in items), {})
+    return tuple(first)[:1] or ("id",)
+
+
+def _reshard(stream: SimulatedStream, event: StreamEvent) -> None:
+    if isinstance(event, Split):
+        stream.split(event.shard)
+    elif isinstance(event, Merge):
+        stream.merge(event.shard, event.adjacent)
+    else:
+        raise ValueError(f"{type(event).__name__} is nothing that happens to this source")  # noqa: TRY004  # as a bad shard is
