@@ -31,7 +31,10 @@ LISTING_INTERVAL_S = 30.0
 """How often shards are listed while nothing asks for it. (chosen; a shard that ends asks for it at once)"""
 
 CHILDREN_RETRY_S = 1.0
-"""How soon to list again for children that a closed shard named and the list does not show yet (chosen)."""
+"""How soon to list again for children that a closed shard has and the list does not show yet (chosen)."""
+
+CHILDREN_WITHIN_MS = 60_000
+"""For how long a shard that named no child, as none of DynamoDB's does, is taken to have one all the same (chosen)."""
 
 START_TRIES = 4
 """How often the first listing is tried before the worker refuses to start (chosen)."""
@@ -51,7 +54,9 @@ class MappingRunner:
         self._source = context.ports.open_source(mapping)
         self._rules = stream_rules(mapping)
         self._stream = ""
+        self._active = True
         self._fresh: set[str] = set()
+        self._childless: dict[str, int] = {}  # shards that ended, and until when a child is expected
         self._leases: dict[str, Lease] = {}
         self._runners: dict[str, ShardRunner] = {}
         self._retired: list[ShardRunner] = []
@@ -87,7 +92,8 @@ class MappingRunner:
             while not self._stopping:
                 self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
                 await self._begin_ready(tasks)
-                wait_s = LISTING_INTERVAL_S * (0.75 + 0.5 * self.context.ports.rng.random())
+                interval_s = CHILDREN_RETRY_S if self._awaits_children() else LISTING_INTERVAL_S
+                wait_s = interval_s * (0.75 + 0.5 * self.context.ports.rng.random())
                 with anyio.move_on_after(wait_s):
                     await self._list_now.wait()
                 await self._list_again()
@@ -122,7 +128,8 @@ class MappingRunner:
 
     async def _describe(self) -> None:
         """Learns which stream this is; one that was made anew under the old name has no shard of the old one."""
-        created = (await self._source.describe()).created
+        description = await self._source.describe()
+        created, self._active = description.created, description.active
         if self._stream and created != self._stream:
             for shard_id, runner in self._runners.items():
                 after = runner.lease.checkpoint.settled or runner.lease.checkpoint.start.type
@@ -235,6 +242,17 @@ class MappingRunner:
                 break
         await self._release(runner.lease)
         self._leases[runner.lease.key.shard_id] = runner.lease
+        self._childless[runner.lease.key.shard_id] = self._now + CHILDREN_WITHIN_MS
+
+    def _awaits_children(self) -> bool:
+        """Whether a shard ended lately that nothing follows yet. Nothing ever does where the stream was disabled."""
+        followed = {parent for lease in self._leases.values() for parent in lease.parents}
+        self._childless = {
+            shard_id: until
+            for shard_id, until in self._childless.items()
+            if shard_id not in followed and self._now < until
+        }
+        return self._active and bool(self._childless)
 
     async def _children_known(self, children: Iterable[str]) -> bool:
         if not await self._list_again():
