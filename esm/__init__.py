@@ -21,6 +21,7 @@ from esm.errors import (
     SourceError,
     StoreError,
 )
+from esm.filtering.criteria import FilterCriteria
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
@@ -37,6 +38,7 @@ __all__ = [
     "EsmError",
     "EventSourceMapping",
     "Fact",
+    "FilterCriteria",
     "Function",
     "HandlerNotFoundError",
     "InvariantError",

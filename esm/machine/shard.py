@@ -70,12 +70,17 @@ class ShardMachine:
     # -- the six verbs ---------------------------------------------------------------------------------------------
 
     def demand(self) -> int:
-        """Records there is room for; 0: do not read. Reads begin again when half of the room is free."""
+        """Records there is room for; 0: do not read.
+
+        Reads begin again when half of the room is free, or when a lane has nothing to do: another that is blocked holds
+        up its own keys only, for as long as there is any room.
+        """
         rules = self.rules
         if self.closed or self._draining or self.bytes_held >= rules.bytes_held_max:
             return 0
         room = rules.records_held_max - self.records_held
-        return room if room * 2 >= rules.records_held_max else 0
+        crowded = room * 2 < rules.records_held_max and all(lane.is_open for lane in self.lanes)
+        return 0 if crowded else max(0, room)
 
     def accept(self, page: Page, now: Millis) -> int:
         """Takes what one read gave; gives how many of it no filter let through."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from esm.destinations.destination import Destination, FailureRecord
 from esm.errors import DestinationError, LeaseLostError, StoreError
+from esm.filtering.criteria import FilterCriteria
 from esm.handlers.invoker import Invocation, Invoker, Raised
 from esm.leasing.lease import Lease
 from esm.machine.commands import Command, Deliver, Discard, Store
@@ -36,6 +38,7 @@ class MappingContext:
     store: LeaseStore
     invoker: Invoker
     destination: Destination | None
+    criteria: FilterCriteria | None
     observers: Observers
 
 
@@ -68,7 +71,7 @@ class Performer:
         context, records = self._context, command.records
         started = context.ports.clock.now()
         self._notice_start(command, started)
-        answer = await context.invoker.invoke(self._shape.event(records), command.request_id)
+        answer = await context.invoker.invoke(partial(self._shape.event, records), command.request_id)
         report = self._read(answer, records)
         self._remember(report)
         self._notice_end(command, answer, report, context.ports.clock.now() - started)

@@ -39,7 +39,7 @@ EXIT_FORCED = 70
 EXIT_AT_ONCE = 71
 """The process's exit code after a second signal: what was out was cut off."""
 
-GRACE_MS: Millis = round(CLOSE_S * 1000) + 300
+GRACE_MS: Millis = round(CLOSE_S * 1000)
 """From the end of the drain to the end by force: what is settled is stored and leases are given up meanwhile."""
 
 AT_ONCE_MS: Millis = 500

@@ -21,6 +21,7 @@ from esm.machine.shard import ShardMachine
 from esm.records.position import Position
 from esm.records.record import Page
 from esm.runtime.driver import Driver
+from esm.runtime.filters import keeper
 from esm.runtime.perform import MappingContext, Performer
 from esm.runtime.status import LaneStatus, ShardStatus
 from esm.sources.reader import StreamSource
@@ -58,7 +59,12 @@ class ShardRunner:
         self._behind_ms: int | None = None
         self._error: str | None = None
         self._machine = ShardMachine(
-            rules, checkpoint=lease.checkpoint, sizes=shape.sizes, jitter=ports.rng.random, new_id=ports.new_id
+            rules,
+            checkpoint=lease.checkpoint,
+            sizes=shape.sizes,
+            jitter=ports.rng.random,
+            new_id=ports.new_id,
+            keep=keeper(context.criteria, shape),
         )
         self._driver = Driver(self._machine, self.performer.perform, ports.clock)
 

@@ -19,6 +19,7 @@ import anyio
 from esm.errors import EsmError
 from esm.mapping.rules import check_starting_time
 from esm.mapping.settings import EventSourceMapping, check_distinct
+from esm.runtime.filters import filter_criteria
 from esm.runtime.mapping import MappingRunner
 from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
@@ -156,6 +157,7 @@ class Worker:
             store=self._store,
             invoker=ports.open_invoker(mapping, on_abandoned),
             destination=destination,
+            criteria=filter_criteria(mapping),
             observers=self._observers,
         )
         return MappingRunner(context, self._id)

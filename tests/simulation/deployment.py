@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from esm.clock import Millis
@@ -68,6 +68,8 @@ def drawn(seed: int, epoch: Millis) -> Deployment:
     faults = Faults(latency=(0, 5))
     if rng.random() < 0.85:
         faults = Faults.drawn(rng, since=epoch, until=epoch + round(until * 1000))
+    if rng.random() < 0.25:
+        faults = replace(faults, short_read=1.0)  # a shard catches up over many pages
     return Deployment(
         seed=seed,
         shards=rng.choice([1, 1, 2, 3]),

@@ -104,11 +104,6 @@ def positions_of_another_number_of_lanes_are_forgotten(patch: Patch) -> None:
 
 
 @bug
-def an_idle_lane_goes_back_while_the_shard_catches_up(patch: Patch) -> None:
-    patch.setattr(Progress, "_idle_at", lambda self, _lane: self._read)
-
-
-@bug
 def latest_is_the_new_tip_after_a_restart(patch: Patch) -> None:
     patch.setattr(MappingRunner, "_position", lambda _self, lease: lease.checkpoint.resume_at)
     patch.setattr(KinesisSource, "_is_new", lambda _self, _shard_id, position: position.type == "LATEST")
