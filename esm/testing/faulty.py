@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NoReturn, TypeVar
 
+from esm.aws.dynamodb_streams_api import DynamoDBStreamsApi, StreamPage, TableRecords
 from esm.aws.kinesis_api import GetRecordsOutput, KinesisApi, ListShardsOutput, StreamSummary
 from esm.destinations.destination import Destination, FailureRecord
 from esm.errors import (
@@ -21,7 +23,7 @@ from esm.stores.store import LeaseStore
 from esm.testing.faults import Failures, Gate
 from esm.testing.journal import CheckpointAccepted, DiscardReceived, LeaseChanged
 
-__all__ = ["FaultyDestination", "FaultyKinesis", "FaultyStore"]
+__all__ = ["FaultyDestination", "FaultyDynamoDBStreams", "FaultyKinesis", "FaultyStore"]
 
 T = TypeVar("T")
 
@@ -80,16 +82,39 @@ class FaultyKinesis:
 
     async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
         """`GetRecords`, or a fault; or fewer records than there are; or none, with a next iterator."""
-        gate = self._gate
-        if gate.chance("expired_iterator", "GetRecords"):
-            return await self._call("GetRecords", _expired)
-        if gate.chance("empty_page", "GetRecords"):
-            empty = GetRecordsOutput(next_shard_iterator=iterator, millis_behind_latest=1)
-            return await self._call("GetRecords", lambda: _at_once((empty, 0)))
-        if gate.chance("short_read", "GetRecords"):
-            # A few records as often as a few thousand: most shards here hold less than a page.
-            limit = gate.rng.randint(1, min(limit, 1 << gate.rng.randint(0, 13)))
-        return await self._call("GetRecords", lambda: self._api.get_records(stream_arn, iterator, limit))
+        empty = GetRecordsOutput(next_shard_iterator=iterator, millis_behind_latest=1)
+        return await _read(self._gate, lambda most: self._api.get_records(stream_arn, iterator, most), limit, empty)
+
+    async def _call(self, kind: str, effect: Callable[[], Awaitable[T]]) -> T:
+        return await self._gate.call("source", kind, effect, _SOURCE)
+
+
+class FaultyDynamoDBStreams:
+    """A `DynamoDBStreamsApi` that fails as the real one may."""
+
+    def __init__(self, api: DynamoDBStreamsApi, gate: Gate) -> None:
+        self._api = api
+        self._gate = gate
+
+    async def describe_stream(self, stream_arn: str, exclusive_start_shard_id: str | None) -> StreamPage:
+        """`DescribeStream`, or a fault."""
+        return await self._call(
+            "DescribeStream", lambda: self._api.describe_stream(stream_arn, exclusive_start_shard_id)
+        )
+
+    async def get_shard_iterator(
+        self, stream_arn: str, shard_id: str, iterator_type: str, *, sequence_number: str | None = None
+    ) -> str:
+        """`GetShardIterator`, or a fault."""
+        return await self._call(
+            "GetShardIterator",
+            lambda: self._api.get_shard_iterator(stream_arn, shard_id, iterator_type, sequence_number=sequence_number),
+        )
+
+    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[TableRecords, int]:
+        """`GetRecords`, or a fault; or fewer records than there are; or none, with a next iterator."""
+        empty = TableRecords(next_shard_iterator=iterator)
+        return await _read(self._gate, lambda most: self._api.get_records(stream_arn, iterator, most), limit, empty)
 
     async def _call(self, kind: str, effect: Callable[[], Awaitable[T]]) -> T:
         return await self._gate.call("source", kind, effect, _SOURCE)
@@ -223,6 +248,21 @@ class FaultyDestination:
     async def close(self) -> None:
         """As the destination's, without effect: others have it open too."""
         await self._gate.pass_or_hang()
+
+
+async def _read(gate: Gate, read: Callable[[int], Awaitable[tuple[T, int]]], limit: int, empty: T) -> tuple[T, int]:
+    """`GetRecords`, with the faults that only it has."""
+    effect: Callable[[], Awaitable[tuple[T, int]]]
+    if gate.chance("expired_iterator", "GetRecords"):
+        effect = _expired
+    elif gate.chance("empty_page", "GetRecords"):
+        effect = partial(_at_once, (empty, 0))
+    else:
+        if gate.chance("short_read", "GetRecords"):
+            # A few records as often as a few thousand: most shards here hold less than a page.
+            limit = gate.rng.randint(1, min(limit, 1 << gate.rng.randint(0, 13)))
+        effect = partial(read, limit)
+    return await gate.call("source", "GetRecords", effect, _SOURCE)
 
 
 async def _at_once(value: T) -> T:
