@@ -106,7 +106,7 @@ def command_line() -> None:
 )
 @click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(_LEVELS, case_sensitive=False))
-def run_command(**typed: Any) -> int:
+def _run(**typed: Any) -> int:
     """Run the mappings of MODULE:OBJECT until SIGTERM or Ctrl-C.
 
     OBJECT is an EventSourceMapping, several of them, or a function that gives them. A signal stops reading and lets
@@ -123,7 +123,7 @@ def run_command(**typed: Any) -> int:
 @command_line.command("plan")
 @_which
 @click.option("--json", "json", is_flag=True, help="As JSON, in the words of AWS's API.")
-def plan_command(*, target: str, app_dir: Path, only: Sequence[str], without: Sequence[str], json: bool) -> None:
+def _plan(*, target: str, app_dir: Path, only: Sequence[str], without: Sequence[str], json: bool) -> None:
     """Show what would run: sources, functions and settings. Touches nothing.
 
     A star marks what is not Lambda's default.
@@ -137,14 +137,14 @@ def plan_command(*, target: str, app_dir: Path, only: Sequence[str], without: Se
 
 
 @command_line.group("positions")
-def positions_group() -> None:
+def _positions() -> None:
     """How far each shard has come."""
 
 
-@positions_group.command("show")
+@_positions.command("show")
 @click.option("--store", default=_STORE, envvar="ESM_STORE", show_default=True, help="Where positions are kept.")
 @click.option("--json", "json", is_flag=True, help="As JSON.")
-def show_command(*, store: str, json: bool) -> None:
+def _show(*, store: str, json: bool) -> None:
     """List the positions in a store. Changes nothing; a worker may be running.
 
     \b
@@ -156,6 +156,6 @@ def show_command(*, store: str, json: bool) -> None:
 
 
 @command_line.command("version")
-def version_command() -> None:
+def _version() -> None:
     """Print the version."""
     click.echo(version_of("asyncio-esm"))

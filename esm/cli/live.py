@@ -35,7 +35,7 @@ class LiveTable:
     def __init__(self, tally: Tally, console: Console | None = None) -> None:
         self._console = Console() if console is None else console
         self._tally = tally
-        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live = Live(console=self._console, auto_refresh=False)  # what handlers print appears above it
         self._clock = SystemClock()
         self._before: dict[tuple[str, str], tuple[Millis, int]] = {}
         self.stream = cast("TextIO", _Above(self._console))

@@ -22,7 +22,7 @@ ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 APP = """
 import esm
 
-async def handle(event, context): pass
+async def handle(event, context): print("handed", len(event["Records"]))
 def audit(event, context): pass
 
 orders = esm.EventSourceMapping(
@@ -142,7 +142,7 @@ def test_a_table_on_a_terminal(esm_: Esm, stream: Stream) -> None:
     os.close(theirs)
     shown = ""
     try:
-        while "handle < orders" not in shown or "stopping" in shown:
+        while "handle < orders" not in shown or "handed" not in shown:
             shown += os.read(ours, 65536).decode()
         process.send_signal(signal.SIGINT)
         while part := read(ours):
@@ -155,6 +155,7 @@ def test_a_table_on_a_terminal(esm_: Esm, stream: Stream) -> None:
     for column in ("records/s", "lag", "in flight", "retries", "errors"):
         assert column in shown
     assert "esm: running, Ctrl-C stops it" in shown
+    assert "handed 3" in shown
     assert "ended clean" in shown
     assert "Traceback" not in shown
 

@@ -89,16 +89,15 @@ def test_wrong_usage(esm_: Esm, arguments: tuple[str, ...], said: str) -> None:
 
 
 HANDLERS = [
-    ("app:handel", "near to it: handle"),
-    ("ap.handle", "there is no module 'ap'"),
-    ("app:number", "not callable"),
-    ("app:short", "(event, context)"),
-    ("broken:handle", "importing 'broken' raised ZeroDivisionError: division by zero"),
+    ("run", "app:handel", "near to it: handle"),
+    ("plan", "ap.handle", "there is no module 'ap'"),
+    ("run", "app:number", "not callable"),
+    ("plan", "app:short", "(event, context)"),
+    ("run", "broken:handle", "importing 'broken' raised ZeroDivisionError: division by zero"),
 ]
 
 
-@pytest.mark.parametrize(("name", "said"), HANDLERS)
-@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(("command", "name", "said"), HANDLERS)
 def test_a_handler_that_is_not_there(esm_: Esm, command: str, name: str, said: str) -> None:
     esm_.app(f"{APP}\nnumber = 3\ndef short(event): pass\nmappings = make(function={name!r})")
     (esm_.folder / "broken.py").write_text("1 / 0")

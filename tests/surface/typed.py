@@ -130,8 +130,8 @@ class Running:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What stood on stdout at the end."""
-        summary: dict[str, Any] = json.loads(self.out)
+        """The last line of stdout."""
+        summary: dict[str, Any] = json.loads(self.out.splitlines()[-1])
         return summary
 
     def _find(self, event: str, values: Mapping[str, object]) -> dict[str, Any] | None:
