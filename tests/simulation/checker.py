@@ -28,7 +28,7 @@ from esm.testing.journal import (
     ShardResharded,
     WorkerPaused,
 )
-from tests.simulation.entries import Discarded, LifeBegan, Stopping
+from tests.simulation.entries import Discarded, Filtered, LifeBegan, Stopping
 
 
 def _in_order(name: str, what: str, last: dict[str, int], seen: Seen) -> None:
@@ -53,6 +53,7 @@ class Seen:
 
     put: RecordPut
     number: int
+    filtered: bool = False
     attempted: bool = False
     settled: bool = False
     covered: bool = False
@@ -90,6 +91,7 @@ class Checker:
         self._readers: dict[type[Entry], Callable[[Any], None]] = {
             RecordPut: self._put,
             ShardResharded: self._resharded,
+            Filtered: self._filtered,
             LifeBegan: self._life,
             Stopping: self._stopping,
             WorkerPaused: self._paused,
@@ -123,6 +125,11 @@ class Checker:
         seen = Seen(entry, int(entry.sequence_number))
         self.shards[entry.shard].records.append(seen)
         self.by_number[entry.sequence_number] = seen
+
+    def _filtered(self, entry: Filtered) -> None:
+        """Settled by being read; nobody but the worker sees when."""
+        seen = self.by_number[entry.sequence_number]
+        seen.filtered = seen.settled = True
 
     def _resharded(self, entry: ShardResharded) -> None:
         for child in entry.children:
@@ -161,6 +168,8 @@ class Checker:
             self._attempt_record(self.by_number[number], shard)
 
     def _attempt_record(self, seen: Seen, shard: ShardState) -> None:
+        if seen.filtered:
+            raise ViolationError(f"I14: {seen.put.sequence_number} was attempted and does not pass the filter")
         if seen.covered:
             raise ViolationError(f"D1: {seen.put.sequence_number} was attempted although a checkpoint covers it")
         if seen.settled:
@@ -196,7 +205,7 @@ class Checker:
         inside = [
             seen
             for seen in shard.records
-            if first <= seen.number <= last and lane_of(seen.put.key, entry.lanes) == entry.lane
+            if first <= seen.number <= last and not seen.filtered and lane_of(seen.put.key, entry.lanes) == entry.lane
         ]
         if len(inside) != entry.records or not inside or inside[0].number != first or inside[-1].number != last:
             raise ViolationError(f"I12: the range {entry} is not what its lane holds there")

@@ -50,6 +50,10 @@ class Deployment:
     faults_until: float
     stream: dict[str, Any] = field(default_factory=dict)
 
+    def keeps(self, number: int) -> bool:
+        """Whether the filter lets the n-th record pass."""
+        return not self.settings["filter_criteria"] or number % 3 != 1
+
     def fate(self, number: int) -> Fate:
         """What the handler makes of the n-th record that was put."""
         return self.fates.get(number, "good")
@@ -96,6 +100,7 @@ def _settings(rng: random.Random) -> dict[str, Any]:
         "bisect_batch_on_function_error": rng.random() < 0.5,
         "function_response_types": ["ReportBatchItemFailures"] if rng.random() < 0.5 else [],
         "destination_config": QUEUE if rng.random() < 0.7 else None,
+        "filter_criteria": [{"data": {"keep": [True]}}] if rng.random() < 0.3 else [],
         "starting_position": rng.choice(["TRIM_HORIZON", "TRIM_HORIZON", "TRIM_HORIZON", "LATEST"]),
     }
 

@@ -16,6 +16,13 @@ class LifeBegan(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filtered(Entry):
+    """The filter lets the record that was just put not pass."""
+
+    sequence_number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping(Entry):
     """The worker says that it begins nothing more."""
 

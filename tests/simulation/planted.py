@@ -224,6 +224,27 @@ def a_destination_that_refuses_is_ignored(patch: Patch) -> None:
     patch.setattr(Performer, "_discard", discard)
 
 
+@bug
+def one_verdict_of_the_filter_is_for_the_whole_page(patch: Patch) -> None:
+    original = ShardMachine.accept
+
+    def accept(self: ShardMachine, page: Any, now: int) -> int:
+        keep = self._keep
+        if keep is not None and page.records:
+            passes = keep(page.records[0])
+            self._keep = lambda _record: passes
+        filtered = original(self, page, now)
+        self._keep = keep
+        return filtered
+
+    patch.setattr(ShardMachine, "accept", accept)
+
+
+@bug
+def a_filter_that_is_given_is_not_applied(patch: Patch) -> None:
+    patch.setattr("esm.runtime.shard.keeper", lambda _criteria, _shape: None)
+
+
 # -- shards ------------------------------------------------------------------------------------------------------------
 
 

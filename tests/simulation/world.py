@@ -6,6 +6,7 @@ The worker, machine, reader and invoker are the shipped ones. What fails, and wh
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from base64 import b64decode
 from contextlib import suppress
@@ -34,7 +35,7 @@ from esm.testing.process import Process
 from esm.testing.run import run
 from tests.simulation.checker import Checker, ViolationError
 from tests.simulation.deployment import ARN, Deployment, Life, Reshard, drawn
-from tests.simulation.entries import Discarded, LifeBegan, Stopping, Troubled
+from tests.simulation.entries import Discarded, Filtered, LifeBegan, Stopping, Troubled
 
 PEACE_S = 1_800.0
 """How long after the last fault everything must be settled. The longest waits (retry, destination) are a minute."""
@@ -123,11 +124,14 @@ class World:
 
     def _put(self, key: str) -> None:
         number = len(self.numbers)
-        shard, record = self.stream.put(str(number).encode(), key)
+        body = json.dumps({"n": number, "keep": self.deployment.keeps(number)})
+        shard, record = self.stream.put(body.encode(), key)
         self.numbers[record.sequence_number] = number
         self.journal.add(
             RecordPut(at=self.clock.now(), stream=ARN, shard=shard, key=key, sequence_number=record.sequence_number)
         )
+        if not self.deployment.keeps(number):
+            self.journal.add(Filtered(at=self.clock.now(), sequence_number=record.sequence_number))
 
     def _reshard(self, event: Reshard) -> None:
         if event.kind == "split":
@@ -307,7 +311,7 @@ class _Program:
         world = self._world
         await asyncio.sleep(world.rng.choice([0.0, 0.01, 0.2]))
         for index, record in enumerate(records):
-            number = int(b64decode(record["kinesis"]["data"]))
+            number = json.loads(b64decode(record["kinesis"]["data"]))["n"]
             fate = world.deployment.fate(number)
             if fate == "slow":
                 await asyncio.sleep(0.05)  # a batch of them stays below the timeout
