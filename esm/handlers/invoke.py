@@ -18,7 +18,7 @@ from esm.errors import HandlerExhaustedError
 from esm.handlers.answer import Awaited, answer, attempt, raised
 from esm.handlers.call import Call, Calls
 from esm.handlers.context import FunctionFacts, LambdaContext
-from esm.handlers.invoker import Invocation, Raised
+from esm.handlers.invoker import Event, Invocation, Raised
 from esm.handlers.resolve import resolve
 from esm.handlers.threads import HandlerThreads
 from esm.mapping.function import Function
@@ -73,7 +73,7 @@ class FunctionInvoker:
         """Calls given up that still hang."""
         return len(self._calls.hung)
 
-    async def invoke(self, event: dict[str, Any], request_id: str) -> Invocation:
+    async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""
         if len(self._calls.hung) > self._abandoned_max:
             msg = f"{len(self._calls.hung)} calls of {self.function_arn} hang, {self._abandoned_max} may"
@@ -102,23 +102,23 @@ class FunctionInvoker:
                 call.abandon()
             self._threads.close()
 
-    def _start_async(self, call: Call, event: Any, context: LambdaContext) -> None:
+    def _start_async(self, call: Call, event: Event, context: LambdaContext) -> None:
         call.start_task(self._run(call, event, context))
 
-    async def _run(self, call: Call, event: Any, context: LambdaContext) -> None:
+    async def _run(self, call: Call, event: Event, context: LambdaContext) -> None:
         try:
-            outcome = answer(await self._handler(event, context))
+            outcome = answer(await self._handler(_built(event), context))
         except BaseException as error:  # noqa: BLE001  # SystemExit and KeyboardInterrupt of a handler are not obeyed
             outcome = raised(error)
         call.finish(outcome)
 
-    def _start_inline(self, call: Call, event: Any, context: LambdaContext) -> None:
+    def _start_inline(self, call: Call, event: Event, context: LambdaContext) -> None:
         variables = copy_context()
-        self._go_on(call, variables, variables.run(attempt, self._handler, event, context))
+        self._go_on(call, variables, variables.run(attempt, self._handler, _built(event), context))
 
-    def _start_thread(self, call: Call, event: Any, context: LambdaContext) -> None:
+    def _start_thread(self, call: Call, event: Event, context: LambdaContext) -> None:
         variables = copy_context()
-        work = functools.partial(variables.run, attempt, self._handler, event, context)
+        work = functools.partial(variables.run, attempt, self._handler, _built(event), context)
         done = functools.partial(self._go_on, call, variables)
         try:
             self._threads.run(asyncio.get_running_loop(), work, done)
@@ -135,6 +135,10 @@ class FunctionInvoker:
             call.finish(_dropped(result.awaitable))
         else:
             call.start_task(_await(call, result.awaitable), context=variables)
+
+
+def _built(event: Event) -> dict[str, Any]:
+    return event() if callable(event) else event
 
 
 async def _await(call: Call, awaitable: Any) -> None:

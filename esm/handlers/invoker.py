@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from esm.clock import Millis
 
-__all__ = ["Invocation", "Invoker", "Raised", "Returned"]
+__all__ = ["Event", "Invocation", "Invoker", "Raised", "Returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,17 @@ class Raised:
 
 Invocation = Returned | Raised
 
+Event: TypeAlias = dict[str, Any] | Callable[[], dict[str, Any]]
+"""An event, or what builds it: then it is built in the turn in which the function is called, and lives as long as that.
+
+When many batches are due together, their events need not be there together: a collection of garbage walks them all.
+"""
+
 
 class Invoker(Protocol):
     """Calls one function."""
 
-    async def invoke(self, event: dict[str, Any], request_id: str) -> Invocation:
+    async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call.
 
         Whatever the function does, it raises nothing but `asyncio.CancelledError`, when the caller itself is cancelled.
