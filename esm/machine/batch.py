@@ -23,6 +23,7 @@ from esm.machine.commands import Condition
 from esm.machine.outcome import Failed, PartlyFailed
 from esm.machine.pacing import backoff
 from esm.machine.rules import StreamRules
+from esm.records.window import Window
 
 __all__ = ["Batch", "after_failure", "expires_at", "split_expired"]
 
@@ -34,7 +35,8 @@ class Batch:
     `invokes`: times handed to the function. `failures`: failed tries that count against `MaximumRetryAttempts`.
     `not_before`: nothing happens to it until then; `answered`, `function_error`: of the last invoke, for the failure
     record. `condition`: set when it is given up and waits for the destination. `sends`: tries to tell the destination.
-    `sizes`: bytes of each record's item.
+    `sizes`: bytes of each record's item. `window`: the tumbling window it is in, as the function was told last; no
+    records: the final call of that window.
     """
 
     records: list[Any]
@@ -49,6 +51,7 @@ class Batch:
     condition: Condition | None = None
     sends: int = 0
     oversized: bool = False
+    window: Window | None = None
 
 
 def after_failure(
@@ -109,7 +112,7 @@ def split_expired(batch: Batch, rules: StreamRules, now: Millis, new_id: Callabl
 
 def _part(batch: Batch, start: int, end: int, request_id: str) -> Batch:
     """Some of a batch's records as a new batch."""
-    return Batch(batch.records[start:end], batch.sizes[start:end], request_id)
+    return Batch(batch.records[start:end], batch.sizes[start:end], request_id, window=batch.window)
 
 
 def _lowest_failed(batch: Batch, outcome: Failed | PartlyFailed) -> int:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from esm.records.position import Checkpoint
+from esm.records.window import Window
 
 __all__ = ["Command", "Condition", "Deliver", "Discard", "Store"]
 
@@ -23,12 +24,16 @@ class Condition(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deliver:
-    """Invoke the function with these records. `invoke_count`: 1 on the first try of this batch."""
+    """Invoke the function with these records. `invoke_count`: 1 on the first try of this batch.
+
+    `window`: the tumbling window they are in, and its state so far. No records: its final call.
+    """
 
     lane: int
     records: list[Any]
     request_id: str
     invoke_count: int
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +42,8 @@ class Discard:
 
     `answered`: whether the function answered the last invoke, so that the failure record has a `responseContext`;
     `function_error`: what stands there, `None` when the failure was in what the function returned.
-    `invoke_count`: invokes of this batch, at least 1. `attempt`: 1 on the first try to send.
+    `invoke_count`: invokes of this batch, at least 1. `attempt`: 1 on the first try to send. `window`: as in `Deliver`;
+    no records: its final call is given up.
     """
 
     lane: int
@@ -48,6 +54,7 @@ class Discard:
     answered: bool
     function_error: str | None
     attempt: int = 1
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

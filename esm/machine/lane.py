@@ -21,6 +21,7 @@ from esm.clock import Millis
 from esm.machine.batch import Batch, expires_at
 from esm.machine.commands import Condition, Deliver, Discard
 from esm.machine.rules import StreamRules
+from esm.machine.window import Spans
 
 __all__ = ["Lane", "LaneSnapshot"]
 
@@ -41,7 +42,10 @@ class LaneSnapshot:
 
 
 class Lane:
-    """Holds records and batches of one lane. `version`: of the shard's settlements, at this lane's last one."""
+    """Holds records and batches of one lane. `version`: of the shard's settlements, at this lane's last one.
+
+    `spans`: the tumbling windows of the records that wait; `None` without such.
+    """
 
     __slots__ = (
         "_head",
@@ -52,11 +56,13 @@ class Lane:
         "batches",
         "index",
         "out",
+        "spans",
         "version",
     )
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, spans: Spans | None = None) -> None:
         self.index = index
+        self.spans = spans
         self.batches: list[Batch] = []  # a stack: the last is next
         self.out: Deliver | Discard | None = None
         self.version = 0
@@ -81,6 +87,8 @@ class Lane:
         self._records.extend(records)
         self._sizes.extend(sizes)
         self._waiting_bytes += sum(sizes)
+        if self.spans is not None:
+            self.spans.push(records)
 
     def open_window(self, now: Millis) -> None:
         """The batching window begins with the first record that waits while nothing is out (chosen)."""
@@ -103,7 +111,7 @@ class Lane:
             return self._due(self.batches[-1], rules)
         if not self.waiting:
             return None
-        if flush or self._full(rules) or self._window_opened_at is None:
+        if flush or self._full(rules) or self._window_opened_at is None or self._bounded:
             return 0
         closes = self._window_opened_at + rules.batching_window_ms
         expires = expires_at(self._records[self._head], rules)
@@ -127,10 +135,15 @@ class Lane:
 
     def _due(self, batch: Batch, rules: StreamRules) -> Millis:
         """A backoff ends early when the first record expires (chosen)."""
-        if batch.condition is not None or not batch.not_before:
+        if batch.condition is not None or not batch.not_before or not batch.records:
             return batch.not_before
         expires = expires_at(batch.records[0], rules)
         return batch.not_before if expires is None else min(batch.not_before, expires)
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether nothing more can join the next batch, because a record of a later tumbling window waits behind it."""
+        return self.spans is not None and self.spans.bounded
 
     def _full(self, rules: StreamRules) -> bool:
         return self.waiting >= rules.batch_size or self._waiting_bytes >= rules.payload_bytes_max
@@ -152,14 +165,14 @@ class Lane:
         if rules.maximum_record_age_ms is None:
             return 0
         limit = now - rules.maximum_record_age_ms
-        end = min(len(self._records), self._head + rules.batch_size)
+        end = self._end(rules.batch_size)
         for i in range(self._head, end):
             if self._records[i].arrived_at >= limit:
                 return i - self._head
         return end - self._head
 
     def _take_front(self, count_max: int, rules: StreamRules, request_id: str) -> Batch:
-        head, end = self._head, min(len(self._records), self._head + count_max)
+        head, end = self._head, self._end(count_max)
         sizes = self._sizes[head:end]
         size = sum(sizes)
         if size > rules.payload_bytes_max:
@@ -169,7 +182,14 @@ class Lane:
         records = self._records[head:end]
         self._waiting_bytes -= size
         self._let_go(end)
-        return Batch(records, sizes, request_id, oversized=size > rules.payload_bytes_max)
+        window = None if self.spans is None else self.spans.take(len(records))
+        oversized = size > rules.payload_bytes_max and size > rules.record_bytes_max
+        return Batch(records, sizes, request_id, oversized=oversized, window=window)
+
+    def _end(self, count_max: int) -> int:
+        """Where a batch of so many records ends, if not before: it never spans two tumbling windows."""
+        count = count_max if self.spans is None else min(count_max, self.spans.count)
+        return min(len(self._records), self._head + count)
 
     def _let_go(self, end: int) -> None:
         """Keeps no record that was taken, and moves the rest to the front as seldom as it costs nothing."""

@@ -6,22 +6,27 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Failed", "PartlyFailed", "Report", "Succeeded", "Throttled", "read_answer"]
+from esm.records.window import state_text
+
+__all__ = ["Failed", "PartlyFailed", "Report", "Succeeded", "Throttled", "read_answer", "read_window_answer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """All of it is done."""
+    """All of it is done. `state`: the JSON text of the state that the function returned, with tumbling windows only."""
+
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PartlyFailed:
-    """The function named these items, all of them in the batch, as failed; never empty."""
+    """The function named these items, all of them in the batch, as failed; never empty. `state`: as in `Succeeded`."""
 
     item_identifiers: frozenset[str]
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ Report = Succeeded | PartlyFailed | Failed | Throttled
 
 _SUCCESS = Succeeded()
 _BAD_IDENTIFIER = "Sequence number in function response is invalid. Please check function implementation."
+_NO_STATE = "The function response has no state object, which a mapping with a tumbling window needs."
+_BAD_STATE = "The state in the function response is nested too deeply."
 _BAD_SHAPE = "batchItemFailures in function response is not a list of objects with an itemIdentifier."
 
 
@@ -73,3 +80,21 @@ def read_answer(value: Any, identifiers: Container[str]) -> Succeeded | PartlyFa
             return Failed("InvalidResponse", _BAD_IDENTIFIER, function_error=None)
         named.add(identifier)
     return PartlyFailed(frozenset(named))
+
+
+def read_window_answer(value: Any, identifiers: Container[str] | None) -> Succeeded | PartlyFailed | Failed:
+    """What the answer of a function with a tumbling window says: without a `state` object, that all of it failed.
+
+    `identifiers`: of the batch's items; `None` when the function does not report batch item failures. Also the answer
+    to a final call has a state, for AWS excepts none. Total: never raises.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
+    """
+    state = value.get("state") if isinstance(value, dict) else None
+    if not isinstance(state, dict):
+        return Failed("InvalidResponse", _NO_STATE, function_error=None)
+    try:
+        text = state_text(state)
+    except RecursionError:
+        return Failed("InvalidResponse", _BAD_STATE, function_error=None)
+    said = _SUCCESS if identifiers is None else read_answer(value, identifiers)
+    return said if isinstance(said, Failed) else replace(said, state=text)

@@ -13,6 +13,7 @@ lane at the most.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from esm.clock import Millis
@@ -24,8 +25,10 @@ from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttl
 from esm.machine.pacing import backoff
 from esm.machine.progress import Progress
 from esm.machine.rules import StreamRules
+from esm.machine.window import Phase, Spans, TumblingWindow
 from esm.records.position import Checkpoint, SequenceNumber, lane_of
 from esm.records.record import Page
+from esm.records.window import Window
 
 __all__ = ["ShardMachine"]
 
@@ -56,7 +59,7 @@ class ShardMachine:
         self.closed = False
         self.records_held = 0
         self.bytes_held = 0
-        self.lanes = tuple(Lane(i) for i in range(rules.parallelization_factor))
+        self.lanes = tuple(Lane(i, _spans(rules, checkpoint)) for i in range(rules.parallelization_factor))
         self._sizes, self._keep, self._jitter, self._new_id = sizes, keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
         self._durable = checkpoint
@@ -66,6 +69,9 @@ class ShardMachine:
         self._store_failures = 0
         self._store_at: Millis | None = None  # a position that moved by itself is stored then; `None`: none did
         self._store_not_before: Millis = 0
+        self._tumbling = TumblingWindow(rules, checkpoint.window)
+        if self._tumbling.phase is Phase.CLOSING:
+            self._call_finally(self.lanes[0])
 
     # -- the six verbs ---------------------------------------------------------------------------------------------
 
@@ -98,6 +104,8 @@ class ShardMachine:
             if self._store_at is None:
                 self._store_at = now + IDLE_STORE_MS
         self.closed = page.ended
+        self._tumbling.read(page.behind_ms, now)
+        self._end_window()
         return filtered
 
     def take(self, now: Millis) -> Command | None:
@@ -129,6 +137,7 @@ class ShardMachine:
             self._settle_discard(lane, batch, report, now)
         else:
             self._settle_delivery(lane, batch, report, now)
+        self._end_window()
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
@@ -152,7 +161,13 @@ class ShardMachine:
     @property
     def checkpoint(self) -> Checkpoint:
         """All that is settled."""
-        return self._progress.checkpoint([lane.is_open for lane in self.lanes])
+        checkpoint, window = self._progress.checkpoint([lane.is_open for lane in self.lanes]), self.window
+        return checkpoint if window is None else replace(checkpoint, window=window)
+
+    @property
+    def window(self) -> Window | None:
+        """The open tumbling window, as far as it is settled; `None` when none is open."""
+        return self._tumbling.window
 
     @property
     def read(self) -> SequenceNumber | None:
@@ -225,6 +240,8 @@ class ShardMachine:
             return None
         lane.batches[-1:] = reversed(split_expired(batch, self.rules, now, self._new_id))
         batch = lane.batches[-1]
+        if batch.window is not None:
+            batch.window = self._tumbling.told(batch.window)
         if batch.oversized and batch.condition is None:
             # Never reaches the function, but uses up its attempts; no responseContext (observed).
             batch.invokes += 1
@@ -242,9 +259,11 @@ class ShardMachine:
             return
         batch.throttles = 0
         batch.invokes += 1
+        if batch.window is not None and batch.records:
+            self._tumbling.answered(batch.window)
         if isinstance(report, Succeeded):
-            self._settled(lane, batch, len(batch.records), now)
-            lane.batches.pop()
+            self._finish(lane, batch, now)
+            self._carry(lane, batch, report.state)
             return
         batch.answered = True
         batch.function_error = report.function_error if isinstance(report, Failed) else None
@@ -256,19 +275,28 @@ class ShardMachine:
         if done:
             self._settled(lane, batch, done, now)
         lane.batches[-1:] = reversed(rest)
+        if done and isinstance(outcome, PartlyFailed):
+            self._carry(lane, batch, outcome.state)
 
     def _settle_discard(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
         """The range stays open until the destination has it; other lanes go on."""
         if isinstance(report, Succeeded):
-            self._settled(lane, batch, len(batch.records), now)
-            lane.batches.pop()
+            self._finish(lane, batch, now)
             return
         batch.sends += 1
         batch.not_before = now + backoff(batch.sends, self._jitter)
 
+    def _finish(self, lane: Lane, batch: Batch, now: Millis) -> None:
+        """All of a batch is done, or given up."""
+        if not batch.records:
+            self._tumbling.closed()
+        self._settled(lane, batch, len(batch.records), now)
+        lane.batches.pop()
+
     def _settled(self, lane: Lane, batch: Batch, count: int, now: Millis) -> None:
         """The first `count` records of a batch are done."""
-        self._progress.lane_settles(lane.index, batch.records[count - 1].sequence_number)
+        if count:  # a final call has none
+            self._progress.lane_settles(lane.index, batch.records[count - 1].sequence_number)
         self.records_held -= count
         self.bytes_held -= sum(batch.sizes[:count])
         if self.records_held < 0 or self.bytes_held < 0:
@@ -277,6 +305,27 @@ class ShardMachine:
         lane.version = self._version
         if self._store_at is None:
             self._store_at = now
+
+    # -- tumbling windows ------------------------------------------------------------------------------------------
+
+    def _carry(self, lane: Lane, batch: Batch, state: str | None) -> None:
+        """The state that came with records done; too large, it is handed out before anything else of the lane."""
+        if batch.window is not None and batch.records:
+            self._tumbling.carries(state)
+            if self._tumbling.phase is Phase.CLOSING:
+                self._call_finally(lane)
+
+    def _end_window(self) -> None:
+        """As soon as nothing more of the open window comes, its final call stands before all else of the shard."""
+        lane = self.lanes[0]
+        if self._tumbling.window is None or lane.batches or lane.spans is None:
+            return
+        if self._tumbling.is_over(lane.spans.first, closed=self.closed):
+            self._tumbling.closes()
+            self._call_finally(lane)
+
+    def _call_finally(self, lane: Lane) -> None:
+        lane.batches.append(Batch([], [], self._new_id(), window=self._tumbling.window))
 
     # -- storing ---------------------------------------------------------------------------------------------------
 
@@ -314,7 +363,7 @@ class ShardMachine:
 
 
 def _deliver(lane: Lane, batch: Batch) -> Deliver:
-    return Deliver(lane.index, batch.records, batch.request_id, batch.invokes + 1)
+    return Deliver(lane.index, batch.records, batch.request_id, batch.invokes + 1, batch.window)
 
 
 def _discard(lane: Lane, batch: Batch) -> Discard:
@@ -330,4 +379,9 @@ def _discard(lane: Lane, batch: Batch) -> Discard:
         batch.answered,
         batch.function_error,
         batch.sends + 1,
+        batch.window,
     )
+
+
+def _spans(rules: StreamRules, checkpoint: Checkpoint) -> Spans | None:
+    return Spans(rules.tumbling_window_ms, checkpoint.window) if rules.tumbling_window_ms else None

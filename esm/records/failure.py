@@ -15,7 +15,7 @@ import msgspec
 
 from esm.clock import Millis
 
-__all__ = ["failure_document", "json_text", "s3_document", "s3_object_key"]
+__all__ = ["failure_document", "json_text", "s3_document", "s3_object_key", "seconds_text"]
 
 _AGE_EXCEEDED = "RecordAgeExceeded"
 _LAST = 253_402_300_799_999  # the end of the year 9999, the last that has four digits
@@ -65,7 +65,7 @@ def failure_document(
     is_table = stream_arn.split(":", 3)[2:3] == ["dynamodb"]
     info: dict[str, Any] = {"shardId": shard_id}
     if first is not None and last is not None:
-        info |= _range(first, last, batch_size, _seconds if is_table else _milliseconds)
+        info |= _range(first, last, batch_size, seconds_text if is_table else _milliseconds)
     info["streamArn"] = stream_arn
     document["DDBStreamBatchInfo" if is_table else "KinesisBatchInfo"] = info
     if time_window_info is not None:
@@ -104,6 +104,11 @@ def json_text(value: dict[str, Any]) -> bytes:
     return msgspec.json.encode(value)
 
 
+def seconds_text(at: Millis) -> str:
+    """`2026-01-05T10:00:07Z`: the second that `at` is in."""
+    return f"{_moment(at):%Y-%m-%dT%H:%M:%S}Z"
+
+
 def _range(
     first: tuple[str, Millis],
     last: tuple[str, Millis],
@@ -126,10 +131,6 @@ def _moment(at: Millis) -> datetime:
 
 def _within(at: Millis) -> Millis:
     return min(max(at, 0), _LAST)
-
-
-def _seconds(at: Millis) -> str:
-    return f"{_moment(at):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _milliseconds(at: Millis) -> str:

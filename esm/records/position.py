@@ -14,6 +14,7 @@ from typing import Literal
 from zlib import crc32
 
 from esm.clock import Millis
+from esm.records.window import Window
 
 __all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "lane_of"]
 
@@ -93,12 +94,14 @@ class Checkpoint:
     `start`: where the shard's reading began. `lanes`: one layer for each lane count in use since the oldest unsettled
     record; the last is the current one. A record is settled when any layer covers it. Empty: nothing is settled yet.
     `ended`: the shard
-    is closed, all of it is settled and its children have leases; never "equal to the last record".
+    is closed, all of it is settled and its children have leases; never "equal to the last record". `window`: the open
+    tumbling window, with its state as it was when all this was settled; `None` when none is open.
     """
 
     start: Position
     lanes: tuple[LanePositions, ...] = ()
     ended: bool = False
+    window: Window | None = None
 
     def covers(self, key: str, sequence_number: SequenceNumber) -> bool:
         """Whether the record of this key at this place is settled already."""

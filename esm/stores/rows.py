@@ -4,14 +4,18 @@ A checkpoint is JSON in this shape; sequence numbers are text, for no number typ
 
     {"start": {"type": "LATEST", "at": 1732200000000, "sequence_number": null},
      "lanes": [{"settled": ["4951...", null]}],
-     "ended": false}
+     "ended": false,
+     "window": {"start": 1732200000000, "end": 1732200060000, "state": "{}", "terminated_early": false}}
 
 `start` is a `Position`, `at` in epoch milliseconds; `lanes` has a layer for each lane count in use, the current one
-last, and `null` for a lane that has settled nothing. Parents are a JSON array of shard ids.
+last, and `null` for a lane that has settled nothing. `window` is the open tumbling window, `null` or absent for none;
+its state is JSON text within, so that whatever the function returned comes back as it was. Parents are a JSON array of
+shard ids.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -59,6 +63,8 @@ def lease_of(row: Row) -> Lease:
     try:
         checkpoint = _checkpoint.decode(text)
         checkpoint.settled  # noqa: B018 -- raises for a sequence number that is no number
+        if checkpoint.window is not None:
+            json.loads(checkpoint.window.state)
         return Lease(LeaseKey(mapping, stream, shard_id), checkpoint, _parents.decode(parents), owner, epoch, beat)
     except (ValueError, TypeError) as error:
         raise StoreError(f"lease {mapping}/{shard_id}: its row is damaged ({type(error).__name__})") from error
