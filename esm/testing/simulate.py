@@ -19,8 +19,8 @@ from typing import Any
 from esm.destinations.destination import Destination
 from esm.destinations.memory import MemoryDestination
 from esm.handlers.invoke import FunctionInvoker
+from esm.handlers.invoker import Event, Invoker
 from esm.handlers.invoker import Invocation as Answer
-from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import Ports
 from esm.runtime.real import function_arn
@@ -225,10 +225,11 @@ class _Watched:
     def function_arn(self) -> str:
         return self._invoker.function_arn
 
-    async def invoke(self, event: dict[str, Any], request_id: str) -> Answer:
+    async def invoke(self, event: Event, request_id: str) -> Answer:
+        built = event() if callable(event) else event
         newest = max(key for key in self._started if key[0] == request_id)
-        self._started[newest].event = copy.deepcopy(event)
-        return await self._invoker.invoke(event, request_id)
+        self._started[newest].event = copy.deepcopy(built)
+        return await self._invoker.invoke(built, request_id)
 
     async def close(self, grace: int) -> None:
         await self._invoker.close(grace)
