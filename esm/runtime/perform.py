@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,11 +14,12 @@ from esm.filtering.criteria import FilterCriteria
 from esm.handlers.invoker import Invocation, Invoker, Raised
 from esm.leasing.lease import Lease
 from esm.machine.commands import Command, Deliver, Discard, Store
-from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, read_answer
+from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, read_answer, read_window_answer
 from esm.mapping.settings import EventSourceMapping
 from esm.records.failure import failure_document
 from esm.records.position import Checkpoint
 from esm.records.record import EventShape
+from esm.records.window import Window, time_window_info, window_fields
 from esm.runtime.ports import Ports
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts
@@ -71,16 +73,30 @@ class Performer:
         context, records = self._context, command.records
         started = context.ports.clock.now()
         self._notice_start(command, started)
-        answer = await context.invoker.invoke(partial(self._shape.event, records), command.request_id)
-        report = self._read(answer, records)
+        answer = await context.invoker.invoke(self._event(command), command.request_id)
+        report = self._read(answer, records, command.window)
         self._remember(report)
         self._notice_end(command, answer, report, context.ports.clock.now() - started)
         return report
 
-    def _read(self, answer: Invocation, records: list[Any]) -> Succeeded | PartlyFailed | Failed:
+    def _event(self, command: Deliver | Discard) -> Callable[[], dict[str, Any]]:
+        """What builds the event."""
+        build = partial(self._shape.event, command.records)
+        return build if command.window is None else partial(self._window_event, build, command.window)
+
+    def _window_event(self, build: Callable[[], dict[str, Any]], window: Window) -> dict[str, Any]:
+        event = build()
+        key, arn, final = self.lease.key, self._context.mapping.event_source_arn, not event["Records"]
+        return event | window_fields(window, shard_id=key.shard_id, event_source_arn=arn, final=final)
+
+    def _read(self, answer: Invocation, records: list[Any], window: Window | None) -> Succeeded | PartlyFailed | Failed:
         if isinstance(answer, Raised):
             return Failed(answer.error_type, answer.message)
-        if not self._context.mapping.reports_batch_item_failures or answer.value is None:
+        mapping = self._context.mapping
+        if window is not None and mapping.tumbling_window_in_seconds:
+            reported = {record.sequence_number for record in records} if mapping.reports_batch_item_failures else None
+            return read_window_answer(answer.value, reported)
+        if not mapping.reports_batch_item_failures or answer.value is None:
             # Without ReportBatchItemFailures the return value is ignored.
             # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
             return Succeeded()
@@ -95,7 +111,8 @@ class Performer:
         self.last_result = f"PROBLEM: {'Function call failed' if report.function_error else report.message}"
 
     def _notice_start(self, command: Deliver, now: int) -> None:
-        first, last = command.records[0], command.records[-1]
+        first, last = _ends(command.records)
+        arrived_at = command.records[-1].arrived_at if command.records else now
         self._context.observers.notice(
             facts.InvocationStarted(
                 at=now,
@@ -103,10 +120,10 @@ class Performer:
                 request_id=command.request_id,
                 lane=command.lane,
                 records=len(command.records),
-                first=first.sequence_number,
-                last=last.sequence_number,
+                first=first,
+                last=last,
                 invoke_count=command.invoke_count,
-                age_ms=max(0, now - last.arrived_at),
+                age_ms=max(0, now - arrived_at),
             )
         )
 
@@ -186,7 +203,7 @@ class Performer:
     def _failure_record(self, command: Discard) -> FailureRecord:
         context, key = self._context, self.lease.key
         now = context.ports.clock.now()
-        first, last = command.records[0], command.records[-1]
+        records, window = command.records, command.window
         document = failure_document(
             request_id=command.request_id,
             function_arn=context.invoker.function_arn,
@@ -198,13 +215,15 @@ class Performer:
             at=now,
             shard_id=key.shard_id,
             stream_arn=context.mapping.event_source_arn,
-            first=(first.sequence_number, first.arrived_at),
-            last=(last.sequence_number, last.arrived_at),
-            batch_size=len(command.records),
+            first=(records[0].sequence_number, records[0].arrived_at) if records else None,
+            last=(records[-1].sequence_number, records[-1].arrived_at) if records else None,
+            batch_size=len(records),
+            time_window_info=None if window is None else time_window_info(window, final=not records),
         )
-        return FailureRecord(document, self._shape.event(command.records), key.mapping, key.shard_id, now)
+        return FailureRecord(document, self._event(command)(), key.mapping, key.shard_id, now)
 
     def _notice_discarded(self, command: Discard, *, delivered: bool) -> None:
+        first, last = _ends(command.records)
         self._context.observers.notice(
             facts.RecordsDiscarded(
                 at=self._context.ports.clock.now(),
@@ -212,8 +231,13 @@ class Performer:
                 condition=command.condition.value,
                 lane=command.lane,
                 records=len(command.records),
-                first=command.records[0].sequence_number,
-                last=command.records[-1].sequence_number,
+                first=first,
+                last=last,
                 delivered=delivered,
             )
         )
+
+
+def _ends(records: list[Any]) -> tuple[str, str]:
+    """The first and the last sequence number; "" for a window's final call, which has no records."""
+    return (records[0].sequence_number, records[-1].sequence_number) if records else ("", "")

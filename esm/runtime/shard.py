@@ -217,7 +217,7 @@ class ShardRunner:
 
     def status(self) -> ShardStatus:
         """What it looks like now."""
-        machine = self._machine
+        machine, window = self._machine, self._machine.window
         return ShardStatus(
             shard_id=self.lease.key.shard_id,
             state=self.state,
@@ -225,6 +225,7 @@ class ShardRunner:
             behind_ms=self._behind_ms,
             records_held=machine.records_held,
             bytes_held=machine.bytes_held,
+            window_ends_at=None if window is None else window.end,
             lanes=tuple(
                 LaneStatus(lane=s.lane, state=s.state, records=s.records, invoke_count=s.invokes, retry_at=s.retry_at)
                 for s in machine.snapshot()

@@ -33,6 +33,7 @@ class ShardStatus:
     `state`: `waiting` (for its parents), `reading`, `draining`, `ended`, `halted`, `lost`, `stopped`. `position`: all
     at or
     below it is settled, `None` while nothing is. `behind_ms`: distance of the last read from the tip, `None` before it.
+    `window_ends_at`: end of the open tumbling window, epoch ms, `None` when none is open.
     """
 
     shard_id: str
@@ -41,6 +42,7 @@ class ShardStatus:
     behind_ms: Millis | None = None
     records_held: int = 0
     bytes_held: int = 0
+    window_ends_at: Millis | None = None
     lanes: tuple[LaneStatus, ...] = ()
     last_error: str | None = None
 

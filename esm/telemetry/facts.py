@@ -116,7 +116,10 @@ class PollFailed(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationStarted(Fact):
-    """The function is called. `first`, `last`: sequence numbers. `age_ms`: of the last record (`IteratorAge`)."""
+    """The function is called. `first`, `last`: sequence numbers. `age_ms`: of the last record (`IteratorAge`).
+
+    The final call of a tumbling window has no records, "" for both numbers, and no age.
+    """
 
     request_id: str
     lane: int

@@ -238,5 +238,5 @@ class _Watched:
 def _is_quiet(shard: ShardStatus) -> bool:
     if shard.state in ("ended", "halted", "lost"):
         return True
-    at_rest = all(lane.state == "idle" for lane in shard.lanes)
+    at_rest = shard.window_ends_at is None and all(lane.state == "idle" for lane in shard.lanes)
     return shard.state == "reading" and shard.behind_ms == 0 and shard.records_held == 0 and at_rest
