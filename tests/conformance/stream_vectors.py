@@ -1,4 +1,4 @@
-"""What Lambda was seen to do with a Kinesis stream, as a table that every suite plays in its own way.
+"""What Lambda was seen to do with a stream, as a table that every suite plays in its own way.
 
 Each bracket of the notation is one invocation, in order: `1234 12 1` is a batch of four, then its first half, then one.
 Sources: recordings of real event source mappings ("observed"), and
@@ -15,7 +15,19 @@ from typing import Any
 
 import pytest
 
-__all__ = ["VECTORS", "Call", "Failure", "Handler", "Vector", "check", "check_document", "numbers", "raising"]
+__all__ = [
+    "VECTORS",
+    "Call",
+    "Failure",
+    "Handler",
+    "Vector",
+    "batch_info",
+    "check",
+    "check_document",
+    "number_of",
+    "numbers",
+    "raising",
+]
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -81,7 +93,7 @@ def reporting(bad: str) -> Handler:
 
     def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         failed = [record for record in event["Records"] if _data(record) == bad]
-        return {"batchItemFailures": [{"itemIdentifier": r["kinesis"]["sequenceNumber"]} for r in failed]}
+        return {"batchItemFailures": [{"itemIdentifier": number_of(record)} for record in failed]}
 
     return handle
 
@@ -205,14 +217,14 @@ def check(
     (document,) = documents
     numbered = dict(sequence_numbers or {})
     for call in calls:
-        numbered |= {_data(record): record["kinesis"]["sequenceNumber"] for record in call.event["Records"]}
+        numbered |= {_data(record): number_of(record) for record in call.event["Records"]}
     check_document(document, vector.failure, numbered)
     _check_request(document, vector.failure, calls)
 
 
 def check_document(document: dict[str, Any], failure: Failure, numbered: Mapping[str, str]) -> None:
     """Asserts that the failure record says this. Sequence numbers that nobody knows are not looked at."""
-    request, info = document["requestContext"], document["KinesisBatchInfo"]
+    request, info = document["requestContext"], batch_info(document)
     assert request["condition"] == failure.condition
     assert request["approximateInvokeCount"] in failure.counts
     assert info["batchSize"] == int(failure.last) - int(failure.first) + 1
@@ -232,5 +244,22 @@ def _check_request(document: dict[str, Any], failure: Failure, calls: Sequence[C
         assert document["requestContext"]["approximateInvokeCount"] == tries
 
 
+def number_of(record: dict[str, Any]) -> str:
+    """The sequence number of an event's record."""
+    number: str = record["dynamodb"]["SequenceNumber"] if "dynamodb" in record else record["kinesis"]["sequenceNumber"]
+    return number
+
+
+def batch_info(document: dict[str, Any]) -> dict[str, Any]:
+    """What a failure record says of its range, under the name that the source has for it."""
+    (name,) = document.keys() & {"DDBStreamBatchInfo", "KinesisBatchInfo"}
+    info: dict[str, Any] = document[name]
+    assert (name == "DDBStreamBatchInfo") == (":dynamodb:" in info["streamArn"])
+    return info
+
+
 def _data(record: dict[str, Any]) -> str:
+    """What was put; of a table, the item's key."""
+    if "dynamodb" in record:
+        return str(record["dynamodb"]["Keys"]["id"]["S"])
     return b64decode(record["kinesis"]["data"]).decode()
