@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from esm.errors import EsmError
+from esm.errors import EsmError, MappingError
 from esm.mapping.rules import check_starting_time
 from esm.mapping.settings import EventSourceMapping, check_distinct
 from esm.runtime.filters import filter_criteria
@@ -85,6 +85,7 @@ class Worker:
         ports = self._ports or self._open_ports()
         check_distinct(self.mappings)
         for mapping in self.mappings:
+            _check_offered(mapping)
             check_starting_time(mapping.starting_position_timestamp_ms, ports.clock.now())
         self._ports = ports
         self._id = worker_id(ports.rng)
@@ -193,3 +194,15 @@ class Worker:
             await ports.close()
         with anyio.CancelScope(shield=True):
             await self._store.close()
+
+
+def _check_offered(mapping: EventSourceMapping) -> None:
+    """Raises `MappingError` for a setting that is Lambda's and that this worker has not got: never ignored in silence."""
+    function = mapping.function
+    for field, value, missing in (
+        ("isolation", function.isolation, function.isolation == "process"),
+        ("reserved_concurrency", function.reserved_concurrency, function.reserved_concurrency is not None),
+    ):
+        if missing:
+            text = f"{field} {value!r} of function {function.name} is not supported by this worker."
+            raise MappingError(text, field=field, value=value)

@@ -180,6 +180,9 @@ class PollingReader(ABC, Generic[A]):
         iterator = await self._api.get_shard_iterator(self._stream_arn, self._shard_id, iterator_type, **place)
         self._at_tip = False
         self._looking = self._trimmed or self._after is not None
+        if iterator_type == "LATEST" and self._clock.now() - (self._position.at or 0) > LATEST_WITHIN_MS:
+            # The answer was long on its way: the tip it stands for may be later than the one that was asked for.
+            return await self._open()
         return iterator
 
     def _place(self) -> tuple[str, dict[str, Any]]:

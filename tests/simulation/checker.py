@@ -205,7 +205,9 @@ class Checker:
         inside = [
             seen
             for seen in shard.records
-            if first <= seen.number <= last and not seen.filtered and lane_of(seen.put.key, entry.lanes) == entry.lane
+            if first <= seen.number <= last
+            and not (seen.filtered or seen.covered)  # passed over, now or after a restart
+            and lane_of(seen.put.key, entry.lanes) == entry.lane
         ]
         if len(inside) != entry.records or not inside or inside[0].number != first or inside[-1].number != last:
             raise ViolationError(f"I12: the range {entry} is not what its lane holds there")
