@@ -197,7 +197,7 @@ class Worker:
 
 
 def _check_offered(mapping: EventSourceMapping) -> None:
-    """Raises `MappingError` for a setting that is Lambda's and that this worker has not got: never ignored in silence."""
+    """Raises `MappingError` for a setting of Lambda's that this worker has not got: none is ignored in silence."""
     function = mapping.function
     for field, value, missing in (
         ("isolation", function.isolation, function.isolation == "process"),
