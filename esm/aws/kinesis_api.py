@@ -43,9 +43,9 @@ class GetRecordsOutput(msgspec.Struct, gc=False, rename="pascal"):
 
 
 class SequenceNumberRange(msgspec.Struct, rename="pascal"):
-    """`EndingSequenceNumber` is `None` while the shard is open."""
+    """`EndingSequenceNumber` is `None` while the shard is open. Some servers do not say where an empty one starts."""
 
-    starting_sequence_number: str
+    starting_sequence_number: str = ""
     ending_sequence_number: str | None = None
 
 
