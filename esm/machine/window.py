@@ -1,9 +1,11 @@
 """The tumbling window of a shard: at most one is in progress.
 
-    none --first answer--> open --later record, shard ended, idle--> closing --final invoke done, or given up--> none
-                           ^  |                                      ^
-                           |  +--state too large, ended early--------+
-                           +--state returned--+
+    none    --answered--> open       the function was called with a batch of it
+    open    --answered--> open
+    open    --carries--> open        the state that it returned is settled
+    open    --carries--> closing     and too large: the window ends early
+    open    --closes--> closing      a later window's record, the end of the shard, or idle time
+    closing --closed--> none         the final invoke is done, or given up
 
 What stands here is what is settled: it is stored together with the position, and is what a process begins with. A
 retry is given the state that its first try was given, because only a settlement changes it.

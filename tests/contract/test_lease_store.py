@@ -13,6 +13,7 @@ import pytest
 from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint, LanePositions, Position
+from esm.records.window import Window
 from esm.stores.memory import MemoryStore
 from esm.stores.sqlite import SqliteStore
 from esm.stores.store import LeaseStore
@@ -124,6 +125,8 @@ CHECKPOINTS = {
     "ended": settled(KINESIS, ended=True),
     "ended before it began": Checkpoint(Position.latest(1), ended=True),
     "leading zeros": settled("007"),
+    "open window": replace(settled(KINESIS), window=Window(0, 60_000, state='{"sum": "\N{SNOWMAN}\\u0000"}')),
+    "window ended early": replace(settled(KINESIS), window=Window(0, 60_000, "{" + " " * 2_000_000 + "}", True)),
 }
 
 
