@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,12 +57,13 @@ class Nursery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the process, and the life it still has."""
+        """Ends the process, and the life it still has; another thread may still wait for that one."""
         if self.pid:
-            self.kill()
+            with suppress(ProcessLookupError):  # it is over, and nobody has asked yet
+                os.kill(self.pid, signal.SIGKILL)
         self._stdin.close()
-        self._stdout.close()
         self._process.wait(30)
+        self._stdout.close()
 
     def start(self, plan: Plan) -> None:
         """A life begins."""

@@ -78,6 +78,10 @@ class Tally:
         self.faults += [f"seed {seed}: {fault}" for fault in verdict.faults]
 
 
+class LifeError(Exception):
+    """A life ended in no way that was meant for it: a shard halted, it hung, or it raised."""
+
+
 class Round:
     """One round: lives that are killed on one stream, one that is not, and one more that finds nothing to do."""
 
@@ -107,7 +111,7 @@ class Round:
         for _ in range(2):
             before = scene.journal()
             if await self._live({}):
-                raise RuntimeError("a life was killed that should not be")
+                raise LifeError("it was killed, and should not have been")
         verdict = judge(scene.puts, self.lives, read_journal(scene.journal()), scene.documents)
         if scene.journal() != before:
             verdict.faults.append("after a clean stop something was delivered again")
@@ -142,7 +146,7 @@ class Round:
         code = await asyncio.to_thread(self._nursery.live, plan)
         if code not in (0, -SIGKILL):
             log = self._nursery.log.read_text(errors="replace")
-            raise RuntimeError(f"life {plan} ended with {code}:\n{log[-4000:]}")
+            raise LifeError(f"{plan} ended with {code}:\n{log[-2000:]}")
         await scene.read_queue()
         point = plan.point if code else ""
         checkpoints, documents = await scene.checkpoints(), len(scene.documents)
@@ -158,7 +162,10 @@ async def play_many(url: str, accounts: list[str], folder: Path, seeds: list[int
         rng = Random(seed)
         async with scene(url, account, folder, shards=rng.choice((1, 2))) as set_up:
             this = Round(set_up, nursery, rng)
-            verdict = await this.play()
+            try:
+                verdict = await this.play()
+            except LifeError as error:
+                verdict = Verdict(faults=[str(error)])
             tally.add(seed, verdict, this.lives, len(set_up.documents))
 
     async def play_some(account: str) -> None:
