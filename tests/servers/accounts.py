@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from esm.aws.session import AwsSession
@@ -24,7 +24,6 @@ class Account:
     number: str
     session: AwsSession
     streams: Streams
-    put: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
 
     @property
     def worker_settings(self) -> dict[str, Any]:
@@ -37,12 +36,10 @@ class Account:
         entries = [{"PartitionKey": key, "Data": data} for key, data in records]
         answer = await client.put_records(StreamARN=stream, Records=entries)
         assert answer["FailedRecordCount"] == 0
-        put = [
+        return [
             (result["ShardId"], result["SequenceNumber"], key)
             for (key, _), result in zip(records, answer["Records"], strict=True)
         ]
-        self.put.setdefault(stream, []).extend(put)
-        return put
 
     async def queue(self, name: str) -> str:
         """The ARN of a new queue."""
@@ -54,7 +51,7 @@ class Account:
         """All that is in a queue, parsed, and taken out of it. `wait_s`: for the first message."""
         sqs = await self.session.client("sqs", REGION)
         url = (await sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2]))["QueueUrl"]
-        bodies = []
+        bodies: list[Any] = []
         while messages := await self._receive(sqs, url, 0 if bodies else wait_s):
             for message in messages:
                 bodies.append(json.loads(message["Body"]))
