@@ -237,6 +237,8 @@ def test_records_are_taken_a_few_at_a_time() -> None:
     assert (each.take(1), each.count, each.bounded) == (FIRST, 1, True)
     assert (each.take(1), each.first, each.count, each.bounded) == (FIRST, LATER, 1, False)
     assert (each.take(1), each.first, each.count) == (LATER, None, 0)
+    each.push([])
+    assert (each.first, each.count) == (None, 0)
     each.push([Rec("1", "1", 1001)])
     assert (each.first, each.count) == (LATER, 1)
 
