@@ -13,6 +13,8 @@ __all__ = ["Arn", "SourceKind"]
 SourceKind = Literal["kinesis", "dynamodb", "sqs"]
 """What an event source ARN names: a Kinesis stream or consumer, a DynamoDB stream, an SQS queue."""
 
+_PARTS = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Arn:
@@ -27,8 +29,8 @@ class Arn:
     @classmethod
     def parse(cls, text: str) -> Arn:
         """The parts of `text`. Raises `ValueError` when it is not an ARN."""
-        parts = text.split(":", 5)
-        if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
+        parts = text.split(":", _PARTS - 1)
+        if len(parts) != _PARTS or parts[0] != "arn" or not parts[2] or not parts[5]:
             msg = f"{text!r} is not an ARN (arn:partition:service:region:account:resource)"
             raise ValueError(msg)
         return cls(*parts[1:])

@@ -23,6 +23,7 @@ __all__ = [
     "LeaseLost",
     "LeaseTaken",
     "MappingStateChanged",
+    "ObserverDropped",
     "PollFailed",
     "Polled",
     "PositionTrimmed",
@@ -54,6 +55,14 @@ class MappingStateChanged(Fact):
 
     state: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverDropped(Fact):
+    """An observer raised and is told nothing more; the others are. `error`: its kind, never its text."""
+
+    observer: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

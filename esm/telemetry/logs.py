@@ -28,6 +28,7 @@ _LEVELS: dict[type[facts.Fact], int] = {
     facts.HandlerAbandoned: logging.WARNING,
     facts.InvocationStarted: logging.DEBUG,
     facts.LeaseLost: logging.ERROR,
+    facts.ObserverDropped: logging.WARNING,
     facts.LeaseTaken: logging.DEBUG,
     facts.PollFailed: logging.WARNING,
     facts.Polled: logging.DEBUG,

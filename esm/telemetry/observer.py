@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from esm.telemetry.facts import Fact
+from esm.telemetry.facts import Fact, ObserverDropped
 
 __all__ = ["Observer", "Observers"]
 
@@ -22,14 +22,18 @@ class Observers:
     """Tells each of several. One that raises is dropped, and never harms what it watches."""
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = list(observers)
-        self.failures: list[Exception] = []
+        self._observers = tuple(observers)
 
     def notice(self, fact: Fact) -> None:
-        """Tells all of them."""
+        """Tells all of them; then, whom it was left to tell, which of them raised."""
+        failed = []
         for observer in self._observers:
             try:
                 observer.notice(fact)
             except Exception as error:  # noqa: BLE001  # an observer is somebody else's code
-                self._observers = [other for other in self._observers if other is not observer]
-                self.failures.append(error)
+                failed.append((observer, type(error).__name__))
+        if not failed:
+            return
+        self._observers = tuple(each for each in self._observers if all(each is not observer for observer, _ in failed))
+        for observer, kind in failed:
+            self.notice(ObserverDropped(at=fact.at, observer=type(observer).__name__, error=kind))

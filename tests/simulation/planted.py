@@ -205,8 +205,8 @@ def an_answer_that_names_failures_is_taken_for_success(patch: Patch) -> None:
 def a_function_that_raised_is_taken_for_success(patch: Patch) -> None:
     original = Performer._read
 
-    def read(self: Performer, answer: Any, records: Any) -> Any:
-        return Succeeded() if isinstance(answer, Raised) else original(self, answer, records)
+    def read(self: Performer, answer: Any, records: Any, window: Any) -> Any:
+        return Succeeded() if isinstance(answer, Raised) else original(self, answer, records, window)
 
     patch.setattr(Performer, "_read", read)
 
@@ -333,8 +333,7 @@ def _reopened(patch: Patch, iterator_type: str) -> None:
     def doubt(self: KinesisShardReader, error: Any) -> None:
         original(self, error)
         if isinstance(error, IteratorExpiredError):
-            place = self._place
-            self._place = lambda: self.__dict__.pop("_place", place) and (iterator_type, {})  # type: ignore[method-assign]
+            self.__dict__["_place"] = lambda: self.__dict__.pop("_place") and (iterator_type, {})  # once
             self._after, self._position = None, Position.trim_horizon()
 
     patch.setattr(KinesisShardReader, "_doubt", doubt)
