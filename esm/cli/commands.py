@@ -6,15 +6,18 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from esm.arn import SourceKind
+from esm.cli import filters as filtering
 from esm.cli import plan as plans
 from esm.cli import positions as stored
-from esm.cli.exits import MEANINGS, Exit, failure_of
+from esm.cli.exits import MEANINGS, Exit, Failure, failure_of
 from esm.cli.load import load, select
 from esm.cli.run import Options, run
 
@@ -24,6 +27,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _EXITS = "\b\nExit codes:\n" + "\n".join(f"  {code:>2}  {meaning}" for code, meaning in MEANINGS.items())
 _STORE = "sqlite:///esm.db"
+_SOURCES = ("kinesis", "dynamodb", "sqs")
 _LEVELS = ("debug", "info", "warning", "error")
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -57,7 +61,7 @@ def _help_of(error: click.ClickException) -> str:
     return f"{context.command_path if context else 'esm'} --help"
 
 
-def _which(command: _Command) -> _Command:
+def _which(command: _Command, *, required: bool = True) -> _Command:
     """TARGET, and the options that choose among its mappings."""
     for decorate in (
         click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid or function."),
@@ -68,7 +72,7 @@ def _which(command: _Command) -> _Command:
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             help="Where TARGET's module is looked for first.  [default: .]",
         ),
-        click.argument("target", metavar="MODULE:OBJECT"),
+        click.argument("target", metavar="MODULE:OBJECT" if required else "[MODULE:OBJECT]", required=required),
     ):
         command = decorate(command)
     return command
@@ -87,6 +91,7 @@ def command_line() -> None:
         esm run app:mappings --endpoint-url http://127.0.0.1:4566    against a local AWS
         esm run app:mappings --live                                  against AWS
         esm positions show                                           how far each shard has come
+        esm filter lint app:mappings                                 filters that cannot do what they are for
     """  # noqa: D301  # click's own mark
 
 
@@ -153,6 +158,85 @@ def _show(*, store: str, json: bool) -> None:
     """  # noqa: D301  # click's own mark
     leases = stored.leases_in(store)
     click.echo(stored.positions_json(leases) if json else stored.positions_text(leases))
+
+
+def _filters(command: _Command) -> _Command:
+    """Filters: of a mapping, or typed."""
+    for decorate in (
+        click.option("--json", "json", is_flag=True, help="As JSON."),
+        click.option("--pattern", "patterns", multiple=True, metavar="JSON|@FILE", help="A filter; may be repeated."),
+        click.option("--source", type=click.Choice(_SOURCES), help="What the patterns are for."),
+        partial(_which, required=False),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _given(
+    *,
+    target: str | None,
+    app_dir: Path,
+    only: Sequence[str],
+    without: Sequence[str],
+    source: SourceKind | None,
+    patterns: Sequence[str],
+) -> list[filtering.Filters]:
+    if target is not None and not patterns and source is None:
+        return [filtering.of_mapping(mapping) for mapping in select(load(target, app_dir), only, without)]
+    if target is None and patterns and source is not None:
+        return [filtering.typed(source, patterns)]
+    raise click.UsageError("Give MODULE:OBJECT, or --source and --pattern.", click.get_current_context())
+
+
+@command_line.group("filter")
+def _filter() -> None:
+    """What event filters do, before they do it.
+
+    \b
+        esm filter explain app:mappings --record event.json
+        esm filter lint app:mappings
+    """  # noqa: D301  # click's own mark
+
+
+@_filter.command("explain")
+@_filters
+@click.option("--record", "records", multiple=True, required=True, metavar="FILE", help="Records; - is stdin.")
+def _explain(*, records: Sequence[str], json: bool, **which: Any) -> None:
+    """Say why each record passes or is dropped: which filter matches, or which leaf of which filter does not.
+
+    A record is an item of an event's Records. FILE holds one, a whole event, or many as JSON Lines. The filters are
+    those of one mapping, or typed. The exit code is 0 when every record was explained, whether it passes or not. Shows
+    values of the records.
+
+    \b
+        esm filter explain app:mappings --only orders --record event.json
+        esm filter explain --source kinesis --pattern '{"data": {"kind": ["order"]}}' --record record.json
+        esm filter explain --source dynamodb --pattern @new.json --pattern @old.json --record - --json <records.jsonl
+    """  # noqa: D301  # click's own mark
+    several = _given(**which)
+    if len(several) > 1:
+        names = ", ".join(filters.name for filters in several)
+        raise Failure(Exit.INVALID, f"records are explained for one mapping; choose with --only: {names}")
+    explained = filtering.explained(several[0], filtering.records_of(records, several[0].source))
+    click.echo(filtering.explain_json(explained) if json else filtering.explain_text(explained))
+
+
+@_filter.command("lint")
+@_filters
+def _lint(*, json: bool, **which: Any) -> int:
+    """Warn of patterns that AWS accepts and that never match, or always do.
+
+    Such as a DynamoDB attribute without its type tag, numeric on a number that DynamoDB writes as text, exists on an
+    object. The exit code is 0 when there is nothing to warn of, and 11 when there is.
+
+    \b
+        esm filter lint app:mappings
+        esm filter lint --source dynamodb --pattern '{"dynamodb": {"NewImage": {"id": ["1"]}}}'
+    """  # noqa: D301  # click's own mark
+    several = _given(**which)
+    found = filtering.findings(several)
+    click.echo(filtering.findings_json(found) if json else filtering.findings_text(found, several))
+    return Exit.FINDINGS if found else Exit.CLEAN
 
 
 @command_line.command("version")

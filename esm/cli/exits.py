@@ -37,6 +37,7 @@ class Exit(IntEnum):
     GUARD = 8
     DESTINATION = 9
     NOT_INSTALLED = 10
+    FINDINGS = 11
     FORCED = EXIT_FORCED
     AT_ONCE = EXIT_AT_ONCE
 
@@ -53,6 +54,7 @@ MEANINGS = {
     Exit.GUARD: "refused: real sources need --endpoint-url or --live",
     Exit.DESTINATION: "an on-failure destination cannot be opened",
     Exit.NOT_INSTALLED: "the packages of the command line are missing",
+    Exit.FINDINGS: "esm filter lint found a pattern that never matches, or always does",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",
 }

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from esm.filtering.lint import lint
 from esm.handlers.resolve import resolve
 from esm.mapping.rules import DEFAULTS
 from esm.mapping.settings import EventSourceMapping
@@ -17,14 +18,26 @@ _SHOWN_FIRST = frozenset({"uuid", "limits"})
 
 
 def plan_text(mappings: Sequence[EventSourceMapping]) -> str:
-    """Each mapping with its source, function and settings; those that differ from the default are marked."""
+    """Each mapping with its source, function and settings; those that differ from the default are marked.
+
+    What is suspicious about its filters stands below. Raises `MappingError` for a pattern that AWS would refuse.
+    """
     return "\n\n".join("\n".join(_lines(mapping)) for mapping in mappings)
 
 
 def plan_json(mappings: Sequence[EventSourceMapping]) -> str:
-    """The same as JSON: AWS's own dict for each, with the function's place and the uuid."""
+    """The same as JSON: AWS's own dict for each, with the function's place, the uuid and the filters' warnings."""
     return json.dumps(
-        [{"UUID": m.uuid, **m.to_api(), "Handler": _function(m), "SourceKind": m.source_kind} for m in mappings],
+        [
+            {
+                "UUID": m.uuid,
+                **m.to_api(),
+                "Handler": _function(m),
+                "SourceKind": m.source_kind,
+                "FilterWarnings": _warnings(m),
+            }
+            for m in mappings
+        ],
         indent=2,
         default=str,
     )
@@ -41,10 +54,16 @@ def _lines(mapping: EventSourceMapping) -> Iterator[str]:
             continue
         mark = "" if value == default or (name == "batch_size" and _is_usual(mapping)) else "  *"
         yield f"  {name} = {_shown(value)}{mark}"
+    for warned in _warnings(mapping):
+        yield f"  ! {warned}"
 
 
 def _is_usual(mapping: EventSourceMapping) -> bool:
     return mapping.batch_size == (10 if mapping.source_kind == "sqs" else 100)
+
+
+def _warnings(mapping: EventSourceMapping) -> list[str]:
+    return [str(warned) for warned in lint(mapping.filters, mapping.source_kind, limits=mapping.limits)]
 
 
 def _shown(value: Any) -> str:

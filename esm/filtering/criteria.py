@@ -110,10 +110,13 @@ def _of(criteria: FilterCriteria, source: SourceKind) -> _Judge:
 
 
 def _checked(source: str | Mapping[str, Any], view: View, limits: Limits) -> Pattern:
-    pattern = parse_pattern(source, limits.pattern_length)
-    leaf = misplaced(pattern, view)
-    if leaf is not None:
-        refuse(leaf.place, f"expected an object, because {view.data_key} is matched as JSON")
+    try:
+        pattern = parse_pattern(source, limits.pattern_length)
+        leaf = misplaced(pattern, view)
+        if leaf is not None:
+            refuse(leaf.place, f"expected an object, because {view.data_key} is matched as JSON")
+    except MappingError as error:  # the place alone does not say which of several patterns it is in
+        raise MappingError(error.message, field=error.field, value=source) from None
     return pattern
 
 

@@ -108,4 +108,10 @@ def _is_object(value: Any, path: str) -> bool:
 
 def _text(value: Any) -> str:
     text = value.text if isinstance(value, Inexact) else json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return shown if shown.isprintable() else "".join(map(_printable, shown))
+
+
+def _printable(character: str) -> str:
+    """Nothing of a record moves a terminal's cursor, or is more than one line."""
+    return character if character.isprintable() else f"\\u{ord(character):04x}"

@@ -86,7 +86,15 @@ def test_the_version(esm_: Esm) -> None:
 
 
 def test_help_teaches_by_example(esm_: Esm) -> None:
-    for command in ((), ("run",), ("plan",), ("positions", "show")):
+    for command in (
+        (),
+        ("run",),
+        ("plan",),
+        ("positions", "show"),
+        ("filter",),
+        ("filter", "explain"),
+        ("filter", "lint"),
+    ):
         ended = esm_(*command, "--help")
         assert ended.code == 0
         assert re.search(rf"^ +esm {' '.join(command) or 'run'} ?", ended.out, re.MULTILINE)

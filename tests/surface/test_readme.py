@@ -17,7 +17,7 @@ from tests.surface.typed import PATIENCE, Esm
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-NAMES = ("app.py", "try_it.py", "put.py", "worker.py", "test_kit.py")
+NAMES = ("app.py", "try_it.py", "put.py", "worker.py", "filters.py", "windows.py", "test_kit.py")
 """What the reader calls the blocks, in order."""
 
 
@@ -69,6 +69,16 @@ def test_the_first_five_minutes(follow: Esm, ministack: str) -> None:
 
 def test_the_block_on_testing(follow: Esm) -> None:
     assert python(follow, "test_kit.py") == ""
+
+
+def test_the_block_on_filters(follow: Esm) -> None:
+    assert python(follow, "filters.py") == ""
+
+
+def test_the_block_on_windows(follow: Esm) -> None:
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z \{'sold': 8\}\n.*:00Z \{'sold': 4\}\n", python(follow, "windows.py")
+    )
 
 
 def test_exit_codes_are_the_ones_there_are() -> None:

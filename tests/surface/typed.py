@@ -47,8 +47,8 @@ class Esm:
     def app(self, text: str) -> None:
         (self.folder / "app.py").write_text(text)
 
-    def __call__(self, *arguments: str) -> Ended:
-        """Runs a command to its end."""
+    def __call__(self, *arguments: str, typed: str = "") -> Ended:
+        """Runs a command to its end; `typed`: what comes on its stdin."""
         done = subprocess.run(
             [sys.executable, "-m", "esm.cli", *arguments],
             cwd=self.folder,
@@ -57,7 +57,7 @@ class Esm:
             text=True,
             timeout=PATIENCE,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=typed,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
