@@ -38,7 +38,7 @@ def test_one_that_raises_is_dropped_and_the_others_are_told_so() -> None:
     observers.notice(FACT)
     observers.notice(FACT)
     assert broken.calls == 1
-    assert listener.told == [ObserverDropped(at=1, observer="Broken", error="RuntimeError"), FACT, FACT]
+    assert listener.told == [FACT, ObserverDropped(at=1, observer="Broken", error="RuntimeError"), FACT]
 
 
 def test_two_that_raise_are_both_dropped() -> None:
