@@ -43,6 +43,10 @@ help: ## this list
 demo: $(DEMO_VENV)/.installed ## a local AWS, real data, your own eyes: what the library does, in a minute
 	@$(DEMO_VENV)/bin/python -m examples.demo
 
+.PHONY: demo-table
+demo-table: $(DEMO_VENV)/.installed ## the same for a table: its changes, a filter and a windowed sum
+	@$(DEMO_VENV)/bin/python -m examples.table_demo
+
 .PHONY: test
 test: $(VENV)/.installed $(SERVERS) ## everything that must hold: lint, types, contracts, tests, coverage
 	@$(MAKE) lint

@@ -1,4 +1,4 @@
-"""A local AWS inside this process, on loopback: Kinesis and SQS, gone when the process is."""
+"""A local AWS inside this process, on loopback, gone when the process is; on it a stream and a queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiobotocore.session import get_session
 
 from examples.demo.weather import Reading, key_of
 
-__all__ = ["ACCOUNT", "REGION", "LocalAws", "local_aws"]
+__all__ = ["ACCOUNT", "REGION", "LocalAws", "local_aws", "serving"]
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
 SETTINGS = {
@@ -70,18 +70,25 @@ class LocalAws:
 
 @asynccontextmanager
 async def local_aws() -> AsyncIterator[LocalAws]:
-    """Starts it in a thread of its own, so that it does not share the worker's event loop."""
+    """The stream and the queue, with clients to reach them."""
+    session = get_session()
+    async with serving() as url:
+        where = {"region_name": REGION, "endpoint_url": url}
+        async with session.create_client("kinesis", **where) as kinesis, session.create_client("sqs", **where) as sqs:
+            yield LocalAws(url, kinesis, sqs)
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    """The URL of a local AWS, in a thread of its own, so that it does not share the worker's event loop."""
     port = _free_port()
     os.environ.update(SETTINGS, GATEWAY_PORT=str(port))  # read when it is imported
     stop = threading.Event()
     server = threading.Thread(target=lambda: asyncio.run(_serve(port, stop)), daemon=True)
     server.start()
-    url = f"http://127.0.0.1:{port}"
     await _answers(port)
-    session, where = get_session(), {"region_name": REGION, "endpoint_url": url}
     try:
-        async with session.create_client("kinesis", **where) as kinesis, session.create_client("sqs", **where) as sqs:
-            yield LocalAws(url, kinesis, sqs)
+        yield f"http://127.0.0.1:{port}"
     finally:
         stop.set()
         await asyncio.to_thread(server.join, 3)

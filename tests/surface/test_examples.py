@@ -38,12 +38,11 @@ def test_an_example(example: Path, esm_: Esm) -> None:
         assert [line.strip() for block in promised for line in block.splitlines()] == done.stdout.splitlines()
 
 
-@pytest.mark.timeout(300)
-def test_the_demo() -> None:
-    """As `make demo`, without a terminal, in its own environment, which is made if it is not there."""
+def make(target: str) -> str:
+    """What it prints without a terminal, in the demo's own environment, which is made if it is not there."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(
-        ["make", "demo"],
+        ["make", target],
         cwd=ROOT,
         env=settings,
         capture_output=True,
@@ -53,7 +52,12 @@ def test_the_demo() -> None:
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    said = done.stdout
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_the_demo() -> None:
+    said = make("demo")
     assert "17,519 hourly temperatures" in said
     assert re.search(r"\d records, +[\d,]+/s, lag .*, \d+ batches in flight, \d+ retries, \d+ errors", said)
     assert '"condition": "RetryAttemptsExhausted"' in said
@@ -66,3 +70,17 @@ def test_the_demo() -> None:
     assert figures["replayed by a restart"] == "0"
     assert re.search(r"Seattle +8,759 +24\.4 C, 07-28 16:00", said)
     assert "Try next" in said
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_of_a_table() -> None:
+    said = make("demo-table")
+    assert "FilterCriteria isn't supported when TumblingWindowInSeconds is set." in said
+    assert "filter 1, $.dynamodb.NewImage.celsius.N: never matches; DynamoDB writes numbers as text" in said
+    assert re.search(r"window \S+ to \S+: [\d,]+ INSERT, [\d,]+ MODIFY, [\d,]+ REMOVE; warmest: \S+ C in [\w ]+", said)
+    assert "alert: San Francisco, 09-03: 22.2 C" in said
+    for kind, count in (("INSERT", "730"), ("MODIFY", "5,147"), ("REMOVE", "706")):
+        assert re.search(rf"^   {kind} +{count} +{count}$", said, re.MULTILINE)
+    assert re.search(r"a window was open at the stop +yes", said)
+    assert re.search(r"changes that the filter dropped +6,572", said)
+    assert "Both are exactly what the data says." in said
