@@ -3,7 +3,7 @@
 from typing import reveal_type
 
 import esm
-from esm.testing import Merge, Put, Split, simulate
+from esm.testing import DeleteItem, Merge, Put, PutItem, Split, UpdateItem, simulate
 
 mapping = esm.EventSourceMapping(
     event_source_arn="arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
@@ -23,3 +23,22 @@ reveal_type(trace.failure_documents)  # R: list[dict[str, Any]]
 reveal_type(trace.positions)  # R: dict[str, str | None]
 simulate(mapping, [b"one"])  # E: list-item
 simulate(mapping, [Put(1)])  # E: arg-type
+
+table = esm.EventSourceMapping(
+    event_source_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000",
+    function="orders:handle",
+    starting_position="TRIM_HORIZON",
+)
+item = {"id": {"S": "1"}}
+simulate(
+    table,
+    [
+        PutItem(item),
+        UpdateItem(item, {"n": {"N": "1"}}, at=1.0),
+        UpdateItem(item, remove=["n"]),
+        DeleteItem(item, at=2.0),
+    ],
+    keys=["id"],
+    view_type="NEW_IMAGE",
+)
+simulate(table, [PutItem("one")])  # E: arg-type
