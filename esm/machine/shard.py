@@ -105,7 +105,8 @@ class ShardMachine:
                 self._store_at = now + IDLE_STORE_MS
         self.closed = page.ended
         self._tumbling.read(page.behind_ms, now)
-        self._end_window()
+        if self._tumbling.window is not None:
+            self._end_window()
         return filtered
 
     def take(self, now: Millis) -> Command | None:
@@ -137,7 +138,8 @@ class ShardMachine:
             self._settle_discard(lane, batch, report, now)
         else:
             self._settle_delivery(lane, batch, report, now)
-        self._end_window()
+        if self._tumbling.window is not None:
+            self._end_window()
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
@@ -161,7 +163,8 @@ class ShardMachine:
     @property
     def checkpoint(self) -> Checkpoint:
         """All that is settled."""
-        checkpoint, window = self._progress.checkpoint([lane.is_open for lane in self.lanes]), self.window
+        window = self._tumbling.window
+        checkpoint = self._progress.checkpoint([lane.is_open for lane in self.lanes])
         return checkpoint if window is None else replace(checkpoint, window=window)
 
     @property
@@ -263,7 +266,8 @@ class ShardMachine:
             self._tumbling.answered(batch.window)
         if isinstance(report, Succeeded):
             self._finish(lane, batch, now)
-            self._carry(lane, batch, report.state)
+            if batch.window is not None:
+                self._carry(lane, batch, report.state)
             return
         batch.answered = True
         batch.function_error = report.function_error if isinstance(report, Failed) else None
@@ -275,7 +279,7 @@ class ShardMachine:
         if done:
             self._settled(lane, batch, done, now)
         lane.batches[-1:] = reversed(rest)
-        if done and isinstance(outcome, PartlyFailed):
+        if done and batch.window is not None and isinstance(outcome, PartlyFailed):
             self._carry(lane, batch, outcome.state)
 
     def _settle_discard(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
@@ -310,7 +314,7 @@ class ShardMachine:
 
     def _carry(self, lane: Lane, batch: Batch, state: str | None) -> None:
         """The state that came with records done; too large, it is handed out before anything else of the lane."""
-        if batch.window is not None and batch.records:
+        if batch.records:  # what a final call returns is thrown away
             self._tumbling.carries(state)
             if self._tumbling.phase is Phase.CLOSING:
                 self._call_finally(lane)
@@ -318,7 +322,7 @@ class ShardMachine:
     def _end_window(self) -> None:
         """As soon as nothing more of the open window comes, its final call stands before all else of the shard."""
         lane = self.lanes[0]
-        if self._tumbling.window is None or lane.batches or lane.spans is None:
+        if lane.batches or lane.spans is None:
             return
         if self._tumbling.is_over(lane.spans.first, closed=self.closed):
             self._tumbling.closes()
