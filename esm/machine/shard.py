@@ -85,8 +85,9 @@ class ShardMachine:
         if self.closed or self._draining or self.bytes_held >= rules.bytes_held_max:
             return 0
         room = rules.records_held_max - self.records_held
-        crowded = room * 2 < rules.records_held_max and all(lane.is_open for lane in self.lanes)
-        return 0 if crowded else max(0, room)
+        if room * 2 >= rules.records_held_max:
+            return room
+        return 0 if all(lane.is_open for lane in self.lanes) else max(0, room)
 
     def accept(self, page: Page, now: Millis) -> int:
         """Takes what one read gave; gives how many of it no filter let through."""
@@ -114,10 +115,9 @@ class ShardMachine:
         store = self._take_store(now)
         if store is not None or self._draining:
             return store
-        flush = self._nothing_comes
         for lane in self.lanes:
-            if lane.out is None and lane.version <= self._stored:
-                command = self._take_from(lane, now, flush=flush)
+            if lane.out is None and lane.is_open and lane.version <= self._stored:
+                command = self._take_from(lane, now, flush=self._nothing_comes)
                 if command is not None:
                     lane.out = command
                     return command
@@ -146,10 +146,9 @@ class ShardMachine:
         due = self._store_due()
         times = [] if due is None else [due]
         if not self._draining:
-            flush = self._nothing_comes
             for lane in self.lanes:
-                if lane.out is None and lane.version <= self._stored:
-                    wake = lane.wake_at(self.rules, flush=flush)
+                if lane.out is None and lane.is_open and lane.version <= self._stored:
+                    wake = lane.wake_at(self.rules, flush=self._nothing_comes)
                     if wake is not None:
                         times.append(wake)
         return min(times, default=None)
