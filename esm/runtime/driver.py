@@ -10,9 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import anyio
-from anyio.abc import TaskGroup
-
 from esm.clock import Clock, Millis
 from esm.errors import InvariantError
 from esm.machine.commands import Command
@@ -65,29 +62,31 @@ class Driver:
         self._machine = machine
         self._perform = perform
         self._clock = clock
-        self._tasks: TaskGroup | None = None
+        self._running = False
+        self._lanes: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Millis | None = None
-        self._done = anyio.Event()
-        self._room = anyio.Event()
+        self._done = asyncio.Event()
+        self._room = asyncio.Event()
         self._draining = False
         self._error: Exception | None = None
 
     async def run(self) -> None:
         """Returns when the machine is finished or drained. Raises what `perform` raised, or `InvariantError`."""
+        self._running = True
         try:
-            async with anyio.create_task_group() as self._tasks:
-                self.pump()
-                await self._done.wait()
-                self._tasks.cancel_scope.cancel()
+            self.pump()
+            await self._done.wait()
         finally:
+            self._running = False
             self._disarm()
+            await self._end_lanes()
         if self._error is not None:
             raise self._error
 
     def pump(self) -> None:
         """Begins all that is due. Called whenever the machine was given something from outside."""
-        if self._tasks is None or self._done.is_set():
+        if not self._running or self._done.is_set():
             return
         try:
             self._begin_due(self._clock.now())
@@ -115,7 +114,7 @@ class Driver:
             wanted = self._machine.demand()
             if wanted:
                 return wanted
-            self._room = anyio.Event()
+            self._room.clear()
             await self._room.wait()
 
     async def _lane(self, command: Command | None) -> None:
@@ -130,11 +129,30 @@ class Driver:
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
             self.fail(error)
 
+    async def _end_lanes(self) -> None:
+        """Cancels what is out and waits for its end, however often this is cancelled itself meanwhile."""
+        for task in self._lanes:
+            task.cancel()
+        cancelled = None
+        while self._lanes:
+            try:
+                await asyncio.wait(self._lanes)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def _begin(self, command: Command) -> None:
+        # A task group of anyio's costs four times as much a task (measured), and this is the one place where it counts.
+        task = asyncio.create_task(self._lane(command))
+        self._lanes.add(task)
+        task.add_done_callback(self._lanes.discard)
+
     def _begin_due(self, now: Millis) -> None:
         machine = self._machine
-        if self._tasks is not None:
+        if self._running:
             while (command := machine.take(now)) is not None:
-                self._tasks.start_soon(self._lane, command)
+                self._begin(command)
         if not self._room.is_set() and machine.demand():
             self._room.set()
         if machine.finished or machine.drained:

@@ -76,7 +76,7 @@ class Performer:
         answer = await context.invoker.invoke(self._event(command), command.request_id)
         report = self._read(answer, records, command.window)
         self._remember(report)
-        self._notice_end(command, answer, report, context.ports.clock.now() - started)
+        self._notice_end(command, answer, report, started)
         return report
 
     def _event(self, command: Deliver | Discard) -> Callable[[], dict[str, Any]]:
@@ -111,6 +111,8 @@ class Performer:
         self.last_result = f"PROBLEM: {'Function call failed' if report.function_error else report.message}"
 
     def _notice_start(self, command: Deliver, now: int) -> None:
+        if not self._context.observers.listening:
+            return
         first, last = _ends(command.records)
         arrived_at = command.records[-1].arrived_at if command.records else now
         self._context.observers.notice(
@@ -127,21 +129,24 @@ class Performer:
             )
         )
 
-    def _notice_end(self, command: Deliver, answer: Invocation, report: Report, duration_ms: int) -> None:
+    def _notice_end(self, command: Deliver, answer: Invocation, report: Report, started: int) -> None:
+        if not self._context.observers.listening:
+            return
+        now = self._context.ports.clock.now()
         count = len(command.records)
         raised = answer if isinstance(answer, Raised) else None
         failed = report if isinstance(report, Failed) else None
         partly = report if isinstance(report, PartlyFailed) else None
         self._context.observers.notice(
             facts.InvocationEnded(
-                at=self._context.ports.clock.now(),
+                at=now,
                 **self._named,
                 request_id=command.request_id,
                 lane=command.lane,
                 records=count,
                 outcome="failed" if failed else "partly failed" if partly else "succeeded",
                 failed_records=count if failed else len(partly.item_identifiers) if partly else 0,
-                duration_ms=duration_ms,
+                duration_ms=now - started,
                 error_type=failed.error_type if failed else None,
                 error_message=failed.message if failed else None,
                 error_trace=raised.trace if raised else None,
@@ -165,9 +170,9 @@ class Performer:
             context.observers.notice(fact)
             return Failed(type(error).__name__, str(error))
         self._store_failures = 0
-        context.observers.notice(
-            facts.CheckpointStored(at=context.ports.clock.now(), **self._named, settled=checkpoint.settled)
-        )
+        if context.observers.listening:
+            now, settled = context.ports.clock.now(), checkpoint.settled
+            context.observers.notice(facts.CheckpointStored(at=now, **self._named, settled=settled))
         return Succeeded()
 
     # -- Discard ---------------------------------------------------------------------------------------------------

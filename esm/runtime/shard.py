@@ -9,6 +9,7 @@ reading --last page, all settled and stored--> ended
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import anyio
@@ -126,7 +127,7 @@ class ShardRunner:
         while (room := await self._driver.room()) > 0:
             wait_ms = pacer.next_at - clock.now()
             if wait_ms > 0:
-                await anyio.sleep(wait_ms / 1000)
+                await asyncio.sleep(wait_ms / 1000)
                 continue  # the room may be gone by now
             started = clock.now()
             page = await self._read_page(min(room, self._source.page_records_max))
@@ -136,6 +137,7 @@ class ShardRunner:
             if page.ended:
                 return
             pacer.after_page(started, more=page.behind_ms > 0)
+            del page  # its records are the machine's, and go when they are settled
 
     async def _read_page(self, limit: int) -> Page | None:
         """The next page; `None` when the read failed and is tried again later."""
@@ -156,16 +158,12 @@ class ShardRunner:
         filtered = self._machine.accept(page, now)
         self._behind_ms, self._error = page.behind_ms, None
         self.children = page.children
-        self._notice(
-            facts.Polled(
-                at=now,
-                **self._named,
-                records=len(page.records),
-                filtered=filtered,
-                behind_ms=page.behind_ms,
-                size_bytes=page.size_bytes,
+        if self._context.observers.listening:
+            count, size = len(page.records), page.size_bytes
+            polled = facts.Polled(
+                at=now, **self._named, records=count, filtered=filtered, behind_ms=page.behind_ms, size_bytes=size
             )
-        )
+            self._notice(polled)
         self._driver.pump()
 
     def _read_failed(self, error: SourceError, *, at_least_ms: int = 0) -> None:

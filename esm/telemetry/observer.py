@@ -24,6 +24,11 @@ class Observers:
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
 
+    @property
+    def listening(self) -> bool:
+        """Whether there is anybody to tell: what happens at every batch need not be put into words for nobody."""
+        return bool(self._observers)
+
     def notice(self, fact: Fact) -> None:
         """Tells all of them; then, whom it was left to tell, which of them raised."""
         failed = []
