@@ -28,7 +28,7 @@ __all__ = ["Lane", "LaneSnapshot"]
 
 @dataclass(frozen=True, slots=True)
 class LaneSnapshot:
-    """A lane at one moment. `state`: `idle`, `waiting`, `invoking`, `retrying`, `discarding` or `storing`.
+    """A lane at one moment. `state`: `idle`, `waiting`, `invoking`, `retrying`, `too large`, `discarding`, `storing`.
 
     `records`: read and not settled. `invokes`: of the batch at its front so far. `retry_at`: `None` when it waits for
     no time.
@@ -131,6 +131,8 @@ class Lane:
             return "waiting" if self.waiting else "idle"
         if batch.condition is not None:
             return "discarding"
+        if batch.oversized:
+            return "too large"
         return "retrying" if self.out is None else "invoking"
 
     def _due(self, batch: Batch, rules: StreamRules) -> Millis:

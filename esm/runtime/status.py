@@ -13,8 +13,9 @@ __all__ = ["LaneStatus", "MappingStatus", "ShardStatus", "WorkerStatus"]
 class LaneStatus:
     """One of a shard's lanes.
 
-    `state`: `idle`, `waiting` (for a full batch or the window), `invoking`, `retrying` (in backoff), `discarding` (its
-    failure record is being sent), `storing` (its last settlement is not stored yet). `records`: read and not settled.
+    `state`: `idle`, `waiting` (for a full batch or the window), `invoking`, `retrying` (in backoff), `too large` (the
+    event of its next record is over 6 MB), `discarding` (its failure record is being sent), `storing` (its last
+    settlement is not stored yet). `records`: read and not settled.
     `invoke_count`: invokes of the batch at its front so far. `retry_at`: epoch ms, `None` when nothing waits for a
     time.
     """

@@ -162,6 +162,8 @@ def test_a_snapshot_of_a_lane() -> None:
     assert batch is not None
     batch.invokes, batch.not_before = 2, 700
     assert lane.snapshot(stored=0) == LaneSnapshot(0, "retrying", 2, 2, 700)
+    batch.oversized = True
+    assert lane.snapshot(stored=0).state == "too large"
     batch.condition = Condition.RECORD_AGE_EXCEEDED
     assert lane.snapshot(stored=0).state == "discarding"
     lane.version = 1
