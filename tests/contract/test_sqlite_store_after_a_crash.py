@@ -225,7 +225,7 @@ def test_the_stored_shape_is_the_documented_one(tmp_path: Path) -> None:
             "epoch": 0,
             "beat": 0,
             "checkpoint": '{"start":{"type":"LATEST","at":7,"sequence_number":null},'
-            '"lanes":[{"settled":["0042"]},{"settled":[null,"43"]}],"ended":true}',
+            '"lanes":[{"settled":["0042"]},{"settled":[null,"43"]}],"ended":true,"window":null}',
             "settled": "42",
             "ended": 1,
         }

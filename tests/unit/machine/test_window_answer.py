@@ -76,3 +76,10 @@ def test_what_is_said_of_the_answer_holds_nothing_of_it() -> None:
     report = read_window_answer({"state": "secret"}, None)
     assert isinstance(report, Failed)
     assert "secret" not in report.message
+
+
+def test_a_final_call_that_partly_fails_does_not_exist() -> None:
+    """An identifier in its answer is of no record of it, so all of it failed."""
+    answer = {"state": {}, "batchItemFailures": [{"itemIdentifier": "1"}]}
+    report = read_window_answer(answer, frozenset())
+    assert isinstance(report, Failed)
