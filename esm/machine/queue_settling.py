@@ -1,0 +1,187 @@
+"""What the queue has still to be told: what to delete, what to show again; and every message that is held meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from esm.clock import Millis
+from esm.machine.heartbeat import Heartbeat
+from esm.machine.pacing import POLL_RETRY_CAP_MS, backoff
+from esm.machine.queue_batch import Fate, Held, Parcel
+from esm.machine.queue_commands import Changed, ChangeVisibility, Delete, EntryResult
+from esm.machine.queue_outbox import Outbox
+from esm.machine.queue_rules import QueueRules
+from esm.mapping.limits import SQS_VISIBILITY_SECONDS
+
+__all__ = ["Settling"]
+
+HANDLE_MAX_MS: Millis = SQS_VISIBILITY_SECONDS * 1000
+"""No message stays in flight longer, so no receipt handle is of use longer."""
+
+CALLS_MAX = 16
+"""Batch calls of one kind in flight at once (chosen)."""
+
+
+class Settling:
+    """Messages by id, from their receive until the queue knows what became of them. `stale`: handles of no use."""
+
+    def __init__(self, rules: QueueRules, heartbeat: Heartbeat, jitter: Callable[[], float]) -> None:
+        self.stale = 0
+        self._heartbeat, self._jitter = heartbeat, jitter
+        self._held: dict[str, Held] = {}
+        # A group's next messages are shown only when these are gone, so a FIFO queue's deletes wait for no others; and
+        # what goes back to it goes in order, one call at a time.
+        self._deletes = Outbox(linger_ms=0 if rules.fifo else rules.delete_linger_ms, calls_max=CALLS_MAX)
+        self._returns = Outbox(linger_ms=0, calls_max=1 if rules.fifo else CALLS_MAX)
+
+    @property
+    def count(self) -> int:
+        """Messages held."""
+        return len(self._held)
+
+    @property
+    def undeleted(self) -> int:
+        """Messages that wait to be deleted."""
+        return len(self._deletes)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is left to be told."""
+        return bool(len(self._deletes) or len(self._returns))
+
+    def held(self, record: Any, size: int, parcel: Parcel) -> Held | None:
+        """The message as it is held from now on; `None` when it was here already, and only its handle is newer."""
+        returns_at = parcel.received_at + parcel.visibility_ms
+        known = self._held.get(record.message_id)
+        if known is not None and known.fate in (None, Fate.DELETE):
+            self._renew(known, record, parcel, returns_at)
+            return None
+        held = Held(record, size, parcel, returns_at, returns_at)
+        self._held[record.message_id] = held
+        self._join(held, parcel)
+        return held
+
+    def settle(self, held: Held, fate: Fate, now: Millis) -> None:
+        """Decides what becomes of a message; its visibility is not extended any more."""
+        self._heartbeat.unwanted(held)
+        held.fate = fate
+        if not held.changing:
+            self._tell(held, now)
+
+    def forget(self, held: Held) -> None:
+        """A message that the queue shows to others by now: it is theirs."""
+        self._heartbeat.unwanted(held)
+        held.fate = Fate.RETURN
+        held.lost = True
+        self._let_go(held)
+
+    def due(self) -> Millis | None:
+        """When the next call is to be made."""
+        times = [at for at in (self._deletes.due(), self._returns.due()) if at is not None]
+        return min(times, default=None)
+
+    def take(self, now: Millis) -> tuple[Delete | ChangeVisibility, list[Held]] | None:
+        """The next call that is due, and the messages it is about."""
+        members = self._deletes.take(now)
+        if members:
+            attempt = 1 + max(held.tries for held in members)
+            return Delete([held.record for held in members], attempt), members
+        while members := self._returns.take(now):
+            # One that came again meanwhile is another's affair.
+            members = [held for held in members if self._is_held(held)]
+            if members:
+                break
+            self._returns.out -= 1
+        else:
+            return None
+        seconds = [_seconds_left(held, now) for held in members]
+        return ChangeVisibility([held.record for held in members], seconds, extends=False, at=now), members
+
+    def deleted(self, command: Delete, members: list[Held], report: Changed, now: Millis) -> None:
+        """A message is gone when it was deleted by the newest handle there is; until then it is deleted again."""
+        self._deletes.out -= 1
+        for held, record in zip(members, command.records, strict=True):
+            missed = report.missed.get(held.message_id)
+            if record is not held.record:
+                self._deletes.add(held, now)
+            elif missed is EntryResult.FAILED and now < held.parcel.received_at + HANDLE_MAX_MS:
+                held.tries += 1
+                self._deletes.add_again(held, now + backoff(held.tries, self._jitter, cap_ms=POLL_RETRY_CAP_MS))
+            else:
+                self.stale += missed is not None
+                self._let_go(held)
+
+    def returned(self, members: list[Held], report: Changed, now: Millis) -> None:
+        """Tried again for as long as the queue would hide the message otherwise."""
+        self._returns.out -= 1
+        for held in members:
+            missed = report.missed.get(held.message_id)
+            held.tries += 1
+            again = now + backoff(held.tries, self._jitter, cap_ms=POLL_RETRY_CAP_MS)
+            if missed is EntryResult.FAILED and again < held.visible_at and self._is_held(held):
+                self._returns.add_again(held, again)
+            else:
+                self.stale += missed is EntryResult.STALE
+                self._let_go(held)
+
+    def extended(
+        self, command: ChangeVisibility, members: list[Held], parcel: Parcel, report: Changed, now: Millis
+    ) -> None:
+        """What was not extended is tried again soon; what is not wanted any more goes the way that waited for this."""
+        failed = False
+        for held, record, seconds in zip(members, command.records, command.seconds, strict=True):
+            held.changing -= 1
+            missed = report.missed.get(held.message_id)
+            if record is held.record:
+                if missed is None:
+                    held.visible_at = max(held.visible_at, command.at + seconds * 1000)
+                elif missed is EntryResult.STALE:
+                    self.stale += 1
+                    held.lost = True
+                else:
+                    failed = failed or held.fate is None
+            if held.fate is not None and not held.changing and self._is_held(held):
+                self._tell(held, now)
+        self._heartbeat.again(parcel, command.at, now, missed=failed)
+
+    def left(self) -> tuple[list[Any], list[Any]]:
+        """The records that are to be deleted, and those that are not."""
+        every = list(self._held.values())
+        done = [held.record for held in every if held.fate is Fate.DELETE]
+        return done, [held.record for held in reversed(every) if held.fate is not Fate.DELETE and not held.lost]
+
+    def _tell(self, held: Held, now: Millis) -> None:
+        if held.fate is Fate.DELETE:
+            self._deletes.add(held, now)
+        elif not held.lost and (held.fate is Fate.RELEASE or held.extended):
+            self._returns.add(held, now)
+        else:
+            self._let_go(held)
+
+    def _renew(self, held: Held, record: Any, parcel: Parcel, returns_at: Millis) -> None:
+        if held.fate is None:
+            self._heartbeat.unwanted(held)
+            self._join(held, parcel)
+        else:
+            held.parcel = parcel
+        held.record = record
+        held.returns_at = held.visible_at = returns_at
+        held.extended, held.lost = bool(held.changing), False
+
+    def _join(self, held: Held, parcel: Parcel) -> None:
+        held.parcel = parcel
+        parcel.members.append(held)
+        parcel.wanted += 1
+
+    def _is_held(self, held: Held) -> bool:
+        return self._held.get(held.message_id) is held
+
+    def _let_go(self, held: Held) -> None:
+        if self._is_held(held):
+            del self._held[held.message_id]
+
+
+def _seconds_left(held: Held, now: Millis) -> int:
+    """Whole seconds until it would have been shown, had it never been extended; 0: now."""
+    return 0 if held.fate is Fate.RELEASE else max(0, held.returns_at - now) // 1000
