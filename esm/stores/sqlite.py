@@ -88,7 +88,8 @@ class SqliteStore:
 
     def __init__(self, path: str | os.PathLike[str], *, force: bool = False, busy_timeout: Millis = 30_000) -> None:
         self._database = _Database(Path(path).resolve(), force=force, busy_timeout=busy_timeout)
-        self._jobs: SimpleQueue[_Job | _Stop] = SimpleQueue()
+        self._asked: list[_Job] = []
+        self._jobs: SimpleQueue[list[_Job] | _Stop] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -132,6 +133,7 @@ class SqliteStore:
         thread, self._thread = self._thread, None
         if thread is not None:
             closed = asyncio.get_running_loop().create_future()
+            self._hand_over()
             self._jobs.put(closed)
             await closed
             thread.join()
@@ -171,10 +173,18 @@ class SqliteStore:
         if loop is not self._loop:
             raise StoreError(f"{self._database.path}: was opened in another event loop")
         answer = loop.create_future()
-        self._jobs.put((answer, work, args))
+        if not self._asked:
+            loop.call_soon(self._hand_over)
+        self._asked.append((answer, work, args))
         return await answer
 
-    def _serve(self, jobs: SimpleQueue[_Job | _Stop], opened: asyncio.Future[None]) -> None:
+    def _hand_over(self) -> None:
+        """To the thread, all that was asked for in one turn of the loop: one waking, one transaction."""
+        if self._asked:
+            self._jobs.put(self._asked)
+            self._asked = []
+
+    def _serve(self, jobs: SimpleQueue[list[_Job] | _Stop], opened: asyncio.Future[None]) -> None:
         """The thread: opens the file, commits what comes in, closes the file."""
         try:
             connection = self._database.open()
@@ -187,21 +197,21 @@ class SqliteStore:
         _answer(stop.get_loop(), [(stop, None)])
 
     def _work(
-        self, connection: sqlite3.Connection, jobs: SimpleQueue[_Job | _Stop], loop: asyncio.AbstractEventLoop
+        self, connection: sqlite3.Connection, jobs: SimpleQueue[list[_Job] | _Stop], loop: asyncio.AbstractEventLoop
     ) -> _Stop:
         """Commits all that has come in since the last commit, again and again, until it meets a `_Stop`."""
         while True:
             group: list[_Job] = []
-            job = jobs.get()
-            while not isinstance(job, asyncio.Future):
-                group.append(job)
+            asked = jobs.get()
+            while not isinstance(asked, asyncio.Future):
+                group += asked
                 if jobs.empty():
                     break
-                job = jobs.get_nowait()
+                asked = jobs.get_nowait()
             if group:
                 _answer(loop, self._database.commit(connection, group))
-            if isinstance(job, asyncio.Future):
-                return job
+            if isinstance(asked, asyncio.Future):
+                return asked
 
 
 class _Database:
