@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import MutableMapping
 from dataclasses import fields
 from typing import Any, TextIO
 
@@ -17,7 +18,7 @@ import structlog
 from esm.clock import Millis
 from esm.telemetry import facts
 
-__all__ = ["LogObserver", "configure_logging"]
+__all__ = ["LogObserver", "configure_logging", "quiet_sdk"]
 
 REPEAT_MS = 60_000
 """The same trouble of the same shard is one line a minute (chosen)."""
@@ -76,20 +77,51 @@ class LogObserver:
         return False
 
 
+def quiet_sdk() -> None:
+    """Keeps the SDK's loggers at INFO or above, whatever the root logger's level.
+
+    At DEBUG they write whole requests: session tokens, signatures, failure records (observed). A program that logs at
+    DEBUG calls this; `configure_logging` does. What esm itself calls without the SDK logs nothing of a request.
+    """
+    for name in ("aiobotocore", "botocore"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.INFO))
+
+
 def configure_logging(*, level: str = "INFO", json: bool = False, stream: TextIO | None = None) -> None:
     """Sets structlog up for a program: lines for people, or JSON. For programs only: a library leaves the host's be."""
+    quiet_sdk()
     out = sys.stderr if stream is None else stream
     renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=out.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(() if json else (_quote_unprintable,)),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
+
+
+class _Quoted:
+    """Text that is shown as Python writes it: in quotes, with escapes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _quote_unprintable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What an error says may come out of a record: it is neither a line of its own nor a word to the terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = _Quoted(value)
+    return event
 
 
 _NAMES: dict[type, tuple[str, ...]] = {}
