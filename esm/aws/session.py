@@ -51,8 +51,8 @@ class AwsSession:
         self._endpoint_url, self._region_name, self._fast = endpoint_url, region_name, fast
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
         self._clock: Clock = clock if clock is not None else SystemClock()
-        self._clients: dict[tuple[str, str | None], AioBaseClient] = {}
-        self._planes: dict[tuple[str, str | None], DataPlane] = {}
+        self._clients: dict[tuple[str, str | None, float], AioBaseClient] = {}
+        self._planes: dict[tuple[str, str | None, float], DataPlane] = {}
         self._making = asyncio.Lock()
         self._stack = AsyncExitStack()
         self.credentials = CredentialSource(self._session, timeout=read_timeout)
@@ -80,29 +80,37 @@ class AwsSession:
         It is shared, and closed with the session: do not enter or close it. Its calls are tried once. Raises
         `SourceDeniedError` while there are no credentials, `SourceError` when there is no such service or no region.
         """
-        key = (service, region_name)
+        return await self._client(service, region_name, self._read_timeout)
+
+    async def data_plane(
+        self, service: str, region_name: str | None = None, *, read_timeout: float | None = None
+    ) -> DataPlane:
+        """How the hot calls of a service are made; shared and closed as clients are. Raises as `client` does.
+
+        `read_timeout`: seconds for a whole call, `None`: the session's; such calls have connections of their own.
+        """
+        key = (service, region_name, self._read_timeout if read_timeout is None else read_timeout)
+        plane = self._planes.get(key)
+        if plane is None:
+            client = await self._client(*key)
+            plane = self._planes.get(key) or self._make_plane(client, key[2])
+            self._planes[key] = plane
+        return plane
+
+    async def _client(self, service: str, region_name: str | None, read_timeout: float) -> AioBaseClient:
+        key = (service, region_name, read_timeout)
         client = self._clients.get(key)
         if client is None:
             await self.credentials.current()  # a client that is made without any never gets any
             async with self._making:
-                client = self._clients.get(key) or await self._make_client(service, region_name)
+                client = self._clients.get(key) or await self._make_client(service, region_name, read_timeout)
                 self._clients[key] = client
         return client
 
-    async def data_plane(self, service: str, region_name: str | None = None) -> DataPlane:
-        """How the hot calls of a service are made; shared and closed as clients are. Raises as `client` does."""
-        key = (service, region_name)
-        plane = self._planes.get(key)
-        if plane is None:
-            client = await self.client(service, region_name)
-            plane = self._planes.get(key) or self._make_plane(client)
-            self._planes[key] = plane
-        return plane
-
-    async def _make_client(self, service: str, region_name: str | None) -> AioBaseClient:
+    async def _make_client(self, service: str, region_name: str | None, read_timeout: float) -> AioBaseClient:
         config = AioConfig(
             connect_timeout=self._connect_timeout,
-            read_timeout=self._read_timeout,
+            read_timeout=read_timeout,
             max_pool_connections=64,
             retries={"total_max_attempts": 1, "mode": "standard"},
             s3={"addressing_style": "path"} if self._endpoint_url else None,
@@ -120,11 +128,10 @@ class AwsSession:
         except Exception as error:  # noqa: BLE001  (profiles, providers, models: each has its own exceptions)
             raise from_sdk(error) from None
 
-    def _make_plane(self, client: AioBaseClient) -> DataPlane:
+    def _make_plane(self, client: AioBaseClient, read_timeout: float) -> DataPlane:
         reason = fallback_reason(client, fast=self._fast)
         if reason:
-            timeout = self._connect_timeout + self._read_timeout
-            return SdkPlane(client, self.credentials, reason=reason, timeout=timeout)
+            return SdkPlane(client, self.credentials, reason=reason, timeout=self._connect_timeout + read_timeout)
         model, url = client.meta.service_model, client.meta.endpoint_url
         signer = Signer(
             url,
@@ -140,7 +147,7 @@ class AwsSession:
             self.credentials,
             target_prefix=model.metadata["targetPrefix"],
             now=self._clock.now,
-            timeout=self._read_timeout,
+            timeout=read_timeout,
         )
 
     def _tls(self, url: str) -> ssl.SSLContext | None:

@@ -1,0 +1,154 @@
+"""Amazon SQS, as `SqsApi` asks for it.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operations.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Any
+
+import msgspec
+
+from esm.arn import Arn
+from esm.aws.calls import DataPlane
+from esm.aws.session import AwsSession
+from esm.aws.sqs_api import BatchOutput, QueueAttributes
+from esm.errors import SourceDeniedError, SourceError
+from esm.records.sqs import SqsMessage
+
+__all__ = ["SqsCalls"]
+
+RECEIVE_TIMEOUT_S = 65.0
+"""For a whole receive, a long poll of 20 s among it: then the connection is taken for dead (chosen)."""
+
+
+class _Received(msgspec.Struct, rename="pascal"):
+    messages: list[SqsMessage] | None = None
+
+
+class _Url(msgspec.Struct, rename="pascal"):
+    queue_url: str
+
+
+class _Attributes(msgspec.Struct, rename="pascal"):
+    attributes: dict[str, str]
+
+
+class _Done(msgspec.Struct, rename="pascal"):
+    id: str
+
+
+class _Failure(msgspec.Struct, rename="pascal"):
+    id: str
+    code: str = ""
+
+
+class _Batch(msgspec.Struct, rename="pascal"):
+    successful: list[_Done] = []
+    failed: list[_Failure] = []
+
+
+_RECEIVED = msgspec.json.Decoder(_Received)
+_URL = msgspec.json.Decoder(_Url)
+_ATTRIBUTES = msgspec.json.Decoder(_Attributes)
+_BATCH = msgspec.json.Decoder(_Batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """How one queue is reached. Long polls have connections of their own, so that nothing waits behind them."""
+
+    url: str
+    plane: DataPlane
+    polls: DataPlane
+
+
+class SqsCalls:
+    """The operations over a session, on queues of any region: it is their ARN that says which.
+
+    Requests go to the session's endpoint for the region, whatever host the queue's URL names.
+    """
+
+    def __init__(self, session: AwsSession) -> None:
+        self._session = session
+        self._queues: dict[str, _Queue] = {}
+
+    async def get_queue_attributes(self, queue_arn: str) -> QueueAttributes:
+        """`GetQueueAttributes`."""
+        queue = await self._queue(queue_arn)
+        parameters = {"QueueUrl": queue.url, "AttributeNames": ["All"]}
+        answer, _ = await queue.plane.call("GetQueueAttributes", parameters, _ATTRIBUTES)
+        told = answer.attributes
+        try:
+            seconds = int(told["VisibilityTimeout"])
+        except (KeyError, ValueError):
+            raise SourceError("UnparsableAnswer", "the queue's attributes name no visibility timeout") from None
+        return QueueAttributes(seconds, fifo=told.get("FifoQueue") == "true")
+
+    async def receive_message(
+        self, queue_arn: str, count: int, *, wait_seconds: int, visibility_seconds: int
+    ) -> list[SqsMessage]:
+        """`ReceiveMessage`. Raises `SourceError` also when a body is not what its sum says."""
+        queue = await self._queue(queue_arn)
+        parameters = {
+            "QueueUrl": queue.url,
+            "MaxNumberOfMessages": count,
+            "WaitTimeSeconds": wait_seconds,
+            "VisibilityTimeout": visibility_seconds,
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        }
+        answer, _ = await queue.polls.call("ReceiveMessage", parameters, _RECEIVED)
+        messages = answer.messages or []
+        for message in messages:
+            if md5(message.body.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest() != (
+                message.md5_of_body
+            ):
+                raise SourceError("ChecksumMismatch", f"message {message.message_id} is not what its MD5 says")
+        return messages
+
+    async def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> BatchOutput:
+        """`DeleteMessageBatch`."""
+        entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(receipt_handles)]
+        return await self._batch("DeleteMessageBatch", queue_arn, entries)
+
+    async def change_message_visibility_batch(self, queue_arn: str, entries: Sequence[tuple[str, int]]) -> BatchOutput:
+        """`ChangeMessageVisibilityBatch`."""
+        named = [
+            {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+            for i, (handle, seconds) in enumerate(entries)
+        ]
+        return await self._batch("ChangeMessageVisibilityBatch", queue_arn, named)
+
+    async def _batch(self, operation: str, queue_arn: str, entries: list[dict[str, Any]]) -> BatchOutput:
+        queue = await self._queue(queue_arn)
+        answer, _ = await queue.plane.call(operation, {"QueueUrl": queue.url, "Entries": entries}, _BATCH)
+        try:
+            failed = {int(failure.id): failure.code for failure in answer.failed}
+            return BatchOutput(frozenset(int(done.id) for done in answer.successful), failed)
+        except ValueError:
+            raise SourceError("UnparsableAnswer", "an entry of the answer was not asked for") from None
+
+    async def _queue(self, queue_arn: str) -> _Queue:
+        queue = self._queues.get(queue_arn)
+        if queue is None:
+            queue = self._queues[queue_arn] = await self._find(Arn.parse(queue_arn))
+        return queue
+
+    async def _find(self, arn: Arn) -> _Queue:
+        region = arn.region or None
+        plane = await self._session.data_plane("sqs", region)
+        polls = await self._session.data_plane("sqs", region, read_timeout=RECEIVE_TIMEOUT_S)
+        parameters = {"QueueName": arn.resource}
+        if arn.account:
+            parameters["QueueOwnerAWSAccountId"] = arn.account
+        try:
+            url = (await plane.call("GetQueueUrl", parameters, _URL))[0].queue_url
+        except SourceDeniedError:
+            # Lambda's own role has no need of sqs:GetQueueUrl, and a queue's URL follows from its ARN.
+            client = await self._session.client("sqs", region)
+            url = f"{client.meta.endpoint_url.rstrip('/')}/{arn.account}/{arn.resource}"
+        return _Queue(url, plane, polls)

@@ -1,0 +1,92 @@
+"""A message as `ReceiveMessage` writes it, and as a Lambda event carries it.
+
+The wire's JSON is decoded once, straight into the object the machine holds; binary attributes stay base64 text.
+Event: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+__all__ = ["MessageAttribute", "SqsEventShape", "SqsMessage"]
+
+_json = msgspec.json.Encoder().encode
+
+
+class MessageAttribute(msgspec.Struct, gc=False, rename="pascal"):
+    """A sender's own attribute: `data_type` says which of the two values there is, the other is `None`."""
+
+    data_type: str = "String"
+    string_value: str | None = None
+    binary_value: str | None = None
+
+
+class SqsMessage(msgspec.Struct, gc=False, rename="pascal"):
+    """One element of `ReceiveMessage`'s `Messages`. `attributes`: the system's, all of them text.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Message.html
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str = ""
+    md5_of_body: str = msgspec.field(name="MD5OfBody", default="")
+    attributes: dict[str, str] = {}
+    message_attributes: dict[str, MessageAttribute] = {}
+    md5_of_message_attributes: str | None = msgspec.field(name="MD5OfMessageAttributes", default=None)
+
+    @property
+    def group(self) -> str:
+        """The message group; "" when it has none. Messages of a standard queue may have one, for fairness."""
+        return self.attributes.get("MessageGroupId", "")
+
+
+class SqsEventShape:
+    """Builds the events of one queue: AWS's fields, in AWS's order.
+
+    `windowed`: whether the mapping has a batching window: then `md5OfMessageAttributes` is null for a message without
+    attributes, else it is not there (observed).
+    """
+
+    def __init__(self, *, event_source_arn: str, region: str, windowed: bool) -> None:
+        self._source = {"eventSource": "aws:sqs", "eventSourceARN": event_source_arn, "awsRegion": region}
+        self._windowed = windowed
+
+    def item(self, message: SqsMessage) -> dict[str, Any]:
+        """The message's item of an event: new objects at every call, what a filter looks at as well."""
+        item: dict[str, Any] = {
+            "messageId": message.message_id,
+            "receiptHandle": message.receipt_handle,
+            "body": message.body,
+            "attributes": message.attributes.copy(),
+            "messageAttributes": {name: _attribute(value) for name, value in message.message_attributes.items()},
+        }
+        md5 = message.md5_of_message_attributes or None
+        if md5 is not None or self._windowed:
+            item["md5OfMessageAttributes"] = md5
+        item["md5OfBody"] = message.md5_of_body
+        return item | self._source
+
+    def size(self, message: SqsMessage) -> int:
+        """Bytes of the item in the event's JSON, with the comma behind it."""
+        return len(_json(self.item(message))) + len(",")
+
+    def sizes(self, messages: Sequence[SqsMessage]) -> list[int]:
+        """`size` of each."""
+        return [self.size(message) for message in messages]
+
+    def event(self, messages: list[SqsMessage]) -> dict[str, Any]:
+        """`{"Records": [...]}`, new objects at every call."""
+        return {"Records": [self.item(message) for message in messages]}
+
+
+def _attribute(value: MessageAttribute) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    if value.string_value is not None:
+        item["stringValue"] = value.string_value
+    if value.binary_value is not None:
+        item["binaryValue"] = value.binary_value
+    return item | {"stringListValues": [], "binaryListValues": [], "dataType": value.data_type}

@@ -1,0 +1,66 @@
+"""A queue as the machine's commands see it: receive, delete, change; what each error of an entry means."""
+
+from __future__ import annotations
+
+from esm.aws.sqs_api import BatchOutput, QueueAttributes, SqsApi
+from esm.machine.queue_commands import Changed, ChangeVisibility, Delete, EntryResult, Receive, Received
+from esm.records.sqs import SqsEventShape, SqsMessage
+
+__all__ = ["SqsSource"]
+
+_STALE = frozenset(
+    {
+        "InvalidParameterValue",  # of a FIFO queue: the receipt handle has expired (observed)
+        "InvalidReceiptHandle",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "ReceiptHandleIsInvalid",
+    }
+)
+"""Codes of an entry whose receipt handle is of no use any more.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+"""
+
+
+class SqsSource:
+    """One queue. `windowed`: whether its mapping has a batching window."""
+
+    def __init__(self, api: SqsApi, *, queue_arn: str, region: str, windowed: bool) -> None:
+        self._api, self._queue_arn = api, queue_arn
+        self.shape = SqsEventShape(event_source_arn=queue_arn, region=region, windowed=windowed)
+
+    async def describe(self) -> QueueAttributes:
+        """What the queue says of itself. Raises `SourceError`."""
+        return await self._api.get_queue_attributes(self._queue_arn)
+
+    async def receive(self, command: Receive) -> Received:
+        """What a receive gave. Raises `SourceError`."""
+        messages = await self._api.receive_message(
+            self._queue_arn,
+            command.count,
+            wait_seconds=command.wait_seconds,
+            visibility_seconds=command.visibility_seconds,
+        )
+        return Received(messages, self.shape.sizes(messages))
+
+    async def delete(self, command: Delete) -> Changed:
+        """What became of each message. Raises `SourceError` when that is not known of any."""
+        handles = [record.receipt_handle for record in command.records]
+        return _changed(command.records, await self._api.delete_message_batch(self._queue_arn, handles))
+
+    async def change(self, command: ChangeVisibility) -> Changed:
+        """What became of each message. Raises `SourceError` when that is not known of any."""
+        handles = [record.receipt_handle for record in command.records]
+        entries = list(zip(handles, command.seconds, strict=True))
+        return _changed(command.records, await self._api.change_message_visibility_batch(self._queue_arn, entries))
+
+
+def _changed(records: list[SqsMessage], output: BatchOutput) -> Changed:
+    """An entry that the answer does not name has failed, as far as anybody knows."""
+    missed = {}
+    for index, record in enumerate(records):
+        if index not in output.successful:
+            stale = output.failed.get(index, "") in _STALE
+            missed[record.message_id] = EntryResult.STALE if stale else EntryResult.FAILED
+    return Changed(missed)
