@@ -62,7 +62,7 @@ def _help_of(error: click.ClickException) -> str:
 
 
 def _which(command: _Command, *, required: bool = True) -> _Command:
-    """TARGET, and the options that choose among its mappings."""
+    """MODULE:OBJECT, and the options that choose among its mappings."""
     for decorate in (
         click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid or function."),
         click.option("--only", multiple=True, metavar="NAME", help="This uuid or function alone; may be repeated."),
@@ -70,7 +70,7 @@ def _which(command: _Command, *, required: bool = True) -> _Command:
             "--app-dir",
             default=".",
             type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Where TARGET's module is looked for first.  [default: .]",
+            help="Where MODULE is looked for first.  [default: .]",
         ),
         click.argument("target", metavar="MODULE:OBJECT" if required else "[MODULE:OBJECT]", required=required),
     ):
@@ -99,7 +99,9 @@ def command_line() -> None:
 @_which
 @click.option("--store", default=_STORE, envvar="ESM_STORE", show_default=True, help="Where positions are kept.")
 @click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", metavar="URL", help="A local AWS instead of the real one.")
-@click.option("--region", metavar="NAME", help="The region; as the AWS tools find it when not given.")
+@click.option(
+    "--region", metavar="NAME", help="The region where no ARN gives one; as the AWS tools find it when not given."
+)
 @click.option("--live", is_flag=True, help="Read real sources at AWS.")
 @click.option(
     "--drain-timeout",
@@ -119,7 +121,7 @@ def _run(**typed: Any) -> int:
 
     \b
         esm run app:mappings --endpoint-url http://127.0.0.1:4566
-        esm run app:mappings --live --only orders --store sqlite:////var/lib/esm/positions.db
+        esm run app:mappings --live --only handle --store sqlite:////var/lib/esm/positions.db
         esm run shop.workers:make_mappings --live --json --drain-timeout 50
     """  # noqa: D301  # click's own mark
     return run(Options(**typed))
@@ -135,7 +137,7 @@ def _plan(*, target: str, app_dir: Path, only: Sequence[str], without: Sequence[
 
     \b
         esm plan app:mappings
-        esm plan app:mappings --only orders --json
+        esm plan app:mappings --only handle --json
     """  # noqa: D301  # click's own mark
     mappings = select(load(target, app_dir), only, without)
     click.echo(plans.plan_json(mappings) if json else plans.plan_text(mappings))
@@ -209,7 +211,7 @@ def _explain(*, records: Sequence[str], json: bool, **which: Any) -> None:
     values of the records.
 
     \b
-        esm filter explain app:mappings --only orders --record event.json
+        esm filter explain app:mappings --only handle --record event.json
         esm filter explain --source kinesis --pattern '{"data": {"kind": ["order"]}}' --record record.json
         esm filter explain --source dynamodb --pattern @new.json --pattern @old.json --record - --json <records.jsonl
     """  # noqa: D301  # click's own mark

@@ -26,7 +26,7 @@ def load(target: str, app_dir: Path) -> list[EventSourceMapping]:
     """
     module_name, colon, path = target.partition(":")
     if not colon or not path or not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
-        raise Failure(Exit.INVALID, f"TARGET={target!r}: {_HOW}{_hint(target)}")
+        raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: {_HOW}{_hint(target)}")
     sys.path.insert(0, str(app_dir.resolve()))
     found = _import(module_name, target, app_dir)
     for name in path.split("."):
@@ -59,7 +59,8 @@ def _import(module_name: str, target: str, app_dir: Path) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _broken(module_name, target, error) from error
-        line = f"TARGET={target!r}: there is no module {error.name!r} in {app_dir} or the environment; see --app-dir"
+        where = f"in {app_dir} or the environment; see --app-dir"
+        line = f"MODULE:OBJECT={target!r}: there is no module {error.name!r} {where}"
         raise Failure(Exit.HANDLER_NOT_FOUND, line) from None
     except (Exception, SystemExit) as error:
         raise _broken(module_name, target, error) from error
@@ -70,7 +71,8 @@ def _attribute(owner: Any, name: str, target: str, module_name: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         near = get_close_matches(name, [other for other in dir(owner) if not other.startswith("__")], n=3)
-        line = f"TARGET={target!r}: {module_name} has no {name!r}{'; near to it: ' if near else ''}{', '.join(near)}"
+        hint = f"; near to it: {', '.join(near)}" if near else ""
+        line = f"MODULE:OBJECT={target!r}: {module_name} has no {name!r}{hint}"
         raise Failure(Exit.HANDLER_NOT_FOUND, line) from None
 
 
@@ -83,11 +85,11 @@ def _called(found: Any, target: str) -> Any:
         raise
     except (Exception, SystemExit) as error:
         said = str(error).partition("\n")[0]
-        line = f"TARGET={target!r}: calling it raised {type(error).__name__}{said and ': ' + said}"
+        line = f"MODULE:OBJECT={target!r}: calling it raised {type(error).__name__}{said and ': ' + said}"
         raise Failure(Exit.HANDLER_NOT_FOUND, line) from error
     if inspect.iscoroutine(given):
         given.close()
-        raise Failure(Exit.INVALID, f"TARGET={target!r}: is an async def; a plain one is called here")
+        raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: is an async def; a plain one is called here")
     return given
 
 
@@ -97,10 +99,10 @@ def _mappings(found: Any, target: str) -> list[EventSourceMapping]:
     given = list(found.values() if isinstance(found, dict) else found) if isinstance(found, Iterable) else [found]
     wrong = next((type(each).__name__ for each in given if not isinstance(each, EventSourceMapping)), None)
     if wrong is not None:
-        line = f"TARGET={target!r}: holds a {wrong}; it must be an esm.EventSourceMapping, several, or give them"
+        line = f"MODULE:OBJECT={target!r}: holds a {wrong}; it must be an esm.EventSourceMapping, several, or give them"
         raise Failure(Exit.INVALID, line)
     if not given:
-        raise Failure(Exit.INVALID, f"TARGET={target!r}: holds no mapping")
+        raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: holds no mapping")
     return given
 
 
@@ -108,7 +110,7 @@ def _broken(module_name: str, target: str, error: BaseException) -> Exception:
     if isinstance(error.__cause__, EsmError) and not isinstance(error.__cause__, HandlerNotFoundError):
         return error.__cause__
     said = str(error).partition("\n")[0]
-    line = f"TARGET={target!r}: importing {module_name!r} raised {type(error).__name__}{said and ': ' + said}"
+    line = f"MODULE:OBJECT={target!r}: importing {module_name!r} raised {type(error).__name__}{said and ': ' + said}"
     return Failure(Exit.HANDLER_NOT_FOUND, line)
 
 

@@ -56,7 +56,7 @@ def test_a_setting_that_lambda_refuses(esm_: Esm, setting: str, field: str, rule
 
 
 USAGE = [
-    (("run", "app"), "TARGET='app': write module:object"),
+    (("run", "app"), "MODULE:OBJECT='app': write module:object"),
     (("run", "app.py"), "(perhaps app:mappings)"),
     (("run",), "MODULE:OBJECT"),
     (("run", "app:mappings", "--drain-timeout", "-1"), "--drain-timeout"),
