@@ -91,6 +91,9 @@ QUEUE_CONCURRENCY = 1_250
 MINIMUM_CONCURRENCY = 2
 """The least `MaximumConcurrency`."""
 MINIMUM_POLLERS = 2
+PROVISIONED_SLOTS = 10
+"""Concurrent invocations that a provisioned poller feeds."""
+PROVISIONED_CONCURRENCY_ADDED_A_MINUTE = 1_000
 DEFAULT_MAXIMUM_POLLERS = 200
 BATCH_SIZE_WITHOUT_WINDOW = 10
 """A queue's batch above this needs a batching window of a second or more."""

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from esm.clock import Clock
 from esm.destinations.destination import Destination
+from esm.errors import MappingError
 from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.sources.reader import StreamSource
+from esm.sources.sqs import SqsSource
 
 __all__ = ["OnAbandoned", "Ports"]
 
@@ -19,11 +21,15 @@ OnAbandoned = Callable[[str, int], None]
 """Is told the request id of a call that did not end when told to, and how many hang now."""
 
 
+def _no_queues(mapping: EventSourceMapping) -> SqsSource:
+    raise MappingError("There is no queue here.", field="event_source_arn", value=mapping.event_source_arn)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """How a worker reaches time, chance, sources, destinations and functions.
 
-    `open_source` calls nothing yet. `close`: gives up what is shared by all of them.
+    `open_source` and `open_queue` call nothing yet. `close`: gives up what is shared by all of them.
     """
 
     clock: Clock
@@ -32,6 +38,7 @@ class Ports:
     open_destination: Callable[[str], Awaitable[Destination]]
     open_invoker: Callable[[EventSourceMapping, OnAbandoned], Invoker]
     close: Callable[[], Awaitable[None]]
+    open_queue: Callable[[EventSourceMapping], SqsSource] = _no_queues
 
     def new_id(self) -> str:
         """A random UUID as text, as Lambda writes request ids."""

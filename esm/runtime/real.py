@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from random import Random
 
 from esm.aws.dynamodb_streams import DynamoDBStreamsCalls
@@ -11,6 +12,8 @@ from esm.aws.dynamodb_streams_api import DynamoDBStreamsApi
 from esm.aws.kinesis import KinesisCalls
 from esm.aws.kinesis_api import KinesisApi
 from esm.aws.session import AwsSession
+from esm.aws.sqs import SqsCalls
+from esm.aws.sqs_api import SqsApi
 from esm.clock import Clock, SystemClock
 from esm.destinations.destination import Destination
 from esm.destinations.open import open_destination
@@ -21,15 +24,16 @@ from esm.runtime.ports import OnAbandoned, Ports
 from esm.sources.dynamodb import DynamoDBSource
 from esm.sources.kinesis import KinesisSource
 from esm.sources.reader import StreamSource
+from esm.sources.sqs import SqsSource
 
-__all__ = ["dynamodb_source", "function_arn", "kinesis_source", "real_ports", "role_arn", "worker_id"]
+__all__ = ["dynamodb_source", "function_arn", "kinesis_source", "queue_source", "real_ports", "role_arn", "worker_id"]
 
 
 def real_ports(*, endpoint_url: str | None, region_name: str | None, session: object) -> Ports:
     """Ports to AWS, or to whatever answers at `endpoint_url`. Nothing is called yet."""
     clock = SystemClock()
     aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name)
-    kinesis, dynamodb = KinesisCalls(aws), DynamoDBStreamsCalls(aws)
+    kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
 
     def open_source(mapping: EventSourceMapping) -> StreamSource:
         if mapping.source_kind == "dynamodb":
@@ -49,6 +53,7 @@ def real_ports(*, endpoint_url: str | None, region_name: str | None, session: ob
         open_destination=open_to,
         open_invoker=open_invoker,
         close=aws.close,
+        open_queue=partial(queue_source, sqs),
     )
 
 
@@ -73,6 +78,12 @@ def kinesis_source(api: KinesisApi, mapping: EventSourceMapping, clock: Clock) -
 def dynamodb_source(api: DynamoDBStreamsApi, mapping: EventSourceMapping, clock: Clock) -> DynamoDBSource:
     """The table's stream of a mapping."""
     return DynamoDBSource(api, stream_arn=mapping.stream_arn, region=mapping.arn.region, clock=clock)
+
+
+def queue_source(api: SqsApi, mapping: EventSourceMapping) -> SqsSource:
+    """The queue of a mapping."""
+    windowed = mapping.maximum_batching_window_in_seconds > 0
+    return SqsSource(api, queue_arn=mapping.event_source_arn, region=mapping.arn.region, windowed=windowed)
 
 
 def worker_id(rng: Random) -> str:

@@ -23,6 +23,7 @@ from esm.runtime.filters import filter_criteria
 from esm.runtime.mapping import MappingRunner
 from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
+from esm.runtime.queue import QueueRunner
 from esm.runtime.real import real_ports, worker_id
 from esm.runtime.status import WorkerStatus
 from esm.stores.open import open_store
@@ -70,7 +71,7 @@ class Worker:
         self._observers = Observers(observers)
         self._ports = ports
         self._open_ports = partial(real_ports, endpoint_url=endpoint_url, region_name=region_name, session=session)
-        self._runners: list[MappingRunner] = []
+        self._runners: list[MappingRunner | QueueRunner] = []
         self._id = ""
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -144,7 +145,7 @@ class Worker:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    async def _runner(self, mapping: EventSourceMapping, ports: Ports) -> MappingRunner:
+    async def _runner(self, mapping: EventSourceMapping, ports: Ports) -> MappingRunner | QueueRunner:
         def on_abandoned(request_id: str, abandoned: int) -> None:
             now = ports.clock.now()
             self._observers.notice(
@@ -161,7 +162,7 @@ class Worker:
             criteria=filter_criteria(mapping),
             observers=self._observers,
         )
-        return MappingRunner(context, self._id)
+        return QueueRunner(context) if mapping.source_kind == "sqs" else MappingRunner(context, self._id)
 
     async def _run(self, ports: Ports) -> None:
         try:

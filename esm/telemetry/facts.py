@@ -23,6 +23,8 @@ __all__ = [
     "LeaseLost",
     "LeaseTaken",
     "MappingStateChanged",
+    "MessagesDeleted",
+    "MessagesReturned",
     "ObserverDropped",
     "PollFailed",
     "Polled",
@@ -32,6 +34,7 @@ __all__ = [
     "ShardHalted",
     "ShardStarted",
     "StoreFailed",
+    "VisibilityExtended",
     "WorkerStopped",
     "WorkerStopping",
 ]
@@ -205,6 +208,31 @@ class StoreFailed(Fact):
 
     error: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesDeleted(Fact):
+    """A queue was told that `messages` are done. `failed`: tried again. `stale`: their handles were of no use."""
+
+    messages: int
+    failed: int
+    stale: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesReturned(Fact):
+    """`messages` were given back to a queue, which shows them again; `missed`: not given back."""
+
+    messages: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisibilityExtended(Fact):
+    """A queue hides `messages` for longer, as they are still wanted; `missed`: not those."""
+
+    messages: int
+    missed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,12 +31,15 @@ _LEVELS: dict[type[facts.Fact], int] = {
     facts.LeaseLost: logging.ERROR,
     facts.ObserverDropped: logging.WARNING,
     facts.LeaseTaken: logging.DEBUG,
+    facts.MessagesDeleted: logging.DEBUG,
+    facts.MessagesReturned: logging.DEBUG,
     facts.PollFailed: logging.WARNING,
     facts.Polled: logging.DEBUG,
     facts.PositionTrimmed: logging.WARNING,
     facts.RecordsDiscarded: logging.WARNING,
     facts.ShardHalted: logging.ERROR,
     facts.StoreFailed: logging.WARNING,
+    facts.VisibilityExtended: logging.DEBUG,
 }
 _TROUBLES = (facts.DestinationFailed, facts.PollFailed, facts.StoreFailed)
 _TRACE = "error_trace"
