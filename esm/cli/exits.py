@@ -91,6 +91,8 @@ def of_mapping(error: SourceError, source: str, endpoint_url: str | None) -> Fai
     if error.code == "NoCredentialsError":
         what = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; a local AWS takes any"
         return Failure(Exit.SOURCE_DENIED, f"{said}; {what}")
+    if error.code == "NoRegionError":
+        return Failure(Exit.INVALID, f"{said.rstrip('.')}; write it into the ARN, or give --region or AWS_REGION")
     if isinstance(error, SourceDeniedError):
         return Failure(Exit.SOURCE_DENIED, f"{said}; mend the credentials, or allow what deploy/iam-policy.json lists")
     where = f" at {endpoint_url}" if endpoint_url else ""

@@ -90,6 +90,7 @@ _RESOURCES: Mapping[SourceKind, re.Pattern[str]] = {
     "dynamodb": re.compile(r"table/[a-zA-Z0-9_.-]+/stream/[a-zA-Z0-9_.:-]+"),
     "sqs": re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?"),
 }
+_SOURCES = "Its ARN must name a Kinesis stream, a table's stream (table/NAME/stream/TIME) or an SQS queue."
 
 
 def check(given: Mapping[str, Any]) -> Settings:
@@ -145,13 +146,14 @@ def source_kind(arn: str) -> SourceKind:
     """What kind of source the ARN names. Raises `MappingError` when it is none of the three."""
     kind = Arn.parse(arn).source_kind if arn else None
     if kind is None or not _RESOURCES[kind].fullmatch(Arn.parse(arn).resource):
-        raise _unrecognized()
+        raise _unrecognized(arn)
     return kind
 
 
-def _unrecognized() -> MappingError:
-    """What Lambda says of a request without a source (observed), and here of a source that is none of the three."""
-    return MappingError("Unrecognized event source.", field="event_source_arn")
+def _unrecognized(arn: str | None) -> MappingError:
+    """What Lambda says of a request without a source (observed); of one that is none of the three, more (chosen)."""
+    text = f"Unrecognized event source. {_SOURCES}" if arn else "Unrecognized event source."
+    return MappingError(text, field="event_source_arn", value=arn or None)
 
 
 # Each value alone. ----------------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def _each(given: Mapping[str, Any], limits: Limits) -> Settings:
             raise unknown(name, tuple(constraints))
     named = {name: value for name, value in given.items() if value is not None}
     if not named.get("event_source_arn"):
-        raise _unrecognized()
+        raise _unrecognized(None)
     if "function" not in named:
         raise missing("function")
     return {name: constraints[name](name, value) for name, value in named.items()}

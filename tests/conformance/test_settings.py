@@ -254,7 +254,10 @@ def test_settings_that_do_not_go_together(
 def test_a_source_that_is_none(source: str) -> None:
     """The text for a request without a source (observed); for an ARN of another kind it is chosen."""
     refused = refusal(source)
-    assert (refused.code, refused.message) == (INVALID, "Unrecognized event source.")
+    assert refused.code == INVALID
+    assert refused.message.startswith("Unrecognized event source.")
+    assert (refused.field, refused.value) == ("event_source_arn", source or None)
+    assert ("table/NAME/stream/TIME" in refused.message) == bool(source)
 
 
 def test_streams_need_no_window_for_large_batches() -> None:

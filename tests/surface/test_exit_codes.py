@@ -40,6 +40,11 @@ SETTINGS = [
     ("destination_config='queue'", "destination_config", "destination"),
     ("scaling_config={'MaximumConcurrency': 5}", "scaling_config", "Unsupported"),
     ("event_source_arn='orders'", "event_source_arn='orders'", "eventSourceArn"),
+    (
+        "event_source_arn='arn:aws:dynamodb:eu-west-1:123456789012:table/sales'",
+        "event_source_arn='arn:aws:dynamodb:eu-west-1:123456789012:table/sales'",
+        "table/NAME/stream/TIME",
+    ),
     ("batchsize=5", "batchsize", "batch_size"),
     ("tumbling_window_in_seconds=901", "tumbling_window_in_seconds=901", "900"),
 ]
@@ -168,6 +173,14 @@ def test_an_endpoint_that_does_not_answer(esm_: Esm) -> None:
     ended = esm_("run", "app:mappings", "--endpoint-url", url)
     assert ended.code == Exit.UNREACHABLE
     assert f"at {url}" in ended.line
+
+
+def test_an_arn_without_a_region(esm_: Esm) -> None:
+    esm_.app(f"{APP}\nmappings = make(event_source_arn={ARN.replace('eu-west-1', '')!r})")
+    settings = {name: value for name, value in esm_.settings.items() if "REGION" not in name}
+    ended = Esm(esm_.folder, settings)("run", "app:mappings", *LOCAL)
+    assert ended.code == Exit.INVALID
+    assert ended.line.endswith("You must specify a region; write it into the ARN, or give --region or AWS_REGION")
 
 
 STORES = [
