@@ -1,4 +1,4 @@
-"""What may happen to a stream or a table, and when: the words of a simulation."""
+"""What may happen to a stream, a table or a queue, and when: the words of a simulation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["DeleteItem", "ItemEvent", "Merge", "Put", "PutItem", "Split", "StreamEvent", "UpdateItem"]
+__all__ = [
+    "DeleteItem",
+    "ItemEvent",
+    "Merge",
+    "Put",
+    "PutItem",
+    "Queue",
+    "QueueEvent",
+    "Send",
+    "SourceEvent",
+    "Split",
+    "StreamEvent",
+    "UpdateItem",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """A record is put. `at`: seconds from the start of the mapping; negative: it was there before.
 
+    A mapping that starts at `LATEST` reads what is put after 0.
     `data`: bytes, or text that is put as UTF-8. `shard`: puts it there whatever its key says: a shard's number, in the
     order in which shards came to be, from 0.
     """
@@ -73,5 +87,39 @@ class DeleteItem:
     expired: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message is sent to a queue. `at`: as in `Put`; what was there before was sent, and never received.
+
+    `group`: its message group; a FIFO queue's messages have one, those of a standard queue may. `attributes`: its
+    message attributes, a text, number or bytes by name. `delay`: seconds for which it cannot be received yet.
+    """
+
+    body: str
+    group: str | None = None
+    at: float = 0.0
+    attributes: Mapping[str, str | int | float | bytes] = field(default_factory=dict)
+    trace_header: str | None = None
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The queue that a simulated mapping reads. `visibility_timeout`: seconds.
+
+    `fifo`: `None`: as its name says. `max_receive_count`: receives after which a message goes to the dead-letter queue;
+    `None`: never. `duplicates`: how often, as a probability, a standard queue shows a message that is in flight.
+    `short`: how often a receive gives fewer messages than it could.
+    """
+
+    visibility_timeout: int = 30
+    fifo: bool | None = None
+    max_receive_count: int | None = None
+    duplicates: float = 0.0
+    short: float = 0.0
+
+
 ItemEvent = PutItem | UpdateItem | DeleteItem
 StreamEvent = Put | Split | Merge | ItemEvent
+QueueEvent = Send
+SourceEvent = StreamEvent | QueueEvent

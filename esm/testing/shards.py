@@ -106,6 +106,8 @@ class SimulatedStream:
         retention_hours: int = 24,
         named: Callable[[int, Millis], str] | None = None,
     ) -> None:
+        if shards < 1:
+            raise ValueError(f"a stream has at least 1 shard, not {shards}")
         self.arn = arn
         self.incarnation = incarnation
         self.retention_hours = retention_hours

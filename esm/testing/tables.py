@@ -17,7 +17,7 @@ from esm.clock import Clock, Millis
 from esm.records.dynamodb import Change, DynamoDBRecord
 from esm.testing.shards import SimulatedStream
 
-__all__ = ["VIEW_TYPES", "Item", "SimulatedTable"]
+__all__ = ["VIEW_TYPES", "Item", "SimulatedTable", "check_value"]
 
 VIEW_TYPES = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_StreamSpecification.html"""
@@ -29,6 +29,28 @@ _json = msgspec.json.Encoder().encode
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
 _EXPIRED = {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
+
+
+_SCALARS: dict[str, type] = {"S": str, "N": str, "B": str, "BOOL": bool, "NULL": bool}
+_SETS = frozenset({"SS", "NS", "BS"})
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
+
+
+def check_value(value: object, path: str) -> None:
+    """Nothing, when `value` is one of DynamoDB's JSON: a dict of one type tag. Raises `ValueError` that says where."""
+    tag, held = next(iter(value.items())) if isinstance(value, Mapping) and len(value) == 1 else (None, None)
+    if tag == "M" and isinstance(held, Mapping):
+        for name, inner in held.items():
+            check_value(inner, f"{path}.{name}")
+    elif tag == "L" and isinstance(held, list):
+        for place, inner in enumerate(held):
+            check_value(inner, f"{path}[{place}]")
+    elif not (_is_set(held) if tag in _SETS else tag in _SCALARS and isinstance(held, _SCALARS[tag])):
+        raise ValueError(f'attribute {path} is not in DynamoDB\'s JSON: write {{"S": "text"}}, {{"N": "1"}}, ...')
+
+
+def _is_set(held: object) -> bool:
+    return isinstance(held, list) and held != [] and all(isinstance(each, str) for each in held)
 
 
 class SimulatedTable:
@@ -84,7 +106,9 @@ class SimulatedTable:
                 due.append(self.stream.roll(shard.shard_id, ends_at))
 
     def _key_of(self, item: Item) -> str:
-        """The item's key as text. Raises `ValueError` for an item without it."""
+        """The item's key as text. Raises `ValueError` for an item without it, or a value without its type tag."""
+        for name, value in item.items():
+            check_value(value, name)
         missing = [name for name in self.keys if name not in item]
         if missing:
             raise ValueError(f"the item lacks {', '.join(missing)} of its key")

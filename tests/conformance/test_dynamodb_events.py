@@ -228,11 +228,31 @@ def test_the_tables_key_is_what_the_events_take_for_it(events: list[StreamEvent]
         (Put(b"x"), "Put is nothing that happens to this source"),
         (PutItem({"n": {"N": "1"}}), "lacks id of its key"),
         (UpdateItem(KEY, {"id": {"S": "2"}}), "cannot change the key"),
+        (PutItem({"id": "1"}), "attribute id is not in DynamoDB's JSON"),
+        (PutItem({**KEY, "n": {"N": 1}}), "attribute n is not"),
+        (PutItem({**KEY, "n": {"X": "1"}}), "attribute n is not"),
+        (PutItem({**KEY, "n": {"S": "1", "N": "1"}}), "attribute n is not"),
+        (PutItem({**KEY, "tags": {"SS": []}}), "attribute tags is not"),
+        (PutItem({**KEY, "a": {"L": [{"S": "1"}, {"M": {"b": 1}}]}}), r"attribute a\[1\]\.b is not"),
+        (UpdateItem(KEY, {"n": 1}), "attribute n is not"),
+        (DeleteItem({"id": "1"}), "attribute id is not"),
     ],
 )
 def test_what_cannot_happen_is_the_callers_mistake(event: StreamEvent, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         play([event], keys=["id"])
+
+
+def test_every_type_of_attribute_may_be_put() -> None:
+    scalars = {"s": {"S": ""}, "n": {"N": "1.5"}, "b": {"B": "AA=="}, "t": {"BOOL": False}, "z": {"NULL": True}}
+    sets = {"ss": {"SS": ["a"]}, "ns": {"NS": ["1", "2"]}, "bs": {"BS": ["AA=="]}}
+    item = {**KEY, **scalars, **sets, "l": {"L": [{"L": []}, {"M": {}}]}, "m": {"M": {"a": {"M": {"b": {"S": "c"}}}}}}
+    assert items(play([PutItem(item)]))[0]["dynamodb"]["NewImage"] == item
+
+
+def test_a_stream_has_a_shard() -> None:
+    with pytest.raises(ValueError, match="at least 1 shard, not 0"):
+        play([], shards=0)
 
 
 def test_a_view_type_that_is_none() -> None:
