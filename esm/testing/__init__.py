@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from esm.testing.events import DeleteItem, Merge, Put, PutItem, Split, UpdateItem
+from esm.testing.events import DeleteItem, Merge, Put, PutItem, Queue, Send, Split, UpdateItem
+from esm.testing.queue_stage import QueueTrace
 from esm.testing.simulate import Invocation, Trace, simulate
 
-__all__ = ["DeleteItem", "Invocation", "Merge", "Put", "PutItem", "Split", "Trace", "UpdateItem", "simulate"]
+__all__ = [
+    "DeleteItem",
+    "Invocation",
+    "Merge",
+    "Put",
+    "PutItem",
+    "Queue",
+    "QueueTrace",
+    "Send",
+    "Split",
+    "Trace",
+    "UpdateItem",
+    "simulate",
+]

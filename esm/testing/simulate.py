@@ -28,8 +28,9 @@ from esm.runtime.status import ShardStatus
 from esm.runtime.worker import Worker
 from esm.stores.memory import MemoryStore
 from esm.telemetry.facts import Fact, InvocationEnded, InvocationStarted
-from esm.testing.events import StreamEvent
+from esm.testing.events import Queue, SourceEvent
 from esm.testing.loop import SimClock
+from esm.testing.queue_stage import QueueStage, QueueTrace
 from esm.testing.run import run
 from esm.testing.stage import Stage, stage_of
 
@@ -64,37 +65,40 @@ class Trace:
 
     `invocations`: in order of start. `failure_documents`: what the on-failure destination received, parsed, in order.
     `positions`: for each shard, the last settled sequence number; `None` where nothing is settled. `facts`: all that
-    the worker told its observers.
+    the worker told its observers. `queue`: what became of a queue's messages; empty for a stream.
     """
 
     invocations: list[Invocation] = field(default_factory=list)
     failure_documents: list[dict[str, Any]] = field(default_factory=list)
     positions: dict[str, str | None] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
+    queue: QueueTrace = field(default_factory=QueueTrace)
 
 
 def simulate(
     mapping: EventSourceMapping,
-    events: Iterable[StreamEvent],
+    events: Iterable[SourceEvent],
     *,
     shards: int = 1,
     until: float = 3600.0,
     seed: int = 0,
     keys: Sequence[str] | None = None,
     view_type: str = "NEW_AND_OLD_IMAGES",
+    queue: Queue | None = None,
 ) -> Trace:
     """What Lambda would do: every invocation, failure document and position.
 
-    `events`: what happens to the stream or the table, in any order of time. `until`: seconds after the start of the
+    `events`: what happens to the stream, table or queue, in any order of time. `until`: seconds after the start of the
     mapping at which it ends at the latest; it ends earlier once everything is settled. `seed`: another one gives other
     latencies, backoffs and request ids. `keys`: the attributes of the table's key; `None`: those that a deletion names,
-    else the first attribute of the first item. `view_type`: what the table's stream shows of an item. An `async def`
+    else the first attribute of the first item. `view_type`: what the table's stream shows of an item. `queue`: the
+    queue's own settings; `None`: SQS's defaults. A message that fails for ever is tried until the end. An `async def`
     handler that sleeps takes virtual time; a plain `def` takes none.
     A plain function; may be called inside a running event loop. Raises `MappingError` for a source that cannot be
     simulated, and what is wrong with the events (`ValueError`: a closed shard; `KeyError`: no such shard).
     """
     ordered = sorted(events, key=lambda event: event.at)
-    build = partial(stage_of, mapping, ordered, shards=shards, seed=seed, keys=keys, view_type=view_type)
+    build = partial(stage_of, mapping, ordered, shards=shards, seed=seed, keys=keys, view_type=view_type, queue=queue)
     scene = _Scene(mapping, ordered, build, until, seed)
     return run(scene.play(), seed=seed)
 
@@ -105,8 +109,8 @@ class _Scene:
     def __init__(
         self,
         mapping: EventSourceMapping,
-        events: list[StreamEvent],
-        build: Callable[[SimClock], Stage],
+        events: list[SourceEvent],
+        build: Callable[[SimClock], Stage | QueueStage],
         until: float,
         seed: int,
     ) -> None:
@@ -121,7 +125,7 @@ class _Scene:
 
     async def play(self) -> Trace:
         clock = SimClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # `run` gives a SimLoop
-        stage = self._build(clock)
+        self._stage = stage = self._build(clock)
         lead = -min((event.at for event in self._events), default=0.0)
         self._begun_at = clock.now() + max(0, round(lead * 1000))
         self._clock = clock
@@ -140,9 +144,11 @@ class _Scene:
                 feed.cancel()
             worker.stop(now=not self._quiet(worker, feed))
         self._trace.positions = {shard.shard_id: shard.position for shard in worker.status().mappings[0].shards}
+        if isinstance(stage, QueueStage):
+            self._trace.queue = stage.trace()
         return self._trace
 
-    def _ports(self, stage: Stage, clock: SimClock) -> Ports:
+    def _ports(self, stage: Stage | QueueStage, clock: SimClock) -> Ports:
         rng = random.Random(self._seed)  # noqa: S311  # a history to replay, no secret
 
         async def open_destination(text: str) -> Destination:
@@ -167,9 +173,10 @@ class _Scene:
             open_destination=open_destination,
             open_invoker=open_invoker,
             close=close,
+            open_queue=stage.open_queue,
         )
 
-    async def _feed(self, stage: Stage, events: list[StreamEvent]) -> None:
+    async def _feed(self, stage: Stage | QueueStage, events: list[SourceEvent]) -> None:
         for event in events:
             await self._sleep_until(event.at)
             stage.play(event)
@@ -194,6 +201,8 @@ class _Scene:
             await asyncio.sleep(min(LOOK_S, self._until - now))
 
     def _quiet(self, worker: Worker, feed: asyncio.Task[None]) -> bool:
+        if isinstance(self._stage, QueueStage):
+            return feed.done() and self._stage.quiet
         return feed.done() and all(_is_quiet(shard) for shard in worker.status().mappings[0].shards)
 
     def _seconds(self, at: int) -> float:

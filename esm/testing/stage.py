@@ -1,4 +1,4 @@
-"""Where a simulation's events happen: a Kinesis stream, or a table with a stream of its changes."""
+"""Where a simulation's events happen: a Kinesis stream, a table with a stream of its changes, or a queue."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from esm.errors import MappingError
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.real import dynamodb_source, kinesis_source
 from esm.sources.reader import StreamSource
+from esm.sources.sqs import SqsSource
 from esm.testing.dynamodb import SimulatedDynamoDB
-from esm.testing.events import DeleteItem, Merge, Put, PutItem, Split, StreamEvent, UpdateItem
+from esm.testing.events import DeleteItem, Merge, Put, PutItem, Queue, SourceEvent, Split, UpdateItem
 from esm.testing.kinesis import SimulatedKinesis
+from esm.testing.queue_stage import QueueStage
 from esm.testing.shards import SimulatedStream
 
 __all__ = ["KinesisStage", "Stage", "TableStage", "key_names", "stage_of"]
@@ -25,12 +27,24 @@ class Stage(Protocol):
         """The production source, on the simulated service."""
         ...
 
-    def play(self, event: StreamEvent) -> None:
+    def open_queue(self, mapping: EventSourceMapping) -> SqsSource:
+        """As `open_source`, of a queue. Raises `MappingError` for a stream."""
+        ...
+
+    def play(self, event: SourceEvent) -> None:
         """Makes it happen now. Raises `ValueError` for what cannot: `KeyError` where there is no such shard."""
         ...
 
 
-class KinesisStage:
+class _StreamStage:
+    """What is no queue."""
+
+    def open_queue(self, mapping: EventSourceMapping) -> SqsSource:
+        """There is none: raises `MappingError`."""
+        raise MappingError("A stream is no queue.", field="event_source_arn", value=mapping.event_source_arn)
+
+
+class KinesisStage(_StreamStage):
     """One stream."""
 
     def __init__(self, clock: Clock, stream_arn: str, shards: int, seed: int) -> None:
@@ -42,7 +56,7 @@ class KinesisStage:
         """The production source, on the simulated service."""
         return kinesis_source(self._kinesis, mapping, self._clock)
 
-    def play(self, event: StreamEvent) -> None:
+    def play(self, event: SourceEvent) -> None:
         """Makes it happen now."""
         if isinstance(event, Put):
             data = event.data.encode() if isinstance(event.data, str) else event.data
@@ -51,7 +65,7 @@ class KinesisStage:
             _reshard(self._stream, event)
 
 
-class TableStage:
+class TableStage(_StreamStage):
     """One table."""
 
     def __init__(
@@ -65,7 +79,7 @@ class TableStage:
         """The production source, on the simulated service."""
         return dynamodb_source(self._dynamodb, mapping, self._clock)
 
-    def play(self, event: StreamEvent) -> None:
+    def play(self, event: SourceEvent) -> None:
         """Makes it happen now."""
         if isinstance(event, PutItem):
             self._table.put_item(event.item)
@@ -79,28 +93,25 @@ class TableStage:
 
 def stage_of(
     mapping: EventSourceMapping,
-    events: Iterable[StreamEvent],
+    events: Iterable[SourceEvent],
     clock: Clock,
     *,
     shards: int,
     seed: int,
     keys: Sequence[str] | None,
     view_type: str,
-) -> Stage:
-    """The stage that a mapping reads from. Raises `MappingError` for a source that cannot be simulated."""
+    queue: Queue | None = None,
+) -> Stage | QueueStage:
+    """The stage that a mapping reads from."""
     arn = mapping.stream_arn
     if mapping.source_kind == "kinesis":
         return KinesisStage(clock, arn, shards, seed)
     if mapping.source_kind == "dynamodb":
         return TableStage(clock, arn, shards, seed, keys=keys or key_names(events), view_type=view_type)
-    raise MappingError(
-        f"A {mapping.source_kind} source cannot be simulated.",
-        field="event_source_arn",
-        value=mapping.event_source_arn,
-    )
+    return QueueStage(clock, arn, queue or Queue(), seed)
 
 
-def key_names(events: Iterable[StreamEvent]) -> tuple[str, ...]:
+def key_names(events: Iterable[SourceEvent]) -> tuple[str, ...]:
     """What the events take for the key of their table.
 
     A deletion names all of it and nothing else; without one it is the first attribute of the first item. (chosen)
@@ -113,7 +124,7 @@ def key_names(events: Iterable[StreamEvent]) -> tuple[str, ...]:
     return tuple(first)[:1] or ("id",)
 
 
-def _reshard(stream: SimulatedStream, event: StreamEvent) -> None:
+def _reshard(stream: SimulatedStream, event: SourceEvent) -> None:
     if isinstance(event, Split):
         stream.split(event.shard)
     elif isinstance(event, Merge):
