@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from esm.clock import Clock, Millis
-from esm.errors import InvariantError
+from esm.errors import EsmError, InvariantError
 from esm.machine.commands import Command
 from esm.machine.outcome import Report
 
-__all__ = ["Driver", "Machine"]
+__all__ = ["Driver", "Machine", "cancelled_by_nobody"]
 
 
 class Machine(Protocol):
@@ -128,6 +128,10 @@ class Driver:
                 self._begin_due(now)
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
             self.fail(error)
+        except asyncio.CancelledError:
+            if not cancelled_by_nobody():
+                raise
+            self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
 
     async def _end_lanes(self) -> None:
         """Cancels what is out and waits for its end, however often this is cancelled itself meanwhile."""
@@ -179,3 +183,9 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._timer_at = None
+
+
+def cancelled_by_nobody() -> bool:
+    """Whether a `CancelledError` just caught comes from within what was awaited: nobody told this task to end."""
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()

@@ -7,6 +7,7 @@ Creating --first listing--> Enabled --stop--> Disabling --all shards stopped--> 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 
 import anyio
 from anyio.abc import TaskGroup
@@ -63,6 +64,12 @@ class MappingRunner:
         self._runners: dict[str, ShardRunner] = {}
         self._retired: list[ShardRunner] = []
         self._list_now = anyio.Event()
+        self._began_at = 0  # what `LATEST` means, whenever the stream shows its shards
+        self._lists = anyio.Lock()
+        self._listing: anyio.CancelScope | None = None
+        self._listings = 0  # begun so far
+        self._listed_well = False  # the newest
+        self._last_result = "No records processed"  # of shards that have ended
         self._stopping = False
         self._stopped = anyio.Event()
 
@@ -75,6 +82,7 @@ class MappingRunner:
         """The first listing. Raises `SourceError`: the stream is unreachable, missing, or may not be read."""
         pacer, ports = PollPacer(), self.context.ports
         while True:
+            self._began_at = self._now
             try:
                 await self._describe()
                 await self._list()
@@ -109,6 +117,8 @@ class MappingRunner:
         self._stopping = True
         self._set_state("Disabling")
         self._list_now.set()
+        if self._listing is not None:
+            self._listing.cancel()
         for runner in (*self._retired, *self._runners.values()):
             runner.drain()
 
@@ -117,14 +127,15 @@ class MappingRunner:
         await self._stopped.wait()
 
     async def close(self) -> None:
-        """Gives up leases, source, destination and function; after `run`."""
-        for runner in (*self._retired, *self._runners.values()):
-            if runner.state == "stopped":
-                await self._release(runner.lease)
-        await self._source.close()
-        if self.context.destination is not None:
-            await self.context.destination.close()
-        await self.context.invoker.close(0)
+        """Gives up leases, source, destination and function, whatever one of them raises; after `run`."""
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self.context.invoker.close, 0)
+            if self.context.destination is not None:
+                ending.push_async_callback(self.context.destination.close)
+            ending.push_async_callback(self._source.close)
+            for runner in (*self._retired, *self._runners.values()):
+                if runner.state == "stopped":
+                    await self._release(runner.lease)
 
     # -- shards ----------------------------------------------------------------------------------------------------
 
@@ -146,10 +157,10 @@ class MappingRunner:
 
     async def _list(self) -> list[Shard]:
         """Lists the shards and makes leases for those that have none."""
-        mapping, store, now = self.mapping, self.context.store, self.context.ports.clock.now()
+        mapping, store = self.mapping, self.context.store
         shards = await self._source.shards()
         leases = await self._load()
-        wanted = plan(shards, leases, _start(mapping, now), mapping.uuid, self._stream)
+        wanted = plan(shards, leases, _start(mapping, self._began_at), mapping.uuid, self._stream)
         if wanted:
             await store.create(wanted)
             self._fresh.update(lease.key.shard_id for lease in wanted)
@@ -162,17 +173,29 @@ class MappingRunner:
         return [lease for lease in leases if lease.key.stream == self._stream]
 
     async def _list_again(self) -> bool:
-        """Whether the listing went well; when not, the next one comes by itself."""
-        if self._stopping:
-            return False
-        try:
-            await self._describe()
-            await self._list()
-        except (SourceError, StoreError) as error:
-            self.last_error = str(error)
-            return False
-        self.last_error = None
-        return True
+        """Whether a listing went well that began after this call; when not, the next one comes by itself.
+
+        There is one at a time, and all who ask meanwhile share the next: a thousand shards may end at once.
+        """
+        begun = self._listings
+        async with self._lists:
+            if self._listings == begun and not self._stopping:
+                self._listings += 1
+                self._listed_well = False
+                self._listed_well = await self._list_once()
+        return self._listed_well and not self._stopping
+
+    async def _list_once(self) -> bool:
+        with anyio.CancelScope() as self._listing:  # a stop does not wait for an answer
+            try:
+                await self._describe()
+                await self._list()
+            except (SourceError, StoreError) as error:
+                self.last_error = str(error)
+                return False
+            self.last_error = None
+            return True
+        return False
 
     async def _begin_ready(self, tasks: TaskGroup) -> None:
         """Begins the shards whose parents have ended; a child is not processed before all of its parents.
@@ -200,7 +223,8 @@ class MappingRunner:
         except StoreError as error:
             self.last_error = str(error)
             return None
-        if self._stopping:  # since it was asked for: a shard begun now would never be drained
+        if self._stopping or taken.checkpoint.ended or self._is_past(taken):
+            # All of it since the lease was read: a shard begun now would never be drained, or be taken for another.
             await self._release(taken)
             return None
         return taken
@@ -226,7 +250,7 @@ class MappingRunner:
         """The children get leases first, then the shard is written as ended: a crash in between loses no child."""
         pacer, ports = PollPacer(), self.context.ports
         while not await self._children_known(runner.children):
-            if self._stopping:
+            if self._stopping or self._is_past(runner.lease):
                 runner.state = "stopped"
                 return
             await anyio.sleep(CHILDREN_RETRY_S)
@@ -243,8 +267,20 @@ class MappingRunner:
             else:
                 break
         await self._release(runner.lease)
-        self._leases[runner.lease.key.shard_id] = runner.lease
-        self._childless[runner.lease.key.shard_id] = self._now + CHILDREN_WITHIN_MS
+        if not self._is_past(runner.lease):
+            self._forget(runner)
+
+    def _forget(self, runner: ShardRunner) -> None:
+        """Keeps of an ended shard its lease alone: shards come and go as long as the worker runs."""
+        shard_id = runner.lease.key.shard_id
+        self._leases[shard_id] = runner.lease
+        self._childless[shard_id] = self._now + CHILDREN_WITHIN_MS
+        self._last_result = runner.performer.last_result or self._last_result
+        del self._runners[shard_id]
+
+    def _is_past(self, lease: Lease) -> bool:
+        """Whether it is of a stream that was made anew since."""
+        return lease.key.stream != self._stream
 
     def _awaits_children(self) -> bool:
         """Whether a shard ended lately that nothing follows yet. Nothing ever does where the stream was disabled."""
@@ -300,7 +336,7 @@ class MappingRunner:
             function_name=self.mapping.function.name,
             state=self.state,
             state_transition_reason="User action",
-            last_processing_result=results[-1] if results else "No records processed",
+            last_processing_result=results[-1] if results else self._last_result,
             shards=tuple(shards),
             last_error=self.last_error,
         )
@@ -326,9 +362,9 @@ def stream_rules(mapping: EventSourceMapping) -> StreamRules:
     )
 
 
-def _start(mapping: EventSourceMapping, now: int) -> Position:
+def _start(mapping: EventSourceMapping, began_at: int) -> Position:
     if mapping.starting_position == "LATEST":
-        return Position.latest(now)
+        return Position.latest(began_at)
     if mapping.starting_position == "AT_TIMESTAMP" and mapping.starting_position_timestamp_ms is not None:
         return Position.at_timestamp(mapping.starting_position_timestamp_ms)
     return Position.trim_horizon()

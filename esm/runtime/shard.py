@@ -21,7 +21,7 @@ from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
 from esm.records.position import Position
 from esm.records.record import Page
-from esm.runtime.driver import Driver
+from esm.runtime.driver import Driver, cancelled_by_nobody
 from esm.runtime.filters import keeper
 from esm.runtime.perform import MappingContext, Performer
 from esm.runtime.status import LaneStatus, ShardStatus
@@ -147,7 +147,11 @@ class ShardRunner:
             return await self._gone(error)
         except SourceError as error:
             self._read_failed(error)
-            return None
+        except asyncio.CancelledError:
+            if not cancelled_by_nobody():
+                raise
+            self._read_failed(SourceError("CancelledError", "the read was broken off from within"))
+        return None
 
     def _accept(self, page: Page) -> None:
         now, read = self._context.ports.clock.now(), self._machine.read

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class Worker:
         self._open_ports = partial(real_ports, endpoint_url=endpoint_url, region_name=region_name, session=session)
         self._runners: list[MappingRunner | QueueRunner] = []
         self._id = ""
+        self._entered = False
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._stop_now = False
@@ -81,8 +83,9 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         """Checks every source, then begins to read."""
-        if self._task is not None:
+        if self._entered:
             raise EsmError("a Worker is entered once; make another")
+        self._entered = True
         ports = self._ports or self._open_ports()
         check_distinct(self.mappings)
         for mapping in self.mappings:
@@ -116,7 +119,8 @@ class Worker:
                 if task.done():
                     break
                 self.stop(now=True)
-                await asyncio.wait([task])
+                with anyio.CancelScope(shield=True):  # a scope of anyio's cancels again and again; a task's end, once
+                    await asyncio.wait([task])
                 raise
         if task is not None and not task.cancelled() and (failure := task.exception()) is not None:
             raise failure
@@ -173,8 +177,10 @@ class Worker:
                 await self._drain(ports)
                 tasks.cancel_scope.cancel()
         finally:
-            await self._close(ports)
-            self._observers.notice(facts.WorkerStopped(at=ports.clock.now(), clean=self.clean))
+            try:
+                await self._close(ports)
+            finally:
+                self._observers.notice(facts.WorkerStopped(at=ports.clock.now(), clean=self.clean))
 
     async def _drain(self, ports: Ports) -> None:
         self._observers.notice(facts.WorkerStopping(at=ports.clock.now(), drain_ms=round(self.drain_timeout * 1000)))
@@ -188,13 +194,18 @@ class Worker:
         self.clean = not self._scope.cancelled_caught
 
     async def _close(self, ports: Ports) -> None:
-        """Under a bounded shield: also when everything is being cancelled, leases are released if that goes quickly."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
-            for runner in self._runners:
-                await runner.close()
-            await ports.close()
+        """Under a bounded shield: also when everything is being cancelled, leases are released if that goes quickly.
+
+        What one of them raises keeps none of the others open.
+        """
         with anyio.CancelScope(shield=True):
-            await self._store.close()
+            async with AsyncExitStack() as last:
+                last.push_async_callback(self._store.close)
+                with anyio.move_on_after(CLOSE_S):
+                    async with AsyncExitStack() as bounded:
+                        bounded.push_async_callback(ports.close)
+                        for runner in self._runners:
+                            bounded.push_async_callback(runner.close)
 
 
 def _check_offered(mapping: EventSourceMapping) -> None:

@@ -143,7 +143,7 @@ class _Scene:
             finally:
                 feed.cancel()
             worker.stop(now=not self._quiet(worker, feed))
-        self._trace.positions = {shard.shard_id: shard.position for shard in worker.status().mappings[0].shards}
+        self._trace.positions = {shard.shard_id: shard.position for shard in _shards(worker)}
         if isinstance(stage, QueueStage):
             self._trace.queue = stage.trace()
         return self._trace
@@ -203,7 +203,7 @@ class _Scene:
     def _quiet(self, worker: Worker, feed: asyncio.Task[None]) -> bool:
         if isinstance(self._stage, QueueStage):
             return feed.done() and self._stage.quiet
-        return feed.done() and all(_is_quiet(shard) for shard in worker.status().mappings[0].shards)
+        return feed.done() and all(_is_quiet(shard) for shard in _shards(worker))
 
     def _seconds(self, at: int) -> float:
         return (at - self._begun_at) / 1000
@@ -242,6 +242,11 @@ class _Watched:
 
     async def close(self, grace: int) -> None:
         await self._invoker.close(grace)
+
+
+def _shards(worker: Worker) -> list[ShardStatus]:
+    """Those of the one mapping; none when it is not enabled."""
+    return [shard for mapping in worker.status().mappings for shard in mapping.shards]
 
 
 def _is_quiet(shard: ShardStatus) -> bool:

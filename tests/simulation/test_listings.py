@@ -1,0 +1,155 @@
+"""How a mapping follows its stream: shards that come late, that end together, and a stream that is made anew."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from esm.aws.kinesis_api import ListShardsOutput
+from esm.mapping.function import Function
+from esm.mapping.settings import EventSourceMapping
+from esm.telemetry import facts
+from esm.testing.events import Put
+from esm.testing.run import run
+from esm.testing.simulate import simulate
+from tests.simulation.stand import ARN, Instead, Stand, shards
+
+
+def test_latest_is_the_moment_of_the_start_also_where_shards_are_listed_later() -> None:
+    async def main() -> None:
+        stand = Stand()
+
+        async def late(n: int, real: Any, *args: Any) -> Any:
+            return ListShardsOutput() if n == 1 else await real(*args)
+
+        stand.api = Instead(stand.kinesis, list_shards=late)
+        async with stand.worker(starting_position="LATEST"):
+            await asyncio.sleep(5)
+            expected = [stand.put()]
+            await asyncio.sleep(60)
+            expected.append(stand.put())
+            await asyncio.sleep(5)
+        assert stand.seen == expected
+
+    run(main())
+
+
+def test_a_stream_made_anew_is_read_whole_by_a_mapping_that_began_before_it() -> None:
+    async def main() -> None:
+        stand = Stand()
+        async with stand.worker(starting_position="LATEST"):
+            await asyncio.sleep(5)
+            expected = [stand.put()]
+            await asyncio.sleep(5)
+            stand.anew()
+            expected.append(stand.put())
+            await asyncio.sleep(60)
+        assert stand.seen == expected
+
+    run(main())
+
+
+def test_a_shard_of_a_stream_that_is_gone_waits_for_no_children() -> None:
+    async def main() -> None:
+        stand = Stand(listing_lag=60_000)
+        async with stand.worker() as worker:
+            expected = [stand.put()]
+            stand.stream.split(0)
+            await asyncio.sleep(10)
+            stand.anew()
+            expected.append(stand.put())
+            await asyncio.sleep(100)
+            calls, polled = stand.kinesis.calls, len(stand.of(facts.Polled))
+            await asyncio.sleep(1000)
+            others = stand.kinesis.calls - calls - (len(stand.of(facts.Polled)) - polled)
+            assert others < 150  # two calls about twice a minute
+            assert shards(worker)[0].state == "reading"
+        assert stand.seen == expected
+
+    run(main())
+
+
+def test_shards_that_end_together_share_a_listing() -> None:
+    async def main() -> None:
+        count = 50
+        stand = Stand(shards=count)
+        stand.store = Instead(stand.store, load=_load)
+        async with stand.worker() as worker:
+            await asyncio.sleep(5)
+            loads = stand.store.calls["load"]
+            for number in range(count):
+                stand.stream.split(number)
+            await asyncio.sleep(10)
+            assert len(stand.of(facts.ShardEnded)) == count
+            assert [shard.state for shard in shards(worker).values()].count("reading") == 2 * count
+            assert stand.store.calls["load"] - loads < 10
+
+    run(main())
+
+
+async def _load(_n: int, real: Any, *args: Any) -> Any:
+    return await real(*args)
+
+
+def test_of_a_shard_that_ended_only_its_lease_is_kept() -> None:
+    async def main() -> None:
+        stand = Stand()
+        async with stand.worker() as worker:
+            last = stand.put()
+            stand.stream.split(0)
+            await asyncio.sleep(10)
+            ended = shards(worker)[0]
+            assert (ended.state, ended.position, ended.lanes) == ("ended", last, ())
+            assert worker.status().mappings[0].last_processing_result == "OK"
+
+    run(main())
+
+
+def test_a_cancellation_out_of_a_read_is_a_read_that_failed() -> None:
+    async def main() -> None:
+        stand = Stand()
+
+        async def broken_off(n: int, real: Any, *args: Any) -> Any:
+            if n == 2:
+                raise asyncio.CancelledError
+            return await real(*args)
+
+        stand.api = Instead(stand.kinesis, get_records=broken_off)
+        async with stand.worker() as worker:
+            await asyncio.sleep(10)
+            expected = [stand.put()]
+            await asyncio.sleep(10)
+            assert shards(worker)[0].state == "reading"
+        assert [failure.code for failure in stand.of(facts.PollFailed)] == ["CancelledError"]
+        assert stand.seen == expected
+
+    run(main())
+
+
+def test_a_cancellation_out_of_a_store_halts_the_shard() -> None:
+    async def main() -> None:
+        stand = Stand()
+
+        async def broken_off(_n: int, _real: Any, *_args: Any) -> Any:
+            raise asyncio.CancelledError
+
+        stand.store = Instead(stand.store, checkpoint=broken_off)
+        async with stand.worker():
+            stand.put()
+            await asyncio.sleep(10)
+            assert len(stand.of(facts.ShardHalted)) == 1
+
+    run(main())
+
+
+def test_a_mapping_that_is_not_enabled_is_simulated() -> None:
+    function = Function(_nothing, name="nothing")
+    mapping = EventSourceMapping(
+        event_source_arn=ARN, function=function, starting_position="TRIM_HORIZON", enabled=False
+    )
+    trace = simulate(mapping, [Put(b"1")])
+    assert (trace.invocations, trace.positions) == ([], {})
+
+
+async def _nothing(_event: Any, _context: Any) -> None:
+    """Is never called."""

@@ -1,0 +1,131 @@
+"""What a stop waits for, and what it closes, whatever goes wrong around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import anyio
+import pytest
+
+from esm.errors import EsmError, SourceDeniedError
+from esm.telemetry import facts
+from esm.testing.run import run
+from tests.simulation.stand import Instead, Stand
+
+
+def simulated(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    @wraps(test)
+    def in_virtual_time() -> None:
+        run(test(), until=100_000)
+
+    del in_virtual_time.__wrapped__  # what runs is no coroutine
+    return in_virtual_time
+
+
+@simulated
+async def test_a_listing_without_an_answer_holds_up_no_stop() -> None:
+    stand = Stand()
+
+    async def silent(n: int, real: Any, *args: Any) -> Any:
+        if n > 1:
+            await asyncio.sleep(3600)
+        return await real(*args)
+
+    stand.api = Instead(stand.kinesis, describe_stream_summary=silent)
+    worker = stand.worker()
+    async with worker:
+        await asyncio.sleep(60)
+        assert stand.api.calls["describe_stream_summary"] == 2
+        stopping = stand.clock.now()
+    assert stand.clock.now() - stopping < 1000
+    assert worker.clean
+
+
+@simulated
+async def test_a_shard_that_waits_for_its_children_holds_up_no_stop() -> None:
+    stand = Stand(listing_lag=3_600_000)
+    worker = stand.worker()
+    async with worker:
+        stand.stream.split(0)
+        await asyncio.sleep(60)
+        stopping = stand.clock.now()
+    assert stand.clock.now() - stopping <= 1000
+    assert worker.clean
+
+
+@pytest.mark.parametrize("part", ["source", "destination", "function", "ports"])
+def test_what_cannot_be_closed_keeps_nothing_else_open(part: str) -> None:
+    run(_close_all_but(part))
+
+
+async def _close_all_but(part: str) -> None:
+    stand, closed = Stand(), []
+    world = stand.ports()
+
+    def closes(name: str) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def close(*_: Any) -> None:
+            closed.append(name)
+            if name == part:
+                raise RuntimeError(name)
+
+        return close
+
+    async def open_destination(text: str) -> Any:
+        return Instead(await world.open_destination(text), close=closes("destination"))
+
+    ports = stand.ports(
+        open_source=lambda mapping: Instead(world.open_source(mapping), close=closes("source")),
+        open_invoker=lambda *args: Instead(world.open_invoker(*args), close=closes("function")),
+        open_destination=open_destination,
+        close=closes("ports"),
+    )
+    failed = {"OnFailure": {"Destination": "arn:aws:sqs:eu-west-1:123456789012:failed"}}
+    with pytest.raises(RuntimeError, match=part):
+        async with stand.worker(ports=ports, destination_config=failed):
+            await asyncio.sleep(1)
+    assert sorted(closed) == ["destination", "function", "ports", "source"]
+    await stand.store.open()  # it was closed
+    assert len(stand.of(facts.WorkerStopped)) == 1
+
+
+@simulated
+async def test_a_worker_that_did_not_start_is_not_entered_again() -> None:
+    """What its first start left behind would read beside the second."""
+    stand = Stand()
+
+    async def denied(n: int, real: Any, *args: Any) -> Any:
+        if n == 1:
+            raise SourceDeniedError("AccessDeniedException", "no")
+        return await real(*args)
+
+    stand.api = Instead(stand.kinesis, describe_stream_summary=denied)
+    worker = stand.worker()
+    with pytest.raises(SourceDeniedError):
+        await worker.__aenter__()
+    with pytest.raises(EsmError, match="entered once"):
+        await worker.__aenter__()
+
+
+@simulated
+async def test_a_cancelled_scope_of_the_host_is_left_when_the_worker_has_stopped() -> None:
+    stand = Stand()
+    stand.put()
+    worker = stand.worker(function=_slow)
+
+    async def host() -> None:
+        async with worker:
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(host)
+        await asyncio.sleep(1.5)
+        tasks.cancel_scope.cancel()
+    assert len(stand.of(facts.WorkerStopped)) == 1
+    await stand.store.open()  # it was closed
+
+
+async def _slow(_event: Any, _context: Any) -> None:
+    await asyncio.sleep(2)
