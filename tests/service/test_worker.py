@@ -75,6 +75,11 @@ class Ledger:
         first, self.put = self.put, self.put + count
         await account.fill(stream, [(rng.choice(KEYS), b"%d" % (first + i)) for i in range(count)])
 
+    async def grow(self, count: int) -> None:
+        """Waits until so many more were put."""
+        more = self.put + count
+        await until(lambda: self.put >= more, 60)
+
     async def complete(self) -> None:
         """Waits until all that was put was delivered."""
         await until(lambda: len(self.deliveries) >= self.put, 30 + STOPS)
@@ -183,7 +188,7 @@ async def test_a_stream_is_split_and_merged_while_it_is_read(
                 ):
                     async with turn:
                         await change
-                    await asyncio.sleep(1.2)
+                    await ledger.grow(70)
                     if restarts:
                         await lives.next()
             await ledger.complete()
