@@ -18,20 +18,23 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from esm.clock import Millis, SystemClock
 from esm.errors import EsmError
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.ports import Ports
 from esm.runtime.worker import CLOSE_S, Worker
+from esm.stores.store import LeaseStore
+from esm.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["EXIT_AT_ONCE", "EXIT_FORCED", "Ending", "Stopped", "run"]
+__all__ = ["EXIT_AT_ONCE", "EXIT_FORCED", "Ending", "Stopped", "WorkerOptions", "run"]
 
 EXIT_FORCED = 70
 """The process's exit code when it had to be ended by force: something that was out did not end by itself."""
@@ -54,8 +57,20 @@ _OVER = b"\0"  # no signal has this number
 _STDERR = 2
 
 
-async def run(mappings: Iterable[EventSourceMapping], **options: Any) -> bool:
-    """Runs a worker until a signal, or until it is done. Takes `Worker`'s options.
+class WorkerOptions(TypedDict, total=False):
+    """The keywords of `Worker`, with its defaults."""
+
+    store: str | LeaseStore
+    endpoint_url: str | None
+    region_name: str | None
+    session: object
+    drain_timeout: float
+    observers: Sequence[Observer]
+    ports: Ports | None
+
+
+async def run(mappings: Iterable[EventSourceMapping], **options: Unpack[WorkerOptions]) -> bool:
+    """Runs a worker until a signal, or until it is done. Takes `Worker`'s options: `store`, `endpoint_url`, ...
 
     Gives whether it ended clean: everything that was out ended by itself. If it did not, the process is ended by force
     `drain_timeout` and 2 s after the signal at the latest. Must be called in the main thread. Raises what `Worker`

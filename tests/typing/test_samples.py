@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import esm
+from esm.runtime.program import WorkerOptions
 
 SAMPLES = sorted(Path(__file__).with_name("samples").glob("*.py"))
 SAID = re.compile(
@@ -62,3 +66,8 @@ def test_a_sample_checks_as_it_says(sample: Path, checked: set[tuple[str, int, s
 def test_a_sample_says_something(sample: Path) -> None:
     kinds = {what[0] for _, _, what in expected(sample)}
     assert kinds == {"R", "E"}
+
+
+def test_run_takes_what_a_worker_takes() -> None:
+    keywords = inspect.signature(esm.Worker).parameters.keys() - {"mappings"}
+    assert WorkerOptions.__annotations__.keys() == keywords

@@ -43,4 +43,6 @@ async def embedded() -> None:
 
 
 async def program() -> None:
-    await esm.run([mapping], store="sqlite:///esm.db")
+    reveal_type(await esm.run([mapping], store="memory:", drain_timeout=5.0, observers=[Counting()]))  # R: bool
+    await esm.run([mapping], stor="memory:")  # E: call-arg
+    await esm.run([mapping], drain_timeout="soon")  # E: arg-type
