@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -25,6 +26,9 @@ EVERY_S = 0.5
 
 _WORDS = ("mapping", "shard", "state")
 _FIGURES = ("records/s", "records", "lag", "in flight", "retries", "errors", "given up")
+_NARROW = 125
+"""Columns of a terminal on which nothing is given away: what does not fit is folded, and no figure is cut (chosen)."""
+
 _AROUND = 6
 """Lines of a terminal that are not the table's rows."""
 
@@ -61,9 +65,14 @@ class LiveTable:
     def table(self, status: WorkerStatus) -> Table:
         """The table for one moment; those furthest behind come first, as many as there is room for."""
         title = "esm: stopping, what is out may end" if status.stopping else "esm: running, Ctrl-C stops it"
-        table = Table(*_WORDS, title=title, title_justify="left", expand=False)
+        padding = 0 if self._console.width < _NARROW else (0, 1)
+        table = Table(
+            title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding
+        )
+        for name in _WORDS:
+            table.add_column(name, overflow="fold", no_wrap=name == "state")
         for name in _FIGURES:
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=" " not in name)
         rows = [(mapping, shard) for mapping in status.mappings for shard in mapping.shards]
         rows.sort(key=lambda row: -(row[1].behind_ms or 0))
         room = max(1, self._console.height - _AROUND)
@@ -77,7 +86,7 @@ class LiveTable:
         count = self._tally.shards[mapping.uuid, shard.shard_id]
         source = Arn.parse(mapping.event_source_arn).name
         yield f"{mapping.function_name} < {source}"
-        yield shard.shard_id.replace("shardId-", "")
+        yield shard.shard_id.removeprefix("shardId-").lstrip("0") or "0"
         yield shard.state
         yield f"{self._rate(mapping.uuid, shard.shard_id, count.records):,.0f}"
         yield f"{count.records:,}"

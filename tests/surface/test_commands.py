@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -14,7 +15,11 @@ import termios
 from importlib.metadata import version
 
 import pytest
+from rich.console import Console
 
+from esm.cli.live import LiveTable
+from esm.cli.tally import Tally
+from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 from tests.surface.streams import Stream
 from tests.surface.typed import PATIENCE, Esm
 
@@ -166,6 +171,27 @@ def test_a_table_on_a_terminal(esm_: Esm, stream: Stream) -> None:
     assert "handed 3" in shown
     assert "ended clean" in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("shard", ["shardId-000000000000", "shardId-00000001764547200000-cfcd2084"])
+def test_a_table_on_a_narrow_terminal_is_folded_and_not_cut(shard: str) -> None:
+    shown = io.StringIO()
+    console = Console(width=80, file=shown)
+    reading = ShardStatus(shard_id=shard, state="reading", behind_ms=1_200)
+    mapping = MappingStatus(
+        uuid="1",
+        event_source_arn="arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+        function_name="handle",
+        state="Enabled",
+        state_transition_reason="User action",
+        last_processing_result="OK",
+        shards=(reading,),
+    )
+    table = LiveTable(Tally(), console).table(WorkerStatus(id="here", stopping=False, mappings=(mapping,)))
+    console.print(table)
+    assert "\u2026" not in shown.getvalue()
+    for word in ("mapping", "shard", "state", "records/s", "lag", "retries", "errors", "handle", "reading", "1.2 s"):
+        assert f"{word} " in shown.getvalue()
 
 
 def read(terminal: int) -> str:
