@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,10 +18,10 @@ _HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
 
 
 def as_text(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis) -> str:
-    """A table of the mappings, and how it ended."""
+    """A table of the mappings, the shards that were halted, and how it ended."""
     rows = [_HEADS, *(_row(mapping, tally) for mapping in status.mappings)]
     how = "ended clean" if exit_code == 0 else f"did not end clean (exit code {exit_code})"
-    return f"{columns(rows)}\n{how} after {seconds(took_ms)}"
+    return "\n".join((columns(rows), *_halted(status), f"{how} after {seconds(took_ms)}"))
 
 
 def as_json(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis) -> str:
@@ -53,12 +53,23 @@ def seconds(millis: Millis | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
+def _halted(status: WorkerStatus) -> Iterator[str]:
+    """A line for each shard that nothing was read from any more, and why."""
+    for mapping in status.mappings:
+        for shard in mapping.shards:
+            if shard.state == "halted":
+                yield f"halted: {_name(mapping)}, {shard.shard_id}: {shard.last_error or 'see the log'}"
+
+
+def _name(mapping: MappingStatus) -> str:
+    return f"{mapping.function_name} < {Arn.parse(mapping.event_source_arn).name}"
+
+
 def _row(mapping: MappingStatus, tally: Tally) -> tuple[str, ...]:
     count = tally.of(mapping.uuid)
     behind = [shard.behind_ms for shard in mapping.shards if shard.behind_ms is not None]
     figures = (count.records, count.invocations, count.failed, count.retries, count.given_up)
-    name = f"{mapping.function_name} < {Arn.parse(mapping.event_source_arn).name}"
-    return (name, *(f"{figure:,}" for figure in figures), seconds(max(behind, default=None)))
+    return (_name(mapping), *(f"{figure:,}" for figure in figures), seconds(max(behind, default=None)))
 
 
 def _as_dict(mapping: MappingStatus, tally: Tally) -> dict[str, Any]:

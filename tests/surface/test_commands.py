@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from esm.cli.live import LiveTable
+from esm.cli.summary import as_text
 from esm.cli.tally import Tally
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 from tests.surface.streams import Stream
@@ -177,21 +178,34 @@ def test_a_table_on_a_terminal(esm_: Esm, stream: Stream) -> None:
 def test_a_table_on_a_narrow_terminal_is_folded_and_not_cut(shard: str) -> None:
     shown = io.StringIO()
     console = Console(width=80, file=shown)
-    reading = ShardStatus(shard_id=shard, state="reading", behind_ms=1_200)
+    console.print(
+        LiveTable(Tally(), console).table(status_of(ShardStatus(shard_id=shard, state="reading", behind_ms=1_200)))
+    )
+    assert "\u2026" not in shown.getvalue()
+    for word in ("mapping", "shard", "state", "records/s", "lag", "retries", "errors", "handle", "reading", "1.2 s"):
+        assert f"{word} " in shown.getvalue()
+
+
+def test_the_summary_names_the_shards_that_were_halted() -> None:
+    halted = ShardStatus(shard_id="shardId-000000000001", state="halted", last_error="17 calls hang")
+    text = as_text(status_of(ShardStatus(shard_id="shardId-000000000000", state="stopped"), halted), Tally(), 0, 1_000)
+    assert text.splitlines()[2:] == [
+        "halted: handle < orders, shardId-000000000001: 17 calls hang",
+        "ended clean after 1.0 s",
+    ]
+
+
+def status_of(*shards: ShardStatus) -> WorkerStatus:
     mapping = MappingStatus(
         uuid="1",
-        event_source_arn="arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+        event_source_arn=ARN,
         function_name="handle",
         state="Enabled",
         state_transition_reason="User action",
         last_processing_result="OK",
-        shards=(reading,),
+        shards=shards,
     )
-    table = LiveTable(Tally(), console).table(WorkerStatus(id="here", stopping=False, mappings=(mapping,)))
-    console.print(table)
-    assert "\u2026" not in shown.getvalue()
-    for word in ("mapping", "shard", "state", "records/s", "lag", "retries", "errors", "handle", "reading", "1.2 s"):
-        assert f"{word} " in shown.getvalue()
+    return WorkerStatus(id="here", stopping=False, mappings=(mapping,))
 
 
 def read(terminal: int) -> str:
