@@ -11,7 +11,7 @@ from tests.unit.queue_simulation.checker import Violation
 from tests.unit.queue_simulation.planted import PLANTED, Plant
 from tests.unit.queue_simulation.world import simulate
 
-SEEDS = 120
+SEEDS = 80
 SEEDS_FOR_A_BUG = 150
 CHUNK = 20
 
@@ -28,7 +28,7 @@ def test_nothing_breaks_a_rule(first: int) -> None:
 
 def test_the_seeds_reach_what_they_are_meant_to() -> None:
     counts: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(40):
         counts.update(simulate(seed))
     reached = ("Deliver", "Delete", "ChangeVisibility", "Failed", "PartlyFailed", "Throttled", "ReceiveFailed", "stale")
     assert all(counts[name] > 10 for name in reached), counts
