@@ -129,9 +129,10 @@ class QueueMachine:
         self.filtered += filtered
         if self._draining:
             self._give_back(wanted, now)
-        elif wanted:
-            self._heartbeat.begin(parcel)
+        else:
             self._lineup.push(wanted, now)
+        if parcel.wanted:
+            self._heartbeat.begin(parcel)
         return filtered
 
     def take(self, now: Millis) -> QueueCommand | None:
