@@ -22,7 +22,7 @@ class Effort:
 
     rounds: int = 3
     cpu_s: float = 0.7
-    wall_s: float = 1.2
+    wall_s: float = 1.0
 
 
 @dataclass

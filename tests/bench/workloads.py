@@ -30,5 +30,5 @@ WORKLOADS = (
     Workload("100 x 200 B", 100, 200, esm_shards=400, queue_shards=16),
     Workload("10,000 x 200 B", 10_000, 200, esm_shards=6, queue_shards=1),
     Workload("10,000 x 1 KB", 10_000, 1024, esm_shards=3, queue_shards=1),
-    Workload("empty", 0, 200, esm_shards=2000, queue_shards=64),
+    Workload("empty", 0, 200, esm_shards=1000, queue_shards=64),
 )
