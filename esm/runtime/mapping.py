@@ -69,7 +69,7 @@ class MappingRunner:
         self._listing: anyio.CancelScope | None = None
         self._listings = 0  # begun so far
         self._listed_well = False  # the newest
-        self._last_result = "No records processed"  # of shards that have ended
+        self._last_result = (0, "No records processed")  # of shards that have ended
         self._stopping = False
         self._stopped = anyio.Event()
 
@@ -275,7 +275,7 @@ class MappingRunner:
         shard_id = runner.lease.key.shard_id
         self._leases[shard_id] = runner.lease
         self._childless[shard_id] = self._now + CHILDREN_WITHIN_MS
-        self._last_result = runner.performer.last_result or self._last_result
+        self._last_result = max(self._last_result, runner.performer.last_result or self._last_result)
         del self._runners[shard_id]
 
     def _is_past(self, lease: Lease) -> bool:
@@ -329,14 +329,14 @@ class MappingRunner:
             else:
                 state = "ended" if lease.checkpoint.ended else "waiting"
                 shards.append(ShardStatus(shard_id=shard_id, state=state, position=lease.checkpoint.settled))
-        results = [r.performer.last_result for r in self._runners.values() if r.performer.last_result is not None]
+        results = [runner.performer.last_result or self._last_result for runner in self._runners.values()]
         return MappingStatus(
             uuid=self.mapping.uuid,
             event_source_arn=self.mapping.event_source_arn,
             function_name=self.mapping.function.name,
             state=self.state,
             state_transition_reason="User action",
-            last_processing_result=results[-1] if results else self._last_result,
+            last_processing_result=max([self._last_result, *results])[1],
             shards=tuple(shards),
             last_error=self.last_error,
         )

@@ -47,12 +47,12 @@ class MappingContext:
 class Performer:
     """Performs the commands of one shard, and remembers what became of the last invocation.
 
-    `last_result`: `LastProcessingResult` in AWS's words, `None` before the first invocation.
+    `last_result`: `LastProcessingResult` in AWS's words, and when it came; `None` before the first invocation.
     """
 
     def __init__(self, context: MappingContext, lease: Lease, shape: EventShape) -> None:
         self.lease = lease
-        self.last_result: str | None = None
+        self.last_result: tuple[int, str] | None = None
         self.last_error: str | None = None
         self._context = context
         self._shape = shape
@@ -103,12 +103,11 @@ class Performer:
         return read_answer(answer.value, {record.sequence_number for record in records})
 
     def _remember(self, report: Succeeded | PartlyFailed | Failed) -> None:
-        if not isinstance(report, Failed):
-            # A valid partial response counts as OK (observed).
-            self.last_result = "OK"
-            return
-        self.last_error = f"{report.error_type}: {report.message}"
-        self.last_result = f"PROBLEM: {'Function call failed' if report.function_error else report.message}"
+        said = "OK"  # also of a valid partial response (observed)
+        if isinstance(report, Failed):
+            self.last_error = f"{report.error_type}: {report.message}"
+            said = f"PROBLEM: {'Function call failed' if report.function_error else report.message}"
+        self.last_result = (self._context.ports.clock.now(), said)
 
     def _notice_start(self, command: Deliver, now: int) -> None:
         if not self._context.observers.listening:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from esm.clock import Millis
 from esm.errors import StoreError
@@ -50,10 +50,7 @@ SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settl
 FROM esm_lease WHERE mapping = ?
 """
 _ALL, _, _ = _LOAD.partition("WHERE")
-_READ = """
-SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended
-FROM esm_lease WHERE mapping = ? AND stream = ? AND shard_id = ?
-"""
+_READ = f"{_LOAD} AND stream = ? AND shard_id = ?"
 _CREATE = """
 INSERT OR IGNORE INTO esm_lease
 (mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended)
@@ -145,12 +142,11 @@ class SqliteStore:
 
     async def create(self, leases: Sequence[Lease]) -> None:
         """Adds those that are not there yet, in one transaction."""
-        await self._do(_create, [row_of(lease) for lease in leases])
+        await self._do(_write_all, _CREATE, [row_of(lease) for lease in leases])
 
     async def take(self, lease: Lease, owner: str) -> Lease:
         """The row, now `owner`'s. Raises `LeaseLostError`."""
-        row: Lease = await self._do(_change, lease.key, lambda row: taken(row, lease, owner))
-        return row
+        return cast("Lease", await self._do(_change, lease.key, lambda row: taken(row, lease, owner)))
 
     async def renew(self, lease: Lease) -> Lease:
         """The row with its beat one higher. Raises `LeaseLostError`."""
@@ -163,7 +159,7 @@ class SqliteStore:
 
     async def remove(self, leases: Sequence[Lease]) -> None:
         """Removes those that are ended and of the epoch they were read with, in one transaction."""
-        await self._do(_remove, [(*_key(lease.key), lease.epoch) for lease in leases])
+        await self._do(_write_all, _REMOVE, [(*_key(lease.key), lease.epoch) for lease in leases])
 
     async def _do(self, work: _Work, *args: Any) -> Any:
         """What `work(connection, *args)` gives, in the store's thread and committed."""
@@ -227,10 +223,11 @@ class _Database:
     def commit(self, connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Answer]:
         """Does the jobs in one transaction. A job that is refused has written nothing; a fault undoes them all."""
         try:
+            connection.rollback()  # nothing may join a transaction that could not be undone
             answers = _alone(connection, jobs) if len(jobs) == 1 else _together(connection, jobs)
             self._check_files()
         except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must be told
-            if connection.in_transaction:
+            with suppress(sqlite3.Error):
                 connection.rollback()
             return [(answer, self._fault(error)) for answer, _, _ in jobs]
         return answers
@@ -383,12 +380,8 @@ def _read(connection: sqlite3.Connection, key: LeaseKey) -> Lease | None:
     return lease_of(rows[0]) if rows else None
 
 
-def _create(connection: sqlite3.Connection, rows: list[Row]) -> None:
-    connection.executemany(_CREATE, rows)
-
-
-def _remove(connection: sqlite3.Connection, rows: list[Row]) -> None:
-    connection.executemany(_REMOVE, rows)
+def _write_all(connection: sqlite3.Connection, sql: str, rows: list[Row]) -> None:
+    connection.executemany(sql, rows)
 
 
 def _key(key: LeaseKey) -> tuple[str, str, str]:

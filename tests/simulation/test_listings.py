@@ -153,3 +153,24 @@ def test_a_mapping_that_is_not_enabled_is_simulated() -> None:
 
 async def _nothing(_event: Any, _context: Any) -> None:
     """Is never called."""
+
+
+def test_the_last_processing_result_is_that_of_the_last_invocation_of_any_shard() -> None:
+    async def main() -> None:
+        stand = Stand(shards=2)
+
+        async def first_shard_only(event: dict[str, Any], _context: Any) -> None:
+            if event["Records"][0]["eventID"].startswith("shardId-000000000001"):
+                raise ValueError
+
+        async with stand.worker(function=first_shard_only, maximum_retry_attempts=0) as worker:
+            for shard, result in (
+                (1, "PROBLEM: Function call failed"),
+                (0, "OK"),
+                (1, "PROBLEM: Function call failed"),
+            ):
+                stand.put(shard=shard)
+                await asyncio.sleep(5)
+                assert worker.status().mappings[0].last_processing_result == result
+
+    run(main())
