@@ -38,6 +38,7 @@ class Exit(IntEnum):
     DESTINATION = 9
     NOT_INSTALLED = 10
     FINDINGS = 11
+    HALTED = 12
     FORCED = EXIT_FORCED
     AT_ONCE = EXIT_AT_ONCE
 
@@ -55,6 +56,7 @@ MEANINGS = {
     Exit.DESTINATION: "an on-failure destination cannot be opened",
     Exit.NOT_INSTALLED: "the packages of the command line are missing",
     Exit.FINDINGS: "esm filter lint found a pattern that never matches, or always does",
+    Exit.HALTED: "a shard was halted, or all were: its error stands in the summary",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",
 }

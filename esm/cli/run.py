@@ -12,6 +12,7 @@ from pathlib import Path
 
 from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
+from esm.cli.halts import Halts, is_stuck
 from esm.cli.live import LiveTable
 from esm.cli.load import load, select
 from esm.cli.summary import as_json, as_text
@@ -21,6 +22,7 @@ from esm.errors import SourceError
 from esm.handlers.resolve import resolve
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.program import Ending, Stopped
+from esm.runtime.status import WorkerStatus
 from esm.runtime.worker import Worker
 from esm.telemetry.logs import LogObserver, configure_logging
 
@@ -61,9 +63,10 @@ def _run(options: Options, ending: Ending) -> int:
     clock, tally = SystemClock(), Tally()
     began = clock.now()
     worker = _work(options, mappings, ending, tally)
-    code = _code(ending)
+    status = worker.status()
+    code = _code(ending, status)
     write = as_json if options.json else as_text
-    print(write(worker.status(), tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
+    print(write(status, tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
     return code
 
 
@@ -82,14 +85,16 @@ def _work(options: Options, mappings: list[EventSourceMapping], ending: Ending, 
 async def _go(
     options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, table: LiveTable | None
 ) -> Worker:
+    halts = Halts(ending.stop)
     worker = Worker(
         mappings,
         store=options.store,
         endpoint_url=options.endpoint_url,
         region_name=options.region,
         drain_timeout=options.drain_timeout,
-        observers=[LogObserver(), tally],
+        observers=[LogObserver(), tally, halts],
     )
+    halts.status = worker.status
     tasks: list[asyncio.Task[None]] = []
 
     def started() -> None:
@@ -117,10 +122,14 @@ def _culprit(worker: Worker) -> str:
     return starting[0] if starting else "source"
 
 
-def _code(ending: Ending) -> int:
+def _code(ending: Ending, status: WorkerStatus) -> int:
     if ending.signals > 1:
         return Exit.AT_ONCE
-    return Exit.CLEAN if ending.clean else Exit.FORCED
+    if not ending.clean:
+        return Exit.FORCED
+    halted = any(shard.state == "halted" for mapping in status.mappings for shard in mapping.shards)
+    lost = bool(status.mappings) and all(is_stuck(mapping) for mapping in status.mappings)
+    return Exit.HALTED if halted or lost else Exit.CLEAN
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -8,19 +8,21 @@ from dataclasses import asdict
 from typing import Any
 
 from esm.arn import Arn
+from esm.cli.exits import Exit
 from esm.cli.tally import Tally
 from esm.clock import Millis
 from esm.runtime.status import MappingStatus, WorkerStatus
 
 __all__ = ["as_json", "as_text", "columns", "seconds"]
 
+_HOW: dict[int, str] = {Exit.CLEAN: "ended clean", Exit.HALTED: "ended with shards that were halted"}
 _HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
 
 
 def as_text(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis) -> str:
     """A table of the mappings, the shards that were halted, and how it ended."""
     rows = [_HEADS, *(_row(mapping, tally) for mapping in status.mappings)]
-    how = "ended clean" if exit_code == 0 else f"did not end clean (exit code {exit_code})"
+    how = _HOW.get(exit_code, "did not end clean") + (f" (exit code {exit_code})" if exit_code else "")
     return "\n".join((columns(rows), *_halted(status), f"{how} after {seconds(took_ms)}"))
 
 
@@ -57,8 +59,8 @@ def _halted(status: WorkerStatus) -> Iterator[str]:
     """A line for each shard that nothing was read from any more, and why."""
     for mapping in status.mappings:
         for shard in mapping.shards:
-            if shard.state == "halted":
-                yield f"halted: {_name(mapping)}, {shard.shard_id}: {shard.last_error or 'see the log'}"
+            if shard.state in ("halted", "lost"):
+                yield f"{shard.state}: {_name(mapping)}, {shard.shard_id}: {shard.last_error or 'see the log'}"
 
 
 def _name(mapping: MappingStatus) -> str:

@@ -234,7 +234,7 @@ class MappingRunner:
         position, shard_id = lease.checkpoint.resume_at, lease.key.shard_id
         fresh = shard_id in self._fresh
         self._fresh.discard(shard_id)
-        if position.type == "LATEST" and position.at is not None and not fresh:
+        if position.type == "LATEST" and position.sequence_number is None and position.at is not None and not fresh:
             return Position.at_timestamp(position.at)
         return position
 
@@ -328,7 +328,8 @@ class MappingRunner:
                 shards.append(runner.status())
             else:
                 state = "ended" if lease.checkpoint.ended else "waiting"
-                shards.append(ShardStatus(shard_id=shard_id, state=state, position=lease.checkpoint.settled))
+                position, parents = lease.checkpoint.settled, lease.parents
+                shards.append(ShardStatus(shard_id=shard_id, state=state, position=position, parents=parents))
         results = [runner.performer.last_result or self._last_result for runner in self._runners.values()]
         return MappingStatus(
             uuid=self.mapping.uuid,

@@ -156,6 +156,10 @@ class Ending:
                 started()
             await worker.join()
 
+    def stop(self) -> None:
+        """Begins the end as a first signal does, deadline and all."""
+        os.write(self._write, bytes([signal.SIGTERM]))
+
     # -- in the main thread ----------------------------------------------------------------------------------------
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:

@@ -34,7 +34,8 @@ class ShardStatus:
     `state`: `waiting` (for its parents), `reading`, `draining`, `ended`, `halted`, `lost`, `stopped`. `position`: all
     at or
     below it is settled, `None` while nothing is. `behind_ms`: distance of the last read from the tip, `None` before it.
-    `window_ends_at`: end of the open tumbling window, epoch ms, `None` when none is open.
+    `window_ends_at`: end of the open tumbling window, epoch ms, `None` when none is open. `parents`: of a shard that
+    waits, those that must have ended first.
     """
 
     shard_id: str
@@ -46,6 +47,7 @@ class ShardStatus:
     window_ends_at: Millis | None = None
     lanes: tuple[LaneStatus, ...] = ()
     last_error: str | None = None
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
