@@ -40,16 +40,18 @@ class Outbox:
 
     def due(self) -> Millis | None:
         """When the next call is to be made; `None`: when something else has happened."""
-        if self.out >= self._calls_max:
+        if self.out >= self._calls_max or not (self._fresh or self._again):
             return None
         times = [self._again[0][0]] if self._again else []
         if self._fresh:
             added = self._fresh[0][0]
             times.append(added if len(self._fresh) >= SQS_BATCH_ENTRIES else added + self._linger_ms)
-        return min(times, default=None)
+        return min(times)
 
     def take(self, now: Millis) -> list[Held]:
         """Those of the next call; empty when none is due. The caller counts it back in `out`."""
+        if not (self._fresh or self._again):
+            return []  # the usual case, asked for after every command
         due = self.due()
         if due is None or due > now:
             return []
