@@ -9,7 +9,7 @@ off unsettled; positions are stored and leases released. Nothing is acknowledged
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 CLOSE_S = 1.5
-"""How long giving up leases and connections may take after the drain (chosen)."""
+"""How long giving up leases may take after the drain, and closing connections, and closing the store (chosen)."""
 
 
 class Worker:
@@ -200,12 +200,18 @@ class Worker:
         """
         with anyio.CancelScope(shield=True):
             async with AsyncExitStack() as last:
-                last.push_async_callback(self._store.close)
+                last.push_async_callback(_in_time, self._store.close)
+                last.push_async_callback(_in_time, ports.close)
                 with anyio.move_on_after(CLOSE_S):
                     async with AsyncExitStack() as bounded:
-                        bounded.push_async_callback(ports.close)
                         for runner in self._runners:
                             bounded.push_async_callback(runner.close)
+
+
+async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
+    """Closes it, or leaves it to itself: another process may hold the store's file for half a minute."""
+    with anyio.move_on_after(CLOSE_S):
+        await close()
 
 
 def _check_offered(mapping: EventSourceMapping) -> None:

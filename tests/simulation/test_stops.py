@@ -129,3 +129,30 @@ async def test_a_cancelled_scope_of_the_host_is_left_when_the_worker_has_stopped
 
 async def _slow(_event: Any, _context: Any) -> None:
     await asyncio.sleep(2)
+
+
+@pytest.mark.parametrize("part", ["store", "ports", "release"])
+def test_what_does_not_come_to_an_end_is_left_to_itself(part: str) -> None:
+    async def main() -> None:
+        stand, closed = Stand(), []
+
+        async def close_ports() -> None:
+            closed.append("ports")
+            await asyncio.sleep(3600 if part == "ports" else 0)
+
+        async def close_store(_n: int, _real: Any) -> None:
+            closed.append("store")
+            await asyncio.sleep(3600 if part == "store" else 0)
+
+        async def release(_n: int, real: Any, *args: Any) -> None:
+            await asyncio.sleep(3600 if part == "release" else 0)
+            await real(*args)
+
+        stand.store = Instead(stand.store, close=close_store, release=release)
+        async with stand.worker(ports=stand.ports(close=close_ports)):
+            await asyncio.sleep(5)
+            stopping = stand.clock.now()
+        assert stand.clock.now() - stopping < 2000
+        assert closed == ["ports", "store"]
+
+    run(main())
