@@ -21,6 +21,7 @@ class Progress:
 
     def __init__(self, checkpoint: Checkpoint, lanes: int) -> None:
         self._resumed = checkpoint
+        self._start = checkpoint.start
         self._read = checkpoint.settled
         same = [layer.settled for layer in checkpoint.lanes if len(layer.settled) == lanes]
         self._earlier = tuple(layer for layer in checkpoint.lanes if len(layer.settled) != lanes)
@@ -33,6 +34,17 @@ class Progress:
     def read(self) -> SequenceNumber | None:
         """The last record that was read; `None` before the first."""
         return self._read
+
+    def begins_at(self, sequence_number: SequenceNumber) -> bool:
+        """Whether this is the record that a start at the tip turns out to mean.
+
+        It has to be stored before anything is delivered: whoever came back to the moment instead might find a record
+        that was put just then and not seen, and deliver it behind those that followed it.
+        """
+        if self._start.type != "LATEST" or self._read is not None or self._start.sequence_number is not None:
+            return False
+        self._start = self._start.begun(sequence_number)
+        return True
 
     def follows(self, sequence_number: SequenceNumber) -> None:
         """Checks that a page begins behind what was read: nothing is accepted twice."""
@@ -71,8 +83,8 @@ class Progress:
             # Until then a lane may be held up at a record below some that other lanes of an earlier count had settled.
             self._earlier = ()
         if not any(settled) and not self._earlier:
-            return Checkpoint(self._resumed.start)
-        return Checkpoint(self._resumed.start, (*self._earlier, LanePositions(settled)))
+            return Checkpoint(self._start)
+        return Checkpoint(self._start, (*self._earlier, LanePositions(settled)))
 
     def _idle_at(self, lane: int) -> SequenceNumber | None:
         return _furthest([self._settled[lane], self._read]) if self.catching_up else self._read

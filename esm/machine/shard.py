@@ -97,6 +97,8 @@ class ShardMachine:
         filtered = 0
         if records:
             self._progress.follows(records[0].sequence_number)
+            if self._progress.begins_at(records[0].sequence_number):
+                self._hold_all(now)
             unsettled = self._progress.unsettled(records) if self._progress.catching_up else records
             kept = unsettled if self._keep is None else [record for record in unsettled if self._keep(record)]
             filtered = len(unsettled) - len(kept)
@@ -193,6 +195,13 @@ class ShardMachine:
     @property
     def _at_rest(self) -> bool:
         return self._storing is None and self._stored == self._version and self._store_at is None
+
+    def _hold_all(self, now: Millis) -> None:
+        """No lane begins anything before what there is now is stored."""
+        self._version += 1
+        for lane in self.lanes:
+            lane.version = self._version
+        self._store_at = now
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ compared as integers (Kinesis writes 56 digits, DynamoDB 21 and more, local serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
 
@@ -34,6 +34,7 @@ class Position:
     Names are those of `ShardIteratorType`. `LATEST` carries the time (`at`, epoch ms) it was first asked for: whoever
     comes
     back to it without having read a record continues from that time, not from the new tip, or records would be lost.
+    Once a record was read it carries that record's `sequence_number`, and means that record.
     """
 
     type: Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP", "AFTER_SEQUENCE_NUMBER"]
@@ -49,6 +50,10 @@ class Position:
     def latest(cls, now: Millis) -> Position:
         """The tip as it stood at `now`."""
         return cls("LATEST", at=now)
+
+    def begun(self, sequence_number: SequenceNumber) -> Position:
+        """This starting point, now that its first record is known."""
+        return replace(self, sequence_number=sequence_number)
 
     @classmethod
     def at_timestamp(cls, at: Millis) -> Position:

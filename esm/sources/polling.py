@@ -113,7 +113,8 @@ class PollingReader(ABC, Generic[A]):
         self._limit = 0  # of the newest read
         self._iterator: str | None = None
         self._failures = 0
-        self._after: SequenceNumber | None = position.sequence_number  # the last record settled or read
+        after = position.sequence_number if position.type == "AFTER_SEQUENCE_NUMBER" else None
+        self._after: SequenceNumber | None = after  # the last record settled or read
         self._looking = False  # for that record, since the iterator was made
         self._trimmed = False  # it is known not to be kept
         self._ended = False
@@ -179,19 +180,24 @@ class PollingReader(ABC, Generic[A]):
         iterator_type, place = self._place()
         iterator = await self._api.get_shard_iterator(self._stream_arn, self._shard_id, iterator_type, **place)
         self._at_tip = False
-        self._looking = self._trimmed or self._after is not None
+        self._looking = self._trimmed or self._expected is not None
         if iterator_type == "LATEST" and self._clock.now() - (self._position.at or 0) > LATEST_WITHIN_MS:
             # The answer was long on its way: the tip it stands for may be later than the one that was asked for.
             return await self._open()
         return iterator
+
+    @property
+    def _expected(self) -> SequenceNumber | None:
+        """The record that an iterator has to show first: the last one settled or read, or the first there is."""
+        return self._position.sequence_number if self._after is None else self._after
 
     def _place(self) -> tuple[str, dict[str, Any]]:
         """`ShardIteratorType`, and what goes with it."""
         position = self._position
         if self._trimmed:
             return "TRIM_HORIZON", {}
-        if self._after is not None:
-            return "AT_SEQUENCE_NUMBER", {"sequence_number": self._after}
+        if self._expected is not None:
+            return "AT_SEQUENCE_NUMBER", {"sequence_number": self._expected}
         if position.type == "TRIM_HORIZON":
             return "TRIM_HORIZON", {}
         if position.type == "LATEST":
@@ -226,13 +232,14 @@ class PollingReader(ABC, Generic[A]):
         """The records after the last one settled or read, and whether it turned out to be no longer kept."""
         if not records and not self._ended:
             return records, False
-        last = -1 if self._after is None else int(self._after)
+        expected = -1 if self._expected is None else int(self._expected)
+        least = expected if self._after is None else expected + 1  # a first record is wanted itself
         numbers = [int(record.sequence_number) for record in records]
-        fresh = [record for record, number in zip(records, numbers, strict=True) if number > last]
-        if not fresh and not self._ended and last not in numbers:
+        fresh = [record for record, number in zip(records, numbers, strict=True) if number >= least]
+        if not fresh and not self._ended and expected not in numbers:
             return fresh, False  # nothing but what lies before it
         self._looking = False
-        trimmed = self._trimmed or last not in numbers
+        trimmed = self._trimmed or expected not in numbers
         self._trimmed = False
         return fresh, trimmed
 

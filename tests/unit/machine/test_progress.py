@@ -117,3 +117,23 @@ def test_a_count_of_lanes_may_come_back() -> None:
     assert progress.checkpoint([True, True]) == checkpoint_of(("6",), ("6", "20"))
     progress.read_to("20")
     assert progress.checkpoint([False, False]) == checkpoint_of(("20", "20"))
+
+
+def test_a_start_at_the_tip_becomes_the_first_record_that_was_read() -> None:
+    progress = Progress(Checkpoint(Position.latest(7)), 1)
+    assert progress.begins_at("4")
+    assert not progress.begins_at("4")
+    progress.lane_opens(0, None)
+    assert progress.checkpoint([True]) == Checkpoint(Position.latest(7).begun("4"))
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        checkpoint_of(),
+        Checkpoint(Position.latest(7).begun("4")),
+        Checkpoint(Position.latest(7), (LanePositions(("3",)),)),
+    ],
+)
+def test_any_other_start_stays(checkpoint: Checkpoint) -> None:
+    assert not Progress(checkpoint, 1).begins_at("5")

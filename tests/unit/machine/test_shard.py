@@ -8,7 +8,7 @@ import pytest
 
 from esm.errors import InvariantError
 from esm.machine.commands import Deliver, Store
-from esm.machine.outcome import Failed, PartlyFailed, Succeeded, Throttled
+from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
 from esm.machine.shard import IDLE_STORE_MS
 from esm.records.position import Checkpoint, LanePositions, Position, lane_of
 from esm.records.record import Page
@@ -269,3 +269,22 @@ def test_a_range_stays_open_until_the_destination_has_it() -> None:
     assert script.sends == [(0, 1), (200, 2), (600, 3)]
     assert script.discarded == "[13] RetryAttemptsExhausted x1 Unhandled"
     assert script.settled == ["3", "3"]
+
+
+def test_nothing_is_delivered_from_the_tip_before_its_first_record_is_stored() -> None:
+    """Whoever came back to the moment instead might find a record that was put just then (found by simulation)."""
+    script = Script(succeeds, durable=Checkpoint(Position.latest(7)), batch_size=2)
+    stored: list[Checkpoint] = []
+
+    def refuse(command: Store) -> Report:
+        stored.append(command.checkpoint)
+        return Failed("StoreError", "busy")
+
+    script.store = refuse
+    script.read("123")
+    script.play(until=10)
+    assert script.invocations == []
+    assert stored[0] == Checkpoint(Position.latest(7).begun("1"))
+    script.store = lambda _command: Succeeded()
+    script.play()
+    assert script.invoked == "[12] [3]"

@@ -390,3 +390,34 @@ def test_the_shape_of_its_events() -> None:
     assert item["eventID"] == "shard-1:7"
     assert (item["awsRegion"], item["invokeIdentityArn"]) == ("r", "role")
     now(stream.close())
+
+
+def test_a_latest_whose_first_record_is_known_is_that_record() -> None:
+    api = Told(got(7, 8, then="a"), got(9))
+    shard = reader(api, Position.latest(10_000).begun("7"))
+    pages = [now(shard.read(10)) for _ in range(2)]
+    assert api.opened == [("AT_SEQUENCE_NUMBER", "7")]
+    assert [numbers(page) for page in pages] == [[7, 8], [9]]
+    assert not any(page.trimmed for page in pages)
+
+
+def test_a_first_record_that_is_no_longer_kept_is_a_gap() -> None:
+    api = Told(got(then="a"), got(1000))
+    shard = reader(api, Position.latest(10_000).begun("7"))
+    assert [(numbers(page), page.trimmed) for page in (now(shard.read(10)), now(shard.read(10)))] == [
+        ([], False),
+        ([1000], True),
+    ]
+
+
+def test_a_tip_that_was_long_on_its_way_is_left_for_its_moment() -> None:
+    clock = StoppedClock(10_000)
+
+    class Slow(Told):
+        async def get_shard_iterator(self, *args: Any, **kwargs: Any) -> str:
+            clock.time += 5_000
+            return await super().get_shard_iterator(*args, **kwargs)
+
+    api = Slow(got(1))
+    now(reader(api, Position.latest(10_000), clock).read(10))
+    assert api.opened == [("LATEST", None), ("AT_TIMESTAMP", 10.0)]
