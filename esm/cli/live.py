@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from esm.arn import Arn
-from esm.cli.summary import seconds
+from esm.cli.summary import lag_ms, seconds
 from esm.cli.tally import Tally
 from esm.clock import Millis, SystemClock
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
@@ -74,7 +74,7 @@ class LiveTable:
         for name in _FIGURES:
             table.add_column(name, justify="right", no_wrap=" " not in name)
         rows = [(mapping, shard) for mapping in status.mappings for shard in mapping.shards]
-        rows.sort(key=lambda row: -(row[1].behind_ms or 0))
+        rows.sort(key=lambda row: -(lag_ms(row[1]) or 0))
         room = max(1, self._console.height - _AROUND)
         for mapping, shard in rows[:room]:
             table.add_row(*self._row(mapping, shard), style=_style(shard))
@@ -90,7 +90,7 @@ class LiveTable:
         yield shard.state
         yield f"{self._rate(mapping.uuid, shard.shard_id, count.records):,.0f}"
         yield f"{count.records:,}"
-        yield seconds(shard.behind_ms)
+        yield seconds(lag_ms(shard))
         yield str(count.in_flight)
         yield str(count.retries)
         yield str(count.failed + count.poll_failures + count.store_failures + count.destination_failures)

@@ -11,9 +11,9 @@ from esm.arn import Arn
 from esm.cli.exits import Exit
 from esm.cli.tally import Tally
 from esm.clock import Millis
-from esm.runtime.status import MappingStatus, WorkerStatus
+from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 
-__all__ = ["as_json", "as_text", "columns", "seconds"]
+__all__ = ["as_json", "as_text", "columns", "lag_ms", "seconds"]
 
 _HOW: dict[int, str] = {Exit.CLEAN: "ended clean", Exit.HALTED: "ended with shards that were halted"}
 _HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
@@ -55,6 +55,11 @@ def seconds(millis: Millis | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
+def lag_ms(shard: ShardStatus) -> Millis | None:
+    """How far a shard is behind: in what it has not read, or in what it has read and not settled."""
+    return max((ms for ms in (shard.behind_ms, shard.oldest_age_ms) if ms is not None), default=None)
+
+
 def _halted(status: WorkerStatus) -> Iterator[str]:
     """A line for each shard that nothing was read from any more, and why."""
     for mapping in status.mappings:
@@ -69,9 +74,9 @@ def _name(mapping: MappingStatus) -> str:
 
 def _row(mapping: MappingStatus, tally: Tally) -> tuple[str, ...]:
     count = tally.of(mapping.uuid)
-    behind = [shard.behind_ms for shard in mapping.shards if shard.behind_ms is not None]
+    lags = [ms for shard in mapping.shards if (ms := lag_ms(shard)) is not None]
     figures = (count.records, count.invocations, count.failed, count.retries, count.given_up)
-    return (_name(mapping), *(f"{figure:,}" for figure in figures), seconds(max(behind, default=None)))
+    return (_name(mapping), *(f"{figure:,}" for figure in figures), seconds(max(lags, default=None)))
 
 
 def _as_dict(mapping: MappingStatus, tally: Tally) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def answer(value: Any) -> Invocation:
 
 def raised(error: BaseException) -> Raised:
     """What a function says by raising `error`: Lambda's `errorType` and `errorMessage`, cut to a sane length."""
-    return Raised(_name(error), _message(error), _trace(error))
+    return Raised(_name(error), _message(error), _trace(error), _at(error))
 
 
 def _answer(value: Any) -> Invocation:
@@ -116,6 +116,15 @@ def _trace(error: BaseException) -> str | None:
         return "".join(lines)[-_TRACE_MAX:]
     except BaseException:  # noqa: BLE001  # as _message
         return None
+
+
+def _at(error: BaseException) -> str | None:
+    """The innermost frame of its traceback."""
+    try:
+        *_, (frame, line) = traceback.walk_tb(_own_frames(error))
+    except BaseException:  # noqa: BLE001  # as _message; or it has no frame
+        return None
+    return f"{frame.f_code.co_filename.rpartition('/')[2]}:{line} in {frame.f_code.co_name}"
 
 
 def _own_frames(error: BaseException) -> TracebackType | None:

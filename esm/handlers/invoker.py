@@ -22,12 +22,14 @@ class Returned:
 class Raised:
     """A function error: it raised, timed out, or returned what JSON cannot hold.
 
-    `trace`: its own traceback as text, for the log at debug level.
+    `trace`: its own traceback as text, for the log at debug level. `at`: where it was raised, `app.py:12 in handle`;
+    `None` when no line of the function's did.
     """
 
     error_type: str
     message: str
     trace: str | None = None
+    at: str | None = None
 
 
 Invocation = Returned | Raised

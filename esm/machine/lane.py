@@ -82,6 +82,14 @@ class Lane:
         """Records read and not yet in a batch."""
         return len(self._records) - self._head
 
+    @property
+    def oldest_at(self) -> Millis | None:
+        """When the first record that is not settled arrived; `None` when there is none."""
+        first = next((batch.records[0] for batch in reversed(self.batches) if batch.records), None)
+        if first is None and self.waiting:
+            first = self._records[self._head]
+        return None if first is None else int(first.arrived_at)
+
     def push(self, records: Sequence[Any], sizes: Sequence[int]) -> None:
         """Adds records behind those that wait."""
         self._records.extend(records)

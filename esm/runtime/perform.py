@@ -149,6 +149,7 @@ class Performer:
                 error_type=failed.error_type if failed else None,
                 error_message=failed.message if failed else None,
                 error_trace=raised.trace if raised else None,
+                error_at=raised.at if raised else None,
             )
         )
 

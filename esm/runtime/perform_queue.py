@@ -166,6 +166,7 @@ class QueuePerformer:
                 error_type=failed.error_type if failed else None,
                 error_message=failed.message if failed else None,
                 error_trace=raised.trace if raised else None,
+                error_at=raised.at if raised else None,
             )
         )
 

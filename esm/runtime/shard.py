@@ -233,7 +233,12 @@ class ShardRunner:
                 for s in machine.snapshot()
             ),
             last_error=self._error or self.performer.last_error,
+            oldest_age_ms=self._oldest_age_ms(),
         )
+
+    def _oldest_age_ms(self) -> int | None:
+        arrived = [at for lane in self._machine.lanes if (at := lane.oldest_at) is not None]
+        return max(0, self._context.ports.clock.now() - min(arrived)) if arrived else None
 
 
 def _words(position: Position) -> str:

@@ -35,7 +35,8 @@ class ShardStatus:
     at or
     below it is settled, `None` while nothing is. `behind_ms`: distance of the last read from the tip, `None` before it.
     `window_ends_at`: end of the open tumbling window, epoch ms, `None` when none is open. `parents`: of a shard that
-    waits, those that must have ended first.
+    waits, those that must have ended first. `oldest_age_ms`: age of the oldest record that is read and not settled,
+    `None` when there is none.
     """
 
     shard_id: str
@@ -48,6 +49,7 @@ class ShardStatus:
     lanes: tuple[LaneStatus, ...] = ()
     last_error: str | None = None
     parents: tuple[str, ...] = ()
+    oldest_age_ms: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

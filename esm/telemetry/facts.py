@@ -144,7 +144,10 @@ class InvocationStarted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationEnded(Fact):
-    """The function answered, raised or timed out. `failed_records`: how many of `records` are not done."""
+    """The function answered, raised or timed out. `failed_records`: how many of `records` are not done.
+
+    `error_at`: where it raised, as in `app.py:12 in handle`; the file's name alone.
+    """
 
     request_id: str
     lane: int
@@ -155,6 +158,7 @@ class InvocationEnded(Fact):
     error_type: str | None = None
     error_message: str | None = None
     error_trace: str | None = None
+    error_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

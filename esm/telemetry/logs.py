@@ -61,7 +61,8 @@ class LogObserver:
         trace = values.pop(_TRACE, None)
         self._log.log(level, _event_name(type(fact)), **{k: v for k, v in values.items() if v not in (None, "")})
         if trace:
-            self._log.debug("handler_trace", request_id=values.get("request_id"), trace=trace)
+            named = {name: values[name] for name in ("mapping", "shard", "request_id")}
+            self._log.debug("handler_trace", **named, trace=trace)
 
     def _level(self, fact: facts.Fact) -> int:
         if isinstance(fact, facts.InvocationEnded):

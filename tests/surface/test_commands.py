@@ -186,6 +186,15 @@ def test_a_table_on_a_narrow_terminal_is_folded_and_not_cut(shard: str) -> None:
         assert f"{word} " in shown.getvalue()
 
 
+def test_the_lag_is_that_of_what_is_read_and_not_settled_too() -> None:
+    shard = ShardStatus(shard_id="1", state="reading", behind_ms=0, oldest_age_ms=7_200_000)
+    shown = io.StringIO()
+    console = Console(width=160, file=shown)
+    console.print(LiveTable(Tally(), console).table(status_of(shard)))
+    assert "2 h 0 min" in shown.getvalue()
+    assert as_text(status_of(shard), Tally(), 0, 1_000).splitlines()[1].endswith("2 h 0 min")
+
+
 def test_the_summary_names_the_shards_that_were_halted() -> None:
     halted = ShardStatus(shard_id="shardId-000000000001", state="halted", last_error="17 calls hang")
     text = as_text(status_of(ShardStatus(shard_id="shardId-000000000000", state="stopped"), halted), Tally(), 0, 1_000)
