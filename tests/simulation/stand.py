@@ -107,10 +107,10 @@ class Stand:
         """A record; gives its sequence number."""
         return self.stream.put(b"data", "key", shard)[1].sequence_number
 
-    def anew(self) -> None:
+    def anew(self, shards: int = 1) -> None:
         """The stream is deleted, and made again under its name."""
         self.kinesis.delete_stream(ARN)
-        self.stream = self.kinesis.create_stream(ARN, 1)
+        self.stream = self.kinesis.create_stream(ARN, shards)
 
     async def handle(self, event: dict[str, Any], _context: Any) -> None:
         """Succeeds."""

@@ -69,6 +69,37 @@ def test_a_shard_of_a_stream_that_is_gone_waits_for_no_children() -> None:
     run(main())
 
 
+def test_a_lease_of_a_stream_that_went_while_it_was_taken_is_not_used() -> None:
+    """A shard of the new stream has the same name: its records would be settled under the old lease."""
+
+    async def main() -> None:
+        stand = Stand(shards=2, listing_lag=5_000)
+        rows = stand.store.rows
+
+        async def slow(n: int, real: Any, *args: Any) -> Any:
+            if n == 3:
+                await asyncio.sleep(30)
+            return await real(*args)
+
+        stand.store = Instead(stand.store, take=slow)
+        async with stand.worker():
+            await asyncio.sleep(2)
+            stand.stream.split(0)
+            await asyncio.sleep(6)  # the first child is being taken
+            stand.stream.split(1)
+            await asyncio.sleep(3)  # this one ends, and asks for its children
+            stand.anew(4)
+            await asyncio.sleep(60)
+            expected = [stand.put(shard=2)]
+            await asyncio.sleep(60)
+        newest = max(key.stream for key in rows)
+        settled = {key.shard_id: row.checkpoint.settled for key, row in rows.items() if key.stream == newest}
+        assert settled["shardId-000000000002"] == expected[0]
+        assert stand.seen == expected
+
+    run(main())
+
+
 def test_shards_that_end_together_share_a_listing() -> None:
     async def main() -> None:
         count = 50
