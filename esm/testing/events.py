@@ -109,7 +109,8 @@ class Queue:
 
     `fifo`: `None`: as its name says. `max_receive_count`: receives after which a message goes to the dead-letter queue;
     `None`: never. `duplicates`: how often, as a probability, a standard queue shows a message that is in flight.
-    `short`: how often a receive gives fewer messages than it could.
+    `short`: how often a receive gives fewer messages than it could. `entry_fails`: how often an entry of a batch call
+    fails although nothing is wrong with it.
     """
 
     visibility_timeout: int = 30
@@ -117,6 +118,7 @@ class Queue:
     max_receive_count: int | None = None
     duplicates: float = 0.0
     short: float = 0.0
+    entry_fails: float = 0.0
 
 
 ItemEvent = PutItem | UpdateItem | DeleteItem

@@ -31,7 +31,13 @@ class QueueStage:
     """One queue."""
 
     def __init__(self, clock: Clock, queue_arn: str, settings: Queue, seed: int) -> None:
-        self._sqs = SimulatedSqs(clock, seed=seed, short=settings.short, duplicates=settings.duplicates)
+        self._sqs = SimulatedSqs(
+            clock,
+            seed=seed,
+            short=settings.short,
+            duplicates=settings.duplicates,
+            entry_fails=settings.entry_fails,
+        )
         named = queue_arn.endswith(".fifo")
         if settings.fifo not in (None, named):
             raise ValueError("a queue is FIFO when its name ends in .fifo, and only then")
