@@ -20,6 +20,8 @@ from esm.cli import positions as stored
 from esm.cli.exits import MEANINGS, Exit, Failure, failure_of
 from esm.cli.load import load, select
 from esm.cli.run import Options, run
+from esm.clock import SystemClock
+from esm.runtime.offered import check_offered
 
 __all__ = ["command_line", "run_command_line"]
 
@@ -133,13 +135,14 @@ def _run(**typed: Any) -> int:
 def _plan(*, target: str, app_dir: Path, only: Sequence[str], without: Sequence[str], json: bool) -> None:
     """Show what would run: sources, functions and settings. Touches nothing.
 
-    A star marks what is not Lambda's default.
+    A star marks what is not Lambda's default. What `esm run` would refuse to start with is refused here.
 
     \b
         esm plan app:mappings
         esm plan app:mappings --only handle --json
     """  # noqa: D301  # click's own mark
     mappings = select(load(target, app_dir), only, without)
+    check_offered(mappings, SystemClock().now())
     click.echo(plans.plan_json(mappings) if json else plans.plan_text(mappings))
 
 

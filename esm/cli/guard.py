@@ -8,18 +8,47 @@ from urllib.parse import urlsplit
 from esm.cli.exits import Exit, Failure
 from esm.mapping.settings import EventSourceMapping
 
-__all__ = ["check"]
+__all__ = ["check", "check_enabled", "shown"]
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 def check(mappings: Sequence[EventSourceMapping], endpoint_url: str | None, *, live: bool) -> None:
-    """Nothing, when these may be read. Raises `Failure` that says what would have been."""
+    """Nothing, when these may be read. Raises `Failure`: what would have been, or what the URL lacks."""
+    if endpoint_url is not None:
+        _check_url(endpoint_url)
     if live or (endpoint_url is not None and not _is_aws(endpoint_url)):
         return
     sources = ", ".join(dict.fromkeys(mapping.event_source_arn for mapping in mappings))
     line = f"would read {sources} at AWS: add --live if that is meant, or --endpoint-url for a local AWS"
     raise Failure(Exit.GUARD, line)
+
+
+def check_enabled(mappings: Sequence[EventSourceMapping]) -> None:
+    """Nothing, when there is something to run. Raises `Failure`."""
+    if not any(mapping.enabled for mapping in mappings):
+        names = ", ".join(dict.fromkeys(mapping.function.qualified_name for mapping in mappings))
+        raise Failure(Exit.INVALID, f"nothing to run: every mapping has enabled=False ({names})")
+
+
+def shown(endpoint_url: str) -> str:
+    """The URL without what may be secret: user, password, query."""
+    parts = urlsplit(endpoint_url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _check_url(endpoint_url: str) -> None:
+    try:
+        parts = urlsplit(endpoint_url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    if not whole:
+        where = endpoint_url.rpartition("@")[2]
+        hint = "" if "//" in where else f"; perhaps http://{where}"
+        raise Failure(
+            Exit.INVALID, f"--endpoint-url={where!r}: write scheme and host, as in http://127.0.0.1:4566{hint}"
+        )
 
 
 def _is_aws(endpoint_url: str) -> bool:

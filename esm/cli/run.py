@@ -24,7 +24,7 @@ from esm.mapping.settings import EventSourceMapping
 from esm.runtime.program import Ending, Stopped
 from esm.runtime.status import WorkerStatus
 from esm.runtime.worker import Worker
-from esm.telemetry.logs import LogObserver, configure_logging
+from esm.telemetry.logs import LogObserver, announce, configure_logging
 
 __all__ = ["Options", "run"]
 
@@ -59,6 +59,7 @@ def _run(options: Options, ending: Ending) -> int:
     mappings = select(load(options.target, options.app_dir), options.only, options.without)
     for mapping in mappings:
         resolve(mapping.function.handler)
+    guard.check_enabled(mappings)
     guard.check(mappings, options.endpoint_url, live=options.live)
     clock, tally = SystemClock(), Tally()
     began = clock.now()
@@ -82,6 +83,23 @@ def _work(options: Options, mappings: list[EventSourceMapping], ending: Ending, 
         return runner.run(_go(options, mappings, ending, tally, table))
 
 
+def _announce(options: Options, mappings: list[EventSourceMapping]) -> None:
+    """What is read, and from where: later lines name a mapping by its uuid alone."""
+    endpoint = "AWS" if options.endpoint_url is None else guard.shown(options.endpoint_url)
+    if options.live and options.endpoint_url is not None:
+        announce("live_ignored", endpoint=endpoint, reason="--endpoint-url is given, and is what is read")
+    for mapping in mappings:
+        if mapping.enabled:
+            announce(
+                "mapping_read",
+                mapping=mapping.uuid,
+                function=mapping.function.qualified_name,
+                source=mapping.event_source_arn,
+                endpoint=endpoint,
+                store=options.store,
+            )
+
+
 async def _go(
     options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, table: LiveTable | None
 ) -> Worker:
@@ -98,6 +116,7 @@ async def _go(
     tasks: list[asyncio.Task[None]] = []
 
     def started() -> None:
+        _announce(options, mappings)
         # What a start leaves behind lives as long as the process: no collection needs to look at it again.
         gc.collect()
         gc.freeze()

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from esm.errors import EsmError, MappingError
-from esm.mapping.rules import check_starting_time
-from esm.mapping.settings import EventSourceMapping, check_distinct
+from esm.errors import EsmError
+from esm.mapping.settings import EventSourceMapping
 from esm.runtime.filters import filter_criteria
 from esm.runtime.mapping import MappingRunner
+from esm.runtime.offered import check_offered
 from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
 from esm.runtime.queue import QueueRunner
@@ -87,10 +87,7 @@ class Worker:
             raise EsmError("a Worker is entered once; make another")
         self._entered = True
         ports = self._ports or self._open_ports()
-        check_distinct(self.mappings)
-        for mapping in self.mappings:
-            _check_offered(mapping)
-            check_starting_time(mapping.starting_position_timestamp_ms, ports.clock.now())
+        check_offered(self.mappings, ports.clock.now())
         self._ports = ports
         self._id = worker_id(ports.rng)
         await self._store.open()
@@ -212,15 +209,3 @@ async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
     """Closes it, or leaves it to itself: another process may hold the store's file for half a minute."""
     with anyio.move_on_after(CLOSE_S):
         await close()
-
-
-def _check_offered(mapping: EventSourceMapping) -> None:
-    """Raises `MappingError` for a setting of Lambda's that this worker has not got: none is ignored in silence."""
-    function = mapping.function
-    for field, value, missing in (
-        ("isolation", function.isolation, function.isolation == "process"),
-        ("reserved_concurrency", function.reserved_concurrency, function.reserved_concurrency is not None),
-    ):
-        if missing:
-            text = f"{field} {value!r} of function {function.name} is not supported by this worker."
-            raise MappingError(text, field=field, value=value)

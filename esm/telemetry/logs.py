@@ -18,7 +18,7 @@ import structlog
 from esm.clock import Millis
 from esm.telemetry import facts
 
-__all__ = ["LogObserver", "configure_logging", "quiet_sdk"]
+__all__ = ["LogObserver", "announce", "configure_logging", "quiet_sdk"]
 
 REPEAT_MS = 60_000
 """The same trouble of the same shard is one line a minute (chosen)."""
@@ -79,6 +79,11 @@ class LogObserver:
             return True
         self._told[key] = fact.at
         return False
+
+
+def announce(event: str, **values: object) -> None:
+    """Writes a line at INFO that is no fact: what a program says of itself. No credentials."""
+    structlog.get_logger("esm").info(event, **values)
 
 
 def quiet_sdk() -> None:

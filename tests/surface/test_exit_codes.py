@@ -93,6 +93,56 @@ def test_wrong_usage(esm_: Esm, arguments: tuple[str, ...], said: str) -> None:
     assert said in ended.line
 
 
+REFUSED = [
+    (
+        "function=esm.Function(handle, isolation='process')",
+        "isolation='process': isolation 'process' of",
+    ),
+    ("function=esm.Function(handle, reserved_concurrency=2)", "reserved_concurrency=2: reserved_concurrency 2 of"),
+    (
+        "starting_position='AT_TIMESTAMP', starting_position_timestamp=4e9",
+        "starting_position_timestamp=4000000000.0: StartingPositionTimestamp cannot be in the future.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("setting", "said"), REFUSED)
+def test_a_plan_refuses_what_a_run_refuses(esm_: Esm, setting: str, said: str) -> None:
+    esm_.app(f"{APP}\nmappings = make({setting})")
+    planned, ran = esm_("plan", "app:mappings"), esm_("run", "app:mappings", *LOCAL, "--log-level", "error")
+    assert planned.code == ran.code == Exit.INVALID
+    assert planned.line == ran.line
+    assert said in planned.line
+    assert planned.out == ""
+
+
+def test_nothing_that_is_enabled(esm_: Esm) -> None:
+    esm_.app(f"{APP}\nmappings = make(enabled=False)")
+    ended = esm_("run", "app:mappings", *LOCAL)
+    assert ended.code == Exit.INVALID
+    assert ended.line == "esm: nothing to run: every mapping has enabled=False (handle)"
+
+
+URLS = [
+    ("127.0.0.1:4566", "'127.0.0.1:4566'", "; perhaps http://127.0.0.1:4566"),
+    ("localhost:4566", "'localhost:4566'", "; perhaps http://localhost:4566"),
+    ("user:secret@localhost", "'localhost'", "; perhaps http://localhost"),
+    ("http://", "'http://'", "127.0.0.1:4566"),
+    ("ftp://127.0.0.1", "'ftp://127.0.0.1'", "127.0.0.1:4566"),
+    ("http://127.0.0.1:port", "'http://127.0.0.1:port'", "127.0.0.1:4566"),
+]
+
+
+@pytest.mark.parametrize(("url", "named", "hint"), URLS)
+def test_an_endpoint_that_is_no_url(esm_: Esm, url: str, named: str, hint: str) -> None:
+    esm_.app(f"{APP}\nmappings = make()")
+    ended = esm_("run", "app:mappings", "--live", "--endpoint-url", url)
+    assert ended.code == Exit.INVALID
+    assert ended.line == f"esm: --endpoint-url={named}: write scheme and host, as in http://127.0.0.1:4566" + (
+        hint if hint.startswith(";") else ""
+    )
+
+
 HANDLERS = [
     ("run", "app:handel", "near to it: handle"),
     ("plan", "ap.handle", "there is no module 'ap'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -74,10 +75,21 @@ class Repeating:
 async def test_a_run_with_a_halted_shard_goes_on_and_does_not_end_clean(esm_: Esm) -> None:
     esm_.app(APP)
     async with Repeating(SECOND).server as server:
-        with esm_.running("run", "app:mappings", "--endpoint-url", server.url, "--json") as running:
+        url = server.url
+        with esm_.running("run", "app:mappings", "--endpoint-url", url, "--json", "--live") as running:
             await asyncio.to_thread(running.until, "shard_halted", shard=SECOND)
             await server.arrived(len(server.requests) + 3)
             code, _ = await asyncio.to_thread(running.end)
+    (read,) = [json.loads(line) for line in running.lines if '"mapping_read"' in line]
+    assert {name: read[name] for name in ("function", "source", "endpoint", "store", "level")} == {
+        "function": "handle",
+        "source": ARN,
+        "endpoint": url,
+        "store": "sqlite:///esm.db",
+        "level": "info",
+    }
+    assert read["mapping"] == running.summary["mappings"][0]["uuid"]
+    assert sum("live_ignored" in line for line in running.lines) == 1
     assert code == running.summary["exit_code"] == Exit.HALTED
     states = {shard["shard_id"]: shard["state"] for shard in running.summary["mappings"][0]["shards"]}
     assert states == {SHARD: "stopped", SECOND: "halted"}
