@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
-
 import pytest
 
 from esm.aws.kinesis_api import (
     ChildShard,
-    GetRecordsOutput,
     ListedShard,
     ListShardsOutput,
     SequenceNumberRange,
@@ -24,96 +19,22 @@ from esm.errors import (
     SourceNotFoundError,
     SourceThrottledError,
 )
-from esm.records.kinesis import KinesisRecord
 from esm.records.position import Position
 from esm.records.record import Page, Shard
-from esm.sources.kinesis import KinesisShardReader, KinesisSource
-
-T = TypeVar("T")
-Answer = GetRecordsOutput | SourceError
-
-EXPIRED = IteratorExpiredError("ExpiredIteratorException", "old")
-TRIMMED = PositionTrimmedError("TrimmedDataAccessException", "older")
-FAULT = SourceError("InternalFailure", "sorry")
-
-
-class StoppedClock:
-    def __init__(self, now: int) -> None:
-        self.time = now
-
-    def now(self) -> int:
-        return self.time
-
-
-class Told:
-    """A `KinesisApi` of prepared answers that notes what it is asked."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = deque(answers)
-        self.opened: list[tuple[str, str | float | None]] = []
-        self.read: list[str] = []
-        self.iterators: deque[SourceError] = deque()
-        self.pages: list[ListShardsOutput] = []
-        self.summary = StreamSummary("ACTIVE")
-
-    async def get_shard_iterator(
-        self,
-        stream_arn: str,
-        shard_id: str,
-        iterator_type: str,
-        *,
-        sequence_number: str | None = None,
-        timestamp: float | None = None,
-    ) -> str:
-        self.opened.append((iterator_type, sequence_number if timestamp is None else timestamp))
-        if self.iterators:
-            raise self.iterators.popleft()
-        return f"opened-{len(self.opened)}"
-
-    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
-        self.read.append(iterator)
-        answer = self.answers.popleft()
-        if isinstance(answer, SourceError):
-            raise answer
-        return answer, 1000
-
-    async def list_shards(self, stream_arn: str, next_token: str | None) -> ListShardsOutput:
-        return self.pages[int(next_token or 0) % len(self.pages)]
-
-    async def describe_stream_summary(self, stream_arn: str) -> StreamSummary:
-        return self.summary
-
-
-def now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The value of a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        value: T = end.value
-        return value
-    raise AssertionError("it waited")
-
-
-def records(*numbers: int) -> list[KinesisRecord]:
-    return [KinesisRecord(data="", key="k", sequence_number=str(number), arrived=1.5) for number in numbers]
-
-
-def got(*numbers: int, then: str | None = "next", behind: int | None = 0) -> GetRecordsOutput:
-    return GetRecordsOutput(records=records(*numbers), next_shard_iterator=then, millis_behind_latest=behind)
-
-
-def source(api: Told, clock: StoppedClock | None = None) -> KinesisSource:
-    return KinesisSource(
-        api, stream_arn="arn", event_source_arn="arn", region="r", role_arn="role", clock=clock or StoppedClock(10_000)
-    )
-
-
-def reader(api: Told, position: Position, clock: StoppedClock | None = None) -> KinesisShardReader:
-    return source(api, clock).open("shard", position)
-
-
-def numbers(page: Page) -> list[int]:
-    return [int(record.sequence_number) for record in page.records]
+from esm.sources.kinesis import KinesisSource
+from tests.unit.sources.told import (
+    EXPIRED,
+    FAULT,
+    TRIMMED,
+    StoppedClock,
+    Told,
+    got,
+    now,
+    numbers,
+    reader,
+    records,
+    source,
+)
 
 
 def test_iterators_follow_each_other() -> None:
@@ -275,63 +196,6 @@ def test_a_shard_that_is_gone_is_raised() -> None:
         now(reader(api, Position.trim_horizon()).read(10))
 
 
-def test_latest_is_the_tip_once_and_its_time_ever_after() -> None:
-    api = Told(got(), EXPIRED, got(), EXPIRED, got(5), EXPIRED, got(5))
-    shard = reader(api, Position.latest(10_000))
-    for _ in range(4):
-        now(shard.read(10))
-    assert api.opened == [
-        ("LATEST", None),
-        ("AT_TIMESTAMP", 10.0),
-        ("AT_TIMESTAMP", 10.0),
-        ("AT_SEQUENCE_NUMBER", "5"),
-    ]
-
-
-def test_an_iterator_that_could_not_be_had_leaves_latest_open() -> None:
-    api = Told(got())
-    api.iterators.append(FAULT)
-    shard = reader(api, Position.latest(10_000))
-    with pytest.raises(SourceError):
-        now(shard.read(10))
-    now(shard.read(10))
-    assert api.opened == [("LATEST", None)] * 2
-
-
-def first_opened(opened: Callable[[KinesisSource, StoppedClock], KinesisShardReader]) -> tuple[str, str | float | None]:
-    api, clock = Told(got()), StoppedClock(10_000)
-    now(opened(source(api, clock), clock).read(10))
-    return api.opened[0]
-
-
-def test_a_latest_that_was_waited_for_before_is_its_time() -> None:
-    """Somebody else, or this process before, may have read nothing since: what came meanwhile must not be lost."""
-
-    def from_before_the_start(stream: KinesisSource, clock: StoppedClock) -> KinesisShardReader:
-        return stream.open("shard", Position.latest(9_999))
-
-    def after_a_long_wait(stream: KinesisSource, clock: StoppedClock) -> KinesisShardReader:
-        clock.time = 12_001
-        return stream.open("shard", Position.latest(10_000))
-
-    def by_another_reader(stream: KinesisSource, clock: StoppedClock) -> KinesisShardReader:
-        stream.open("shard", Position.latest(10_000))
-        return stream.open("shard", Position.latest(10_000))
-
-    assert first_opened(from_before_the_start) == ("AT_TIMESTAMP", 9.999)
-    assert first_opened(after_a_long_wait) == ("AT_TIMESTAMP", 10.0)
-    assert first_opened(by_another_reader) == ("AT_TIMESTAMP", 10.0)
-
-
-def test_latest_without_a_time_takes_that_of_its_first_opening() -> None:
-    api, clock = Told(got(), EXPIRED, got()), StoppedClock(10_000)
-    shard = reader(api, Position("LATEST"), clock)
-    now(shard.read(10))
-    clock.time = 99_000
-    now(shard.read(10))
-    assert api.opened == [("LATEST", None), ("AT_TIMESTAMP", 10.0)]
-
-
 def test_the_distance_to_the_tip() -> None:
     clock = StoppedClock(10_000)
     api = Told(got(1, behind=4000), got(2, behind=None), got(behind=None))
@@ -390,34 +254,3 @@ def test_the_shape_of_its_events() -> None:
     assert item["eventID"] == "shard-1:7"
     assert (item["awsRegion"], item["invokeIdentityArn"]) == ("r", "role")
     now(stream.close())
-
-
-def test_a_latest_whose_first_record_is_known_is_that_record() -> None:
-    api = Told(got(7, 8, then="a"), got(9))
-    shard = reader(api, Position.latest(10_000).begun("7"))
-    pages = [now(shard.read(10)) for _ in range(2)]
-    assert api.opened == [("AT_SEQUENCE_NUMBER", "7")]
-    assert [numbers(page) for page in pages] == [[7, 8], [9]]
-    assert not any(page.trimmed for page in pages)
-
-
-def test_a_first_record_that_is_no_longer_kept_is_a_gap() -> None:
-    api = Told(got(then="a"), got(1000))
-    shard = reader(api, Position.latest(10_000).begun("7"))
-    assert [(numbers(page), page.trimmed) for page in (now(shard.read(10)), now(shard.read(10)))] == [
-        ([], False),
-        ([1000], True),
-    ]
-
-
-def test_a_tip_that_was_long_on_its_way_is_left_for_its_moment() -> None:
-    clock = StoppedClock(10_000)
-
-    class Slow(Told):
-        async def get_shard_iterator(self, *args: Any, **kwargs: Any) -> str:
-            clock.time += 5_000
-            return await super().get_shard_iterator(*args, **kwargs)
-
-    api = Slow(got(1))
-    now(reader(api, Position.latest(10_000), clock).read(10))
-    assert api.opened == [("LATEST", None), ("AT_TIMESTAMP", 10.0)]
