@@ -46,7 +46,7 @@ _WINDOW_FIELDS = 1024
 
 
 class MappingRunner:
-    """Runs one mapping until it is stopped, or until every shard of a finite source has ended."""
+    """Runs one mapping of a stream until it is stopped."""
 
     def __init__(self, context: MappingContext, worker_id: str) -> None:
         mapping = context.mapping

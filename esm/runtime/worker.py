@@ -1,6 +1,6 @@
 """All mappings of one process: started together, stopped in phases.
 
-    new --enter--> running --stop, or every mapping done--> stopping --all drained, or out of time--> stopped
+    new --enter--> running --stop--> stopping --all drained, or out of time--> stopped
 
 Stopping: no more reads and invocations begin; what is out has `drain_timeout` to end and is settled; the rest is cut
 off unsettled; positions are stored and leases released. Nothing is acknowledged that was not done.
@@ -123,7 +123,7 @@ class Worker:
             raise failure
 
     async def join(self) -> None:
-        """Returns when every mapping is done or the worker was stopped. Raises what ended it, if that was a bug."""
+        """Returns when the worker was stopped and everything has ended. Raises what ended it, if that was a bug."""
         if self._task is None:
             raise EsmError("a Worker is joined inside its `async with`")
         await asyncio.shield(self._task)
