@@ -22,6 +22,7 @@ from esm.errors import (
     StoreError,
 )
 from esm.filtering.criteria import FilterCriteria
+from esm.handlers.context import LambdaContext
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
@@ -42,6 +43,7 @@ __all__ = [
     "Function",
     "HandlerNotFoundError",
     "InvariantError",
+    "LambdaContext",
     "LaneStatus",
     "LeaseLostError",
     "Limits",
