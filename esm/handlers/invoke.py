@@ -28,6 +28,8 @@ __all__ = ["ABANDONED_MAX", "FunctionInvoker"]
 ABANDONED_MAX = 16
 """Calls of one function that may hang before no more are made. (chosen: a thread each, and a lane each)"""
 
+_WHAT_TO_DO = "give what the function waits for a timeout below its own, then restart this process"
+
 
 class FunctionInvoker:
     """An `Invoker` of one function, in this process.
@@ -76,8 +78,8 @@ class FunctionInvoker:
     async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""
         if len(self._calls.hung) > self._abandoned_max:
-            msg = f"{len(self._calls.hung)} calls of {self.function_arn} hang, {self._abandoned_max} may"
-            raise HandlerExhaustedError(msg)
+            hung = f"{len(self._calls.hung)} calls of {self.function_arn} hang, {self._abandoned_max} may"
+            raise HandlerExhaustedError(f"{hung}; {_WHAT_TO_DO}")
         now = self._clock.now
         deadline = now() + self._timeout_ms
         call = Call(self._calls, request_id, deadline, asyncio.get_running_loop())

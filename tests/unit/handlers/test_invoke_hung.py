@@ -74,7 +74,9 @@ def test_too_many_hung_calls_exhaust_the_function() -> None:
             await loop.advance(3)
             await loop.advance(5)
             assert await call == TIMED_OUT
-        with pytest.raises(HandlerExhaustedError, match=r"2 calls of .*orders:7 hang, 1 may"):
+        with pytest.raises(
+            HandlerExhaustedError, match=r"2 calls of .*orders:7 hang, 1 may; give what .* timeout.* restart"
+        ):
             await calls.invoke(EVENT, "c")
         assert started == ["a", "b"]
         release.set()
