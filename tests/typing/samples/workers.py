@@ -20,7 +20,7 @@ def typed(event: dict[str, object], context: esm.LambdaContext) -> None:
     reveal_type(context.get_remaining_time_in_millis())  # R: int
     reveal_type(context.aws_request_id)  # R: str
     reveal_type(context.memory_limit_in_mb)  # R: str
-    print(context.request_id)  # E: attr-defined
+    event["id"] = context.request_id  # E: attr-defined
 
 
 async def typed_too(event: dict[str, object], context: esm.LambdaContext) -> str:
