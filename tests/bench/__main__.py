@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, compare
+from tests.bench.filters import filter_table
 from tests.bench.report import tables, write
 from tests.bench.workloads import WORKLOADS
 
@@ -27,6 +28,8 @@ def _main() -> None:
     rows = compare(workloads, options.only, effort, _tell)
     _tell("")
     sys.stdout.write("\n" + tables(rows, options.only))
+    if not options.workload:
+        sys.stdout.write("\n" + filter_table())
     if not options.quick and options.only == list(VARIANTS) and workloads == WORKLOADS:
         sys.stdout.write(f"\nwritten to {write(RESULTS, rows, options.only, effort)}, and as JSON beside it\n")
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, Row, compare
+from tests.bench.filters import CASES, _body, ratios
 from tests.bench.meter import Plan
 from tests.bench.pages import Pages, iterator, place
 from tests.bench.processes import measure, serving
@@ -77,3 +78,9 @@ def test_ratios_are_taken_within_a_round() -> None:
     row = Row(TINY, {"floor": [1.0, 10.0, 2.0], "esm": [2.0, 30.0, 4.0]})
     assert row.cost("floor") == 2.0
     assert row.times("esm", "floor") == 2.0
+
+
+def test_the_cost_of_filters_is_a_ratio_for_each_case() -> None:
+    found = ratios(records=200, rounds=3)
+    assert list(found) == list(CASES)
+    assert all(len(_body(number)) in range(900, 1200) for number in range(10))
