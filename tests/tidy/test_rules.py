@@ -85,7 +85,7 @@ BREACHES = [
     ("suppressions_have_reasons", "esm/a.py", "# ruff: noqa  # a reason given\n", "names no rule"),
     ("suppressions_have_reasons", "esm/a.py", "# mypy: ignore-errors\n", "names no rule"),
     ("it_speaks_of_itself", "README.md", "see /home/ann/esm\n", "'/home/' is a path on somebody's machine"),
-    ("it_speaks_of_itself", "esm/a.py", "# as in /work/main\n", "'/work/' is a path on somebody's machine"),
+    ("it_speaks_of_itself", "esm/a.py", "# as in /root/esm\n", "'/root/' is a path on somebody's machine"),
     ("it_speaks_of_itself", "esm/a.py", "# Issue 12 asks for it\n", "'Issue 1' is a number in somebody's tracker"),
     ("it_speaks_of_itself", "esm/a.py", "# see .secret/notes\n", "'.secret/' is a hidden folder"),
     ("tests_do_not_sleep", "tests/unit/a.py", "time.sleep(1)\n", "sleeps in real time"),
