@@ -145,15 +145,12 @@ class ShardMachine:
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
-        due = self._store_due()
-        times = [] if due is None else [due]
+        times = [self._store_due()]
         if not self._draining:
-            for lane in self.lanes:
-                if lane.out is None and lane.is_open and lane.version <= self._stored:
-                    wake = lane.wake_at(self.rules, flush=self._nothing_comes)
-                    if wake is not None:
-                        times.append(wake)
-        return min(times, default=None)
+            flush = self._nothing_comes
+            free = (lane for lane in self.lanes if lane.out is None and lane.is_open and lane.version <= self._stored)
+            times += [lane.wake_at(self.rules, flush=flush) for lane in free]
+        return min((time for time in times if time is not None), default=None)
 
     def drain(self) -> None:
         """Begins nothing more; what is out may come back, and what is settled is stored."""
