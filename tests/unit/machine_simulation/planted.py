@@ -44,6 +44,10 @@ def checkpoint_at_the_furthest_lane(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Progress, "checkpoint", checkpoint)
 
 
+def idle_lane_goes_back_while_catching_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Progress, "_idle_at", lambda self, _lane: self.read)
+
+
 def lane_opens_where_the_page_ends(patch: pytest.MonkeyPatch) -> None:
     def open_lanes(self: ShardMachine, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         for lane, part in zip(self.lanes, parts, strict=True):
@@ -285,6 +289,7 @@ def retry_takes_new_records_in(patch: pytest.MonkeyPatch) -> None:
 PLANTED: tuple[Plant, ...] = (
     checkpoint_of_what_was_read,
     checkpoint_at_the_furthest_lane,
+    idle_lane_goes_back_while_catching_up,
     lane_opens_where_the_page_ends,
     earlier_lanes_forgotten_at_once,
     earlier_lanes_forgotten_when_read,
