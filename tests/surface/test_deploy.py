@@ -14,7 +14,7 @@ import click
 import pytest
 
 from esm.aws.kinesis_api import KinesisApi
-from esm.cli.commands import command_line
+from esm.cli.command_line import command_line
 from tests.servers.install import MINISTACK
 
 FOLDER = Path(__file__).parents[2] / "deploy"

@@ -1,0 +1,78 @@
+"""The commands together, and how each of them ends."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version as version_of
+
+import click
+
+from esm.cli.commands.filters import filter_command
+from esm.cli.commands.plan import plan_command
+from esm.cli.commands.positions import positions_command
+from esm.cli.commands.run import run_command
+from esm.cli.exits import MEANINGS, Exit, failure_of
+
+__all__ = ["command_line", "run_command_line"]
+
+_EXITS = "\b\nExit codes:\n" + "\n".join(f"  {code:>2}  {meaning}" for code, meaning in MEANINGS.items())
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Does what was typed; gives the exit code. A failure is one line on stderr."""
+    try:
+        ended = command_line.main(list(arguments), prog_name="esm", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.INVALID
+    except click.ClickException as error:
+        return _tell(Exit.INVALID, f"{' '.join(error.format_message().split())} (see {_help_of(error)})")
+    except (click.Abort, KeyboardInterrupt):
+        return _tell(Exit.AT_ONCE, "interrupted")
+    except Exception as error:  # noqa: BLE001  # no traceback reaches who typed a command, unless it was asked for
+        if re.search(r"--log-level[ =]debug", " ".join(arguments), re.IGNORECASE):
+            traceback.print_exc()
+        failure = failure_of(error)
+        return _tell(failure.code, failure.line)
+    return ended if isinstance(ended, int) else Exit.CLEAN
+
+
+def _tell(code: Exit, line: str) -> int:
+    print(f"esm: {line}", file=sys.stderr, flush=True)  # noqa: T201  # the command's only way to say it
+    return code
+
+
+def _help_of(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'esm'} --help"
+
+
+@click.group(context_settings=_SETTINGS, epilog=_EXITS)
+@click.version_option(version_of("asyncio-esm"), "--version", message="%(version)s")
+def command_line() -> None:
+    """Lambda's event source mappings, in a process of your own.
+
+    \b
+    With an app.py that holds
+        mappings = [esm.EventSourceMapping(event_source_arn=..., function=handle, starting_position="LATEST")]
+    these are
+        esm plan app:mappings                                        what would run; touches nothing
+        esm run app:mappings --endpoint-url http://127.0.0.1:4566    against a local AWS
+        esm run app:mappings --live                                  against AWS
+        esm positions show                                           how far each shard has come
+        esm filter lint app:mappings                                 filters that cannot do what they are for
+    """  # noqa: D301  # click's own mark
+
+
+@command_line.command("version")
+def _version() -> None:
+    """Print the version."""
+    click.echo(version_of("asyncio-esm"))
+
+
+for _command in (run_command, plan_command, positions_command, filter_command):
+    command_line.add_command(_command)
