@@ -312,8 +312,16 @@ class MappingRunner:
 
     def _set_state(self, state: str) -> None:
         self.state = state
+        mapping = self.mapping
         self._notice(
-            facts.MappingStateChanged(at=self._now, mapping=self.mapping.uuid, state=state, reason="User action")
+            facts.MappingStateChanged(
+                at=self._now,
+                mapping=mapping.uuid,
+                state=state,
+                reason="User action",
+                function=mapping.function.name,
+                event_source_arn=mapping.event_source_arn,
+            )
         )
 
     def _notice(self, fact: facts.Fact) -> None:

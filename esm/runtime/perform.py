@@ -125,6 +125,7 @@ class Performer:
                 last=last,
                 invoke_count=command.invoke_count,
                 age_ms=max(0, now - arrived_at),
+                traces=(),  # a stream's record has no place for one
             )
         )
 
@@ -150,6 +151,7 @@ class Performer:
                 error_message=failed.message if failed else None,
                 error_trace=raised.trace if raised else None,
                 error_at=raised.at if raised else None,
+                function_error=failed.function_error if failed else None,
             )
         )
 

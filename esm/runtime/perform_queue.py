@@ -24,6 +24,7 @@ from esm.machine.queue_commands import (
     ReceiveFailed,
 )
 from esm.mapping.limits import SQS_BATCH_ENTRIES
+from esm.records.trace import traceparents
 from esm.runtime.perform import MappingContext
 from esm.sources.sqs import SqsSource
 from esm.telemetry import facts
@@ -145,6 +146,7 @@ class QueuePerformer:
                 last=records[-1].message_id,
                 invoke_count=command.invoke_count,
                 age_ms=max(0, now - int(sent_at)) if sent_at.isdecimal() else 0,
+                traces=traceparents(records) if self._context.observers.wants_traces else (),
             )
         )
 
@@ -167,6 +169,7 @@ class QueuePerformer:
                 error_message=failed.message if failed else None,
                 error_trace=raised.trace if raised else None,
                 error_at=raised.at if raised else None,
+                function_error=failed.function_error if failed else None,
             )
         )
 

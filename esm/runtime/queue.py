@@ -172,8 +172,17 @@ class QueueRunner:
 
     def _set_state(self, state: str) -> None:
         self.state = state
-        why = reason(self.mapping.source_kind)
-        self._notice(facts.MappingStateChanged(at=self._now, mapping=self.mapping.uuid, state=state, reason=why))
+        mapping = self.mapping
+        self._notice(
+            facts.MappingStateChanged(
+                at=self._now,
+                mapping=mapping.uuid,
+                state=state,
+                reason=reason(mapping.source_kind),
+                function=mapping.function.name,
+                event_source_arn=mapping.event_source_arn,
+            )
+        )
 
     def _polled(self, received: Received, filtered: int) -> None:
         self._notice(
@@ -184,6 +193,8 @@ class QueueRunner:
                 filtered=filtered,
                 behind_ms=0,
                 size_bytes=sum(received.sizes),
+                held=self._machine.records_held,
+                held_bytes=self._machine.bytes_held,
             )
         )
 

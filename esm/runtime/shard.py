@@ -165,7 +165,14 @@ class ShardRunner:
         if self._context.observers.listening:
             count, size = len(page.records), page.size_bytes
             polled = facts.Polled(
-                at=now, **self._named, records=count, filtered=filtered, behind_ms=page.behind_ms, size_bytes=size
+                at=now,
+                **self._named,
+                records=count,
+                filtered=filtered,
+                behind_ms=page.behind_ms,
+                size_bytes=size,
+                held=self._machine.records_held,
+                held_bytes=self._machine.bytes_held,
             )
             self._notice(polled)
         self._driver.pump()

@@ -1,14 +1,15 @@
 """Everything that happens and that somebody may want to know, one frozen value each.
 
 Logs, metrics, the simulation's checker and the crash tests read the same facts, so they cannot disagree. No fact
-holds a payload,
-a credential or an event.
+holds a payload, a credential or an event. They are made for every batch: a struct costs a third of a frozen dataclass,
+and hold nothing that could be part of a cycle.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from esm.clock import Millis
 
@@ -40,8 +41,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`at`: epoch ms.
 
     `mapping`: the mapping's uuid, "" for the worker itself. `shard`: shard id, "" where there is none.
@@ -52,73 +52,73 @@ class Fact:
     shard: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappingStateChanged(Fact):
-    """`state`: Lambda's (`Creating`, `Enabled`, ...). `reason`: StateTransitionReason or what is wrong."""
+class MappingStateChanged(Fact, frozen=True, kw_only=True):
+    """`state`: Lambda's (`Creating`, `Enabled`, ...). `reason`: StateTransitionReason or what is wrong.
+
+    `function`: the function's name; that and `event_source_arn` are what its metrics are named by.
+    """
 
     state: str
     reason: str = ""
+    function: str = ""
+    event_source_arn: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObserverDropped(Fact):
+class ObserverDropped(Fact, frozen=True, kw_only=True):
     """An observer raised and is told nothing more; the others are. `error`: its kind, never its text."""
 
     observer: str
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseTaken(Fact):
+class LeaseTaken(Fact, frozen=True, kw_only=True):
     """This worker reads the shard from now on, under `epoch`."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseLost(Fact):
+class LeaseLost(Fact, frozen=True, kw_only=True):
     """Another owner reads the shard; this worker dropped it without settling anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardStarted(Fact):
+class ShardStarted(Fact, frozen=True, kw_only=True):
     """Reading begins at `position` (`TRIM_HORIZON`, ..., or the sequence number it follows)."""
 
     position: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardEnded(Fact):
+class ShardEnded(Fact, frozen=True, kw_only=True):
     """The shard is closed, all of it settled, its children have leases."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardHalted(Fact):
+class ShardHalted(Fact, frozen=True, kw_only=True):
     """The shard is not read any more until somebody acts; its checkpoint stays. `error`: the rule or fault."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PositionTrimmed(Fact):
+class PositionTrimmed(Fact, frozen=True, kw_only=True):
     """Records after `after` and before `resumed_at` (`None`: the end) were no longer kept, and may be lost."""
 
     after: str
     resumed_at: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Polled(Fact):
-    """One read. `filtered`: records of it that no filter let through. `behind_ms`: distance to the tip."""
+class Polled(Fact, frozen=True, kw_only=True):
+    """One read. `filtered`: records of it that no filter let through. `behind_ms`: distance to the tip.
+
+    `held`, `held_bytes`: what is read and not settled now, with these.
+    """
 
     records: int
     filtered: int
     behind_ms: Millis
     size_bytes: int
+    held: int = 0
+    held_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollFailed(Fact):
+class PollFailed(Fact, frozen=True, kw_only=True):
     """A read failed; the next try is at `retry_at`."""
 
     code: str
@@ -126,11 +126,11 @@ class PollFailed(Fact):
     retry_at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationStarted(Fact):
+class InvocationStarted(Fact, frozen=True, kw_only=True):
     """The function is called. `first`, `last`: sequence numbers. `age_ms`: of the last record (`IteratorAge`).
 
-    The final call of a tumbling window has no records, "" for both numbers, and no age.
+    The final call of a tumbling window has no records, "" for both numbers, and no age. `traces`: where the messages
+    come from, as `traceparent` texts of W3C's; collected only for who asks for them (`Observer.wants_traces`).
     """
 
     request_id: str
@@ -140,13 +140,14 @@ class InvocationStarted(Fact):
     last: str
     invoke_count: int
     age_ms: Millis
+    traces: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationEnded(Fact):
+class InvocationEnded(Fact, frozen=True, kw_only=True):
     """The function answered, raised or timed out. `failed_records`: how many of `records` are not done.
 
-    `error_at`: where it raised, as in `app.py:12 in handle`; the file's name alone.
+    `error_at`: where it raised, as in `app.py:12 in handle`; the file's name alone. `function_error`: `Unhandled` when
+    it raised or timed out, `None` when it did not, or only its answer was at fault.
     """
 
     request_id: str
@@ -159,18 +160,17 @@ class InvocationEnded(Fact):
     error_message: str | None = None
     error_trace: str | None = None
     error_at: str | None = None
+    function_error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerAbandoned(Fact):
+class HandlerAbandoned(Fact, frozen=True, kw_only=True):
     """A call ran out of time and did not stop when told; `abandoned` of this function's are still out there."""
 
     request_id: str
     abandoned: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordsDiscarded(Fact):
+class RecordsDiscarded(Fact, frozen=True, kw_only=True):
     """A range is given up: `condition` in AWS's words. `delivered`: whether a destination has the failure record."""
 
     condition: str
@@ -181,16 +181,14 @@ class RecordsDiscarded(Fact):
     delivered: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationDelivered(Fact):
+class DestinationDelivered(Fact, frozen=True, kw_only=True):
     """The on-failure destination took the record of `records` stream records."""
 
     destination: str
     records: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationFailed(Fact):
+class DestinationFailed(Fact, frozen=True, kw_only=True):
     """The on-failure destination refused; `attempt` tries so far."""
 
     destination: str
@@ -199,23 +197,20 @@ class DestinationFailed(Fact):
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointStored(Fact):
+class CheckpointStored(Fact, frozen=True, kw_only=True):
     """The store has it. `settled`: all at or below it is settled; `None` while nothing is."""
 
     settled: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreFailed(Fact):
+class StoreFailed(Fact, frozen=True, kw_only=True):
     """A write of a position failed; it is tried again, and its lanes wait."""
 
     error: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesDeleted(Fact):
+class MessagesDeleted(Fact, frozen=True, kw_only=True):
     """A queue was told that `messages` are done. `failed`: tried again. `stale`: their handles were of no use."""
 
     messages: int
@@ -223,31 +218,27 @@ class MessagesDeleted(Fact):
     stale: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesReturned(Fact):
+class MessagesReturned(Fact, frozen=True, kw_only=True):
     """`messages` were given back to a queue, which shows them again; `missed`: not given back."""
 
     messages: int
     missed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisibilityExtended(Fact):
+class VisibilityExtended(Fact, frozen=True, kw_only=True):
     """A queue hides `messages` for longer, as they are still wanted; `missed`: not those."""
 
     messages: int
     missed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStopping(Fact):
+class WorkerStopping(Fact, frozen=True, kw_only=True):
     """No more reads or invocations begin; what is out has `drain_ms` to end."""
 
     drain_ms: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStopped(Fact):
+class WorkerStopped(Fact, frozen=True, kw_only=True):
     """Nothing runs any more. `clean`: everything that was out ended by itself."""
 
     clean: bool

@@ -10,7 +10,6 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from dataclasses import fields
 from typing import Any, TextIO
 
 import structlog
@@ -59,7 +58,7 @@ class LogObserver:
             return
         values = {name: getattr(fact, name) for name in _field_names(type(fact))}
         trace = values.pop(_TRACE, None)
-        self._log.log(level, _event_name(type(fact)), **{k: v for k, v in values.items() if v not in (None, "")})
+        self._log.log(level, _event_name(type(fact)), **{k: v for k, v in values.items() if v not in (None, "", ())})
         if trace:
             named = {name: values[name] for name in ("mapping", "shard", "request_id")}
             self._log.debug("handler_trace", **named, trace=trace)
@@ -139,7 +138,7 @@ _NAMES: dict[type, tuple[str, ...]] = {}
 def _field_names(kind: type[facts.Fact]) -> tuple[str, ...]:
     names = _NAMES.get(kind)
     if names is None:
-        names = _NAMES[kind] = tuple(field.name for field in fields(kind) if field.name != "at")
+        names = _NAMES[kind] = tuple(name for name in kind.__struct_fields__ if name != "at")
     return names
 
 

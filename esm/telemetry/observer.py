@@ -11,7 +11,10 @@ __all__ = ["Observer", "Observers"]
 
 
 class Observer(Protocol):
-    """Is told every fact, in order, in the event loop's thread. Must not wait."""
+    """Is told every fact, in order, in the event loop's thread. Must not wait.
+
+    One with a true attribute `wants_traces` is also told where messages come from (`InvocationStarted.traces`).
+    """
 
     def notice(self, fact: Fact) -> None:
         """Something happened."""
@@ -23,6 +26,7 @@ class Observers:
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
+        self.wants_traces = any(getattr(observer, "wants_traces", False) for observer in self._observers)
 
     @property
     def listening(self) -> bool:
