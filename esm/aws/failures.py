@@ -6,16 +6,15 @@ Tried once; the caller tries again.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiobotocore.client import AioBaseClient
 
 from esm.arn import Arn
-from esm.aws.errors import from_sdk
+from esm.aws.ask import with_client
 from esm.aws.session import AwsSession
-from esm.errors import DestinationError, SourceDeniedError, SourceError
+from esm.errors import DestinationError, SourceError
 
 __all__ = ["publish", "put_object", "send_message"]
 
@@ -57,14 +56,6 @@ async def _deliver(
     session: AwsSession, service: str, region: str | None, send: Callable[[AioBaseClient], Awaitable[Any]]
 ) -> None:
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            await send(await session.client(service, region))
-    except Exception as error:  # noqa: BLE001  (the SDK and what lies under it raise all sorts)
-        told = from_sdk(error)
-        if isinstance(told, SourceDeniedError):
-            session.credentials.refuse()
-        raise _undelivered(told) from None
-
-
-def _undelivered(error: SourceError) -> DestinationError:
-    return DestinationError(error.code, error.message)
+        await with_client(session, service, region, send, timeout_s=TIMEOUT_SECONDS)
+    except SourceError as error:
+        raise DestinationError(error.code, error.message) from None

@@ -10,6 +10,7 @@ from importlib.metadata import version as version_of
 
 import click
 
+from esm.cli.commands.doctor import doctor_command
 from esm.cli.commands.filters import filter_command
 from esm.cli.commands.plan import plan_command
 from esm.cli.commands.positions import positions_command
@@ -74,5 +75,5 @@ def _version() -> None:
     click.echo(version_of("asyncio-esm"))
 
 
-for _command in (run_command, plan_command, positions_command, filter_command):
+for _command in (run_command, plan_command, doctor_command, positions_command, filter_command):
     command_line.add_command(_command)

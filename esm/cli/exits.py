@@ -55,7 +55,7 @@ MEANINGS = {
     Exit.GUARD: "refused: real sources need --endpoint-url or --live",
     Exit.DESTINATION: "an on-failure destination cannot be opened",
     Exit.NOT_INSTALLED: "the packages of the command line are missing",
-    Exit.FINDINGS: "esm filter lint found a pattern that never matches, or always does",
+    Exit.FINDINGS: "esm filter lint, or esm doctor, found something to mend",
     Exit.HALTED: "a shard was halted, or all went to another worker: the summary says why",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",

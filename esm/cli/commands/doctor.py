@@ -1,0 +1,46 @@
+"""`esm doctor`, as it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from esm.cli.commands.options import as_json, endpoint, which
+from esm.cli.doctor import diagnosis, findings_json, findings_text
+from esm.cli.exits import Exit
+from esm.cli.load import load, select
+
+__all__ = ["doctor_command"]
+
+
+@click.command("doctor")
+@which
+@endpoint
+@as_json
+def doctor_command(
+    *,
+    target: str,
+    app_dir: Path,
+    only: Sequence[str],
+    without: Sequence[str],
+    endpoint_url: str | None,
+    region: str | None,
+    live: bool,
+    json: bool,
+) -> int:
+    """Say what would keep mappings from running well, before they run.
+
+    Looks at versions, credentials and the clock, then at each mapping: its function, its source, whether each action
+    that reading takes is allowed, visibility timeouts, retention, destinations. A policy that is missing is printed,
+    ready to paste. Changes nothing, receives and sends nothing. The exit code is 0 when all is well, and 11 when not.
+
+    \b
+        esm doctor app:mappings --endpoint-url http://127.0.0.1:4566
+        esm doctor app:mappings --live --only handle --json
+    """  # noqa: D301  # click's own mark
+    mappings = select(load(target, app_dir), only, without)
+    found = diagnosis(mappings, endpoint_url=endpoint_url, region=region, live=live)
+    click.echo(findings_json(found) if json else findings_text(found))
+    return Exit.CLEAN if found.sound else Exit.FINDINGS

@@ -1,0 +1,1 @@
+"""What operates workers from outside: probes, and checks before they start."""

@@ -1,0 +1,1 @@
+"""What may keep mappings from running well, found out before they run: credentials, permissions, sources, settings."""
