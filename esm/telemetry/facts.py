@@ -18,11 +18,13 @@ __all__ = [
     "DestinationDelivered",
     "DestinationFailed",
     "Fact",
+    "FunctionThrottled",
     "HandlerAbandoned",
     "InvocationEnded",
     "InvocationStarted",
     "LeaseLost",
     "LeaseTaken",
+    "MappingFailed",
     "MappingStateChanged",
     "MessagesDeleted",
     "MessagesReturned",
@@ -33,6 +35,7 @@ __all__ = [
     "RecordsDiscarded",
     "ShardEnded",
     "ShardHalted",
+    "ShardSilent",
     "ShardStarted",
     "StoreFailed",
     "VisibilityExtended",
@@ -62,6 +65,13 @@ class MappingStateChanged(Fact, frozen=True, kw_only=True):
     reason: str = ""
     function: str = ""
     event_source_arn: str = ""
+
+
+class MappingFailed(Fact, frozen=True, kw_only=True):
+    """A fault of esm's own ended what runs a mapping. The other mappings go on; it begins anew at `retry_at`."""
+
+    error: str
+    retry_at: Millis
 
 
 class ObserverDropped(Fact, frozen=True, kw_only=True):
@@ -97,6 +107,19 @@ class ShardHalted(Fact, frozen=True, kw_only=True):
     error: str
 
 
+class ShardSilent(Fact, frozen=True, kw_only=True):
+    """Nothing has come of the shard for `silent_ms`, there is something to do, and nothing known explains it.
+
+    `behind_ms`: how far behind it is, by what it has read and not settled or by what it has not read; `None` if
+    unknown. `restarts`: whether the shard is begun anew for it, from its stored position. Told again as long as it
+    lasts.
+    """
+
+    behind_ms: Millis | None
+    silent_ms: Millis
+    restarts: bool = False
+
+
 class PositionTrimmed(Fact, frozen=True, kw_only=True):
     """Records after `after` and before `resumed_at` (`None`: the end) were no longer kept, and may be lost."""
 
@@ -107,7 +130,9 @@ class PositionTrimmed(Fact, frozen=True, kw_only=True):
 class Polled(Fact, frozen=True, kw_only=True):
     """One read. `filtered`: records of it that no filter let through. `behind_ms`: distance to the tip.
 
-    `held`, `held_bytes`: what is read and not settled now, with these.
+    `held`, `held_bytes`: what is read and not settled now, with these. `passed_over`: records of it that were settled
+    before the shard was begun here. So of a shard, since `ShardStarted`: the sum of `records` is that of `filtered`,
+    `passed_over`, `InvocationEnded.settled` and `RecordsDiscarded.records`, and what is held.
     """
 
     records: int
@@ -116,6 +141,7 @@ class Polled(Fact, frozen=True, kw_only=True):
     size_bytes: int
     held: int = 0
     held_bytes: int = 0
+    passed_over: int = 0
 
 
 class PollFailed(Fact, frozen=True, kw_only=True):
@@ -144,8 +170,9 @@ class InvocationStarted(Fact, frozen=True, kw_only=True):
 
 
 class InvocationEnded(Fact, frozen=True, kw_only=True):
-    """The function answered, raised or timed out. `failed_records`: how many of `records` are not done.
+    """The function answered, raised or timed out. `failed_records`: how many of `records` it failed with or named.
 
+    `settled`: how many of them are done; of a stream's batch, those before the first that failed.
     `error_at`: where it raised, as in `app.py:12 in handle`; the file's name alone. `function_error`: `Unhandled` when
     it raised or timed out, `None` when it did not, or only its answer was at fault.
     """
@@ -161,6 +188,18 @@ class InvocationEnded(Fact, frozen=True, kw_only=True):
     error_trace: str | None = None
     error_at: str | None = None
     function_error: str | None = None
+    settled: int = 0
+
+
+class FunctionThrottled(Fact, frozen=True, kw_only=True):
+    """A batch waits because the function has no room: its reserved concurrency, or the worker's, is all in use.
+
+    Told once for each batch that waits. It uses up no attempt.
+    """
+
+    lane: int
+    records: int
+    function: str
 
 
 class HandlerAbandoned(Fact, frozen=True, kw_only=True):

@@ -25,9 +25,11 @@ REPEAT_MS = 60_000
 _LEVELS: dict[type[facts.Fact], int] = {
     facts.CheckpointStored: logging.DEBUG,
     facts.DestinationFailed: logging.WARNING,
+    facts.FunctionThrottled: logging.DEBUG,
     facts.HandlerAbandoned: logging.WARNING,
     facts.InvocationStarted: logging.DEBUG,
     facts.LeaseLost: logging.ERROR,
+    facts.MappingFailed: logging.ERROR,
     facts.ObserverDropped: logging.WARNING,
     facts.LeaseTaken: logging.DEBUG,
     facts.MessagesDeleted: logging.DEBUG,
@@ -37,6 +39,7 @@ _LEVELS: dict[type[facts.Fact], int] = {
     facts.PositionTrimmed: logging.WARNING,
     facts.RecordsDiscarded: logging.WARNING,
     facts.ShardHalted: logging.ERROR,
+    facts.ShardSilent: logging.ERROR,
     facts.StoreFailed: logging.WARNING,
     facts.VisibilityExtended: logging.DEBUG,
 }
