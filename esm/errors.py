@@ -17,12 +17,18 @@ __all__ = [
     "LeaseLostError",
     "MappingError",
     "PositionTrimmedError",
+    "RecordingError",
     "SourceDeniedError",
     "SourceError",
     "SourceNotFoundError",
     "SourceThrottledError",
     "StoreError",
+    "TemplateError",
 ]
+
+
+_SHOWN_PATH = 300
+_SHOWN_VALUE = 80
 
 
 class EsmError(Exception):
@@ -52,6 +58,44 @@ class MappingError(EsmError):
         self.status = status
         self.field = field
         self.value = value
+
+
+class TemplateError(EsmError):
+    """A template, or another file of settings, is refused as a whole: nothing of it was begun.
+
+    `rule`: what it breaks, in AWS's words where AWS has some. `path`: the keys that lead to the place, empty for the
+    file itself; `line` and `column` count from 1, `None` where the file's form does not tell. `value`: what stands
+    there, where that explains something.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        *,
+        file: str,
+        path: tuple[str | int, ...] = (),
+        line: int | None = None,
+        column: int | None = None,
+        value: object = None,
+    ) -> None:
+        self.rule = rule
+        self.file = file
+        self.path = ".".join(map(str, path))
+        self.line = line
+        self.column = column
+        self.value = value
+        super().__init__(": ".join(part for part in (self._where(), self._what(), rule) if part))
+
+    def _where(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+    def _what(self) -> str:
+        path = self.path if len(self.path) <= _SHOWN_PATH else f"{self.path[: _SHOWN_PATH - 3]}..."
+        if self.value is None:
+            return ascii(path)[1:-1]
+        shown = ascii(self.value) if isinstance(self.value, bool | int | float | str) else type(self.value).__name__
+        shown = shown if len(shown) <= _SHOWN_VALUE else f"{shown[: _SHOWN_VALUE - 3]}..."
+        return f"{ascii(path)[1:-1]} = {shown}" if path else shown
 
 
 class HandlerNotFoundError(EsmError):
@@ -105,6 +149,19 @@ class StoreError(EsmError):
 
 class LeaseLostError(StoreError):
     """A write was refused: another owner holds the shard, or its epoch has moved on. Nothing was written."""
+
+
+class RecordingError(EsmError):
+    """A file of records cannot be read or written: it is cut off, damaged, none that is known, or not to be had.
+
+    `file`: its name. `line`: 1 for the first; `None` when no line is to blame. `problem`: in words, without content.
+    """
+
+    def __init__(self, file: str, line: int | None, problem: str) -> None:
+        super().__init__(f"{file}: {problem}" if line is None else f"{file}, line {line}: {problem}")
+        self.file = file
+        self.line = line
+        self.problem = problem
 
 
 class DestinationError(EsmError):

@@ -14,7 +14,7 @@ import msgspec
 
 from esm.clock import Millis
 
-__all__ = ["Change", "DynamoDBEventShape", "DynamoDBRecord"]
+__all__ = ["Change", "DynamoDBEventShape", "DynamoDBRecord", "sorted_text"]
 
 _json = msgspec.json.Encoder().encode
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
@@ -67,7 +67,7 @@ class DynamoDBRecord(msgspec.Struct, gc=False):
     @property
     def key(self) -> str:
         """Partition and sort key as JSON text, the same for one item whatever the order they were written in."""
-        return _sorted_json(_read(self.change.keys)).decode()
+        return sorted_text(self.change.keys)
 
     @property
     def arrived_at(self) -> Millis:
@@ -143,6 +143,11 @@ class DynamoDBEventShape:
     def event(self, records: list[DynamoDBRecord]) -> dict[str, Any]:
         """`{"Records": [...]}`, new objects at every call."""
         return {"Records": [self.item(record) for record in records]}
+
+
+def sorted_text(keys: msgspec.Raw) -> str:
+    """An item's key as JSON text, the same whatever the order its attributes were written in."""
+    return _sorted_json(_read(keys)).decode()
 
 
 def _own(raw: msgspec.Raw) -> msgspec.Raw:

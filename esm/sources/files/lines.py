@@ -1,0 +1,94 @@
+"""Blocks of whole lines out of a file: what is decoded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from esm.errors import RecordingError
+from esm.sources.files.compressed import pieces
+
+__all__ = ["BLOCK_BYTES", "LINE_BYTES_MAX", "Block", "LineFile"]
+
+BLOCK_BYTES = 1 << 20
+"""A block is about as large, or as one line that is larger (chosen: a larger one is no faster)."""
+
+LINE_BYTES_MAX = 64 << 20
+"""A line longer than this is none of a recording's: the largest record takes a quarter (chosen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines. `line`: the number of the first, from 1. `offset`: where it begins, in the unpacked content.
+
+    `torn`: the last line has no end: the writer was cut off, or the file was.
+    """
+
+    data: bytes
+    line: int
+    offset: int
+    torn: bool = False
+
+
+class LineFile:
+    """One file. `read`: bytes of it read so far, of `size`; both as it lies on the disk.
+
+    `offset`, `line`: where to begin, as a `Block` said. Raises `RecordingError` when it is not there.
+    """
+
+    def __init__(self, path: Path, *, offset: int = 0, line: int = 1) -> None:
+        self.path = path
+        self.read = 0
+        self._offset, self._line = offset, line
+        try:
+            self.size = path.stat().st_size
+        except OSError as error:
+            raise RecordingError(str(path), None, error.strerror or type(error).__name__) from None
+
+    def blocks(self) -> Iterator[Block]:
+        """All of it. Raises `RecordingError`: it cannot be read, or unpacked to its end; all before that was given."""
+        held: list[bytes] = []
+        size = 0
+        try:
+            for piece in pieces(self.path, self._told, start=self._offset):
+                held.append(piece)
+                size += len(piece)
+                if size >= BLOCK_BYTES:
+                    whole, rest = _cut(b"".join(held))
+                    self._check(rest)
+                    held, size = [rest], len(rest)
+                    if whole:
+                        yield self._block(whole)
+        except OSError as error:
+            raise RecordingError(self.path.name, None, error.strerror or type(error).__name__) from None
+        except RecordingError as error:
+            yield from self._last(b"".join(held))
+            raise RecordingError(error.file, self._line, error.problem) from None
+        yield from self._last(b"".join(held))
+
+    def _told(self, read: int) -> None:
+        self.read = read
+
+    def _last(self, data: bytes) -> Iterator[Block]:
+        whole, rest = _cut(data)
+        if whole:
+            yield self._block(whole)
+        if rest:
+            yield self._block(rest, torn=True)
+
+    def _block(self, data: bytes, *, torn: bool = False) -> Block:
+        block = Block(data, self._line, self._offset, torn)
+        self._line += data.count(b"\n")
+        self._offset += len(data)
+        return block
+
+    def _check(self, rest: bytes) -> None:
+        if len(rest) > LINE_BYTES_MAX:
+            raise RecordingError(self.path.name, self._line, "no end of this line in 64 MB: no file of JSON lines")
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    """The whole lines, and the beginning of the one after them."""
+    end = data.rfind(b"\n") + 1
+    return data[:end], data[end:]
