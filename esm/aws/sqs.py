@@ -128,7 +128,7 @@ class SqsCalls:
         answer, _ = await queue.plane.call(operation, {"QueueUrl": queue.url, "Entries": entries}, _BATCH)
         try:
             failed = {int(failure.id): failure.code for failure in answer.failed}
-            return BatchOutput(frozenset(int(done.id) for done in answer.successful), failed)
+            return BatchOutput(frozenset([int(done.id) for done in answer.successful]), failed)
         except ValueError:
             raise SourceError("UnparsableAnswer", "an entry of the answer was not asked for") from None
 

@@ -20,7 +20,10 @@ _QUARTER = 4
 
 
 class Pollers:
-    """`concurrency`: batches that may be held at once; `polls`: receives that may be out at once."""
+    """`concurrency`: batches that may be received, waiting or handled at once.
+
+    `polls`: receives that may be out at once, fewer for each that came back empty in a row.
+    """
 
     def __init__(self, rules: QueueRules) -> None:
         self._max = rules.concurrency_max
@@ -30,20 +33,9 @@ class Pollers:
         self._polls_min = rules.polls_min
         self._polls_max = rules.receives_max
         self._slots_a_poll = rules.slots_a_poll
-        self._scaled = self._start * _MINUTE
         self._idle = 0
         self._seen_at: Millis | None = None
-
-    @property
-    def concurrency(self) -> int:
-        """Batches that may be received, waiting or handled at once."""
-        return self._scaled // _MINUTE
-
-    @property
-    def polls(self) -> int:
-        """Receives that may be out at once: fewer for each that came back empty in a row."""
-        full = -(-self.concurrency // self._slots_a_poll)
-        return min(self._polls_max, max(full - self._idle, min(self._polls_min, full)))
+        self._scale(self._start * _MINUTE)
 
     def received(self, asked: int, got: int, now: Millis) -> None:
         """A receive of up to `asked` messages gave `got`."""
@@ -54,8 +46,8 @@ class Pollers:
             self._lower(self._start)
             return
         self._idle = 0
-        if got >= asked or self.concurrency < self._start:
-            self._scaled = min(self._scaled + self._added * elapsed, self._max * _MINUTE)
+        grows = got >= asked or self.concurrency < self._start
+        self._scale(min(self._scaled + self._added * elapsed, self._max * _MINUTE) if grows else self._scaled)
 
     def failed(self) -> None:
         """An invocation failed."""
@@ -64,5 +56,12 @@ class Pollers:
     def _lower(self, least: int) -> None:
         """A quarter less, and not below `least`, unless it is there already."""
         concurrency = self.concurrency
-        if concurrency > least:
-            self._scaled = max(least, concurrency - max(1, concurrency // _QUARTER)) * _MINUTE
+        lower = max(least, concurrency - max(1, concurrency // _QUARTER)) * _MINUTE
+        self._scale(lower if concurrency > least else self._scaled)
+
+    def _scale(self, scaled: int) -> None:
+        """Both figures are asked for after every command, and change after few."""
+        self._scaled = scaled
+        self.concurrency = scaled // _MINUTE
+        full = -(-self.concurrency // self._slots_a_poll)
+        self.polls = min(self._polls_max, max(full - self._idle, min(self._polls_min, full)))

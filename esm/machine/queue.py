@@ -21,7 +21,7 @@ from esm.clock import Millis
 from esm.errors import InvariantError
 from esm.machine.commands import Deliver
 from esm.machine.heartbeat import Heartbeat
-from esm.machine.outcome import Failed, PartlyFailed, Report, Throttled
+from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
 from esm.machine.pacing import POLL_RETRY_CAP_MS, backoff
 from esm.machine.pollers import Pollers
 from esm.machine.queue_batch import Fate, Held, Parcel, QueueBatch
@@ -36,6 +36,7 @@ from esm.machine.queue_commands import (
     ReceiveFailed,
 )
 from esm.machine.queue_lineup import Lineup
+from esm.machine.queue_outbox import earlier
 from esm.machine.queue_rules import QueueRules
 from esm.machine.queue_settling import Settling
 from esm.mapping.limits import SQS_RECEIVE_MESSAGES
@@ -91,15 +92,17 @@ class QueueMachine:
         self._receiving = self._asked = 0
         self._receive_failures = 0
         self._receive_not_before: Millis = 0
+        self._nothing_at: Millis | None = None  # it is asked again and again within a turn: once is enough
         self._draining = False
 
     # -- the six verbs ---------------------------------------------------------------------------------------------
 
     def demand(self) -> int:
         """How many messages the next receive may ask for; 0: do not receive."""
+        if self._receiving >= self.pollers.polls or self._draining:
+            return 0  # the usual case, asked for after every command
         rules, lineup = self.rules, self._lineup
-        crowded = self._settling.undeleted >= UNDELETED_MAX or lineup.bytes_held >= rules.bytes_held_max
-        if self._draining or crowded or self._receiving >= self.pollers.polls:
+        if self._settling.undeleted >= UNDELETED_MAX or lineup.bytes_held >= rules.bytes_held_max:
             return 0
         most = min(SQS_RECEIVE_MESSAGES, rules.batch_size)
         if rules.fifo:
@@ -112,6 +115,7 @@ class QueueMachine:
 
     def accept(self, receive: Receive, received: Received, now: Millis) -> int:
         """Takes what a receive gave; gives how many of it no filter let through."""
+        self._nothing_at = None
         # The queue counts from when it gave them, at the latest at the end of the poll, however late they came here.
         given_at = min(now, receive.at + receive.wait_seconds * 1000)
         parcel = Parcel(given_at, receive.visibility_seconds * 1000)
@@ -137,18 +141,21 @@ class QueueMachine:
 
     def take(self, now: Millis) -> QueueCommand | None:
         """The next thing to do; `None` when nothing is due. The caller settles each command exactly once."""
-        command = self._take_settling(now) or self._take_beat(now)
-        if command is not None:
-            return command
-        if self._draining:
+        if now == self._nothing_at:
             return None
-        # What turns out to be too late when it is to be handed over goes back before more is received.
-        return self._take_batch(now) or self._take_settling(now) or self._take_receive(now)
+        command = self._take_settling(now) or self._take_beat(now)
+        if command is None and not self._draining:
+            # What turns out to be too late when it is to be handed over goes back before more is received.
+            command = self._take_batch(now) or self._take_settling(now) or self._take_receive(now)
+        if command is None:
+            self._nothing_at = now
+        return command
 
     def settle(self, command: QueueCommand, report: QueueReport, now: Millis) -> None:
         """Learns what became of a command that `take` gave."""
         if command not in self._out:
             raise InvariantError("a command was settled that is not out")
+        self._nothing_at = None
         carried = self._out.pop(command)
         if isinstance(command, Receive):
             self._settle_receive(command, report, now)
@@ -164,12 +171,11 @@ class QueueMachine:
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
-        times = [self._settling.due(), self._heartbeat.due()]
-        if not self._draining:
-            times.append(self._lineup.due())
-            if self.demand():
-                times.append(self._receive_not_before)
-        return min((at for at in times if at is not None), default=None)
+        wake = earlier(self._settling.due(), self._heartbeat.due())
+        if self._draining:
+            return wake
+        wake = earlier(wake, self._lineup.due())
+        return earlier(wake, self._receive_not_before) if self.demand() else wake
 
     def drain(self) -> None:
         """Receives and begins nothing more; what was not begun is given back. What is out may end.
@@ -179,7 +185,7 @@ class QueueMachine:
         """
         if self._draining:
             return
-        self._draining = True
+        self._draining, self._nothing_at = True, None
         for members in self._lineup.clear():
             self._give_back(members, 0)  # due at once, whatever the time is
 
@@ -290,8 +296,9 @@ class QueueMachine:
             self._lineup.again(batch)
             return
         self._lineup.let_go(batch.members)
+        settle = self._settling.settle
         for held in batch.members:
-            self._settling.settle(held, _fate(held, report), now)
+            settle(held, _fate(held, report), now)
         if isinstance(report, Failed) and self.rules.slows_on_error:
             self.pollers.failed()
         self._end(batch, now, failed=isinstance(report, Failed | PartlyFailed | Throttled))
@@ -338,8 +345,10 @@ def _changed(report: QueueReport) -> Changed:
 
 def _fate(held: Held, report: Report | QueueReport) -> Fate:
     """Success deletes, failure leaves a message to the queue."""
+    if isinstance(report, Succeeded):
+        return Fate.DELETE
     if isinstance(report, Throttled):
         return Fate.RELEASE
-    if isinstance(report, PartlyFailed):
-        return Fate.RETURN if held.message_id in report.item_identifiers else Fate.DELETE
-    return Fate.RETURN if isinstance(report, Failed) else Fate.DELETE
+    if isinstance(report, PartlyFailed) and held.message_id not in report.item_identifiers:
+        return Fate.DELETE
+    return Fate.RETURN

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+import msgspec
+
 from esm.clock import Millis
 
 __all__ = ["Fate", "Held", "Parcel", "QueueBatch", "cut"]
@@ -47,8 +49,7 @@ class Parcel:
     failures: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class Held:
+class Held(msgspec.Struct, eq=False):
     """One message. `record`: as it was received last, with its newest receipt handle.
 
     `returns_at`: when the queue shows it again by that receive alone; `visible_at`: as things are known to be.

@@ -10,6 +10,7 @@ from itertools import count
 from esm.clock import Millis
 from esm.errors import InvariantError
 from esm.machine.queue_batch import Held, QueueBatch, cut
+from esm.machine.queue_outbox import earlier
 from esm.machine.queue_rules import QueueRules
 
 __all__ = ["Lineup"]
@@ -63,15 +64,12 @@ class Lineup:
 
     def due(self) -> Millis | None:
         """When `take` gives something by time alone."""
-        times = []
-        if self._throttled:
-            times.append(self._throttled[0][0])
-        if self._begun < self._rules.concurrency_max:
-            if self._ready:
-                return 0
-            if self._filling:
-                times.append(self._opened_at + self._rules.batching_window_ms)
-        return min(times, default=None)
+        throttled = self._throttled[0][0] if self._throttled else None
+        if self._begun >= self._rules.concurrency_max:
+            return throttled
+        if self._ready:
+            return 0
+        return earlier(throttled, self._opened_at + self._rules.batching_window_ms if self._filling else None)
 
     def take(self, now: Millis) -> QueueBatch | None:
         """The next batch to hand over; `None` when none is due. It has its slot until `end`."""

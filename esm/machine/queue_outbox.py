@@ -10,7 +10,7 @@ from esm.clock import Millis
 from esm.machine.queue_batch import Held
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "earlier"]
 
 
 class Outbox:
@@ -30,6 +30,10 @@ class Outbox:
         """How many wait."""
         return len(self._fresh) + len(self._again)
 
+    def __bool__(self) -> bool:
+        """Whether any waits."""
+        return bool(self._fresh or self._again)
+
     def add(self, held: Held, now: Millis) -> None:
         """One more."""
         self._fresh.append((now, held))
@@ -42,23 +46,31 @@ class Outbox:
         """When the next call is to be made; `None`: when something else has happened."""
         if self.out >= self._calls_max or not (self._fresh or self._again):
             return None
-        times = [self._again[0][0]] if self._again else []
-        if self._fresh:
-            added = self._fresh[0][0]
-            times.append(added if len(self._fresh) >= SQS_BATCH_ENTRIES else added + self._linger_ms)
-        return min(times)
+        again = self._again[0][0] if self._again else None
+        if not self._fresh:
+            return again
+        added = self._fresh[0][0]
+        return earlier(again, added if len(self._fresh) >= SQS_BATCH_ENTRIES else added + self._linger_ms)
 
     def take(self, now: Millis) -> list[Held]:
         """Those of the next call; empty when none is due. The caller counts it back in `out`."""
-        if not (self._fresh or self._again):
+        fresh, again = self._fresh, self._again
+        if not (fresh or again) or self.out >= self._calls_max:
             return []  # the usual case, asked for after every command
-        due = self.due()
-        if due is None or due > now:
+        waited = fresh and (len(fresh) >= SQS_BATCH_ENTRIES or fresh[0][0] + self._linger_ms <= now)
+        if not (waited or (again and again[0][0] <= now)):
             return []
         taken: list[Held] = []
-        while self._again and self._again[0][0] <= now and len(taken) < SQS_BATCH_ENTRIES:
-            taken.append(heappop(self._again)[2])
-        while self._fresh and len(taken) < SQS_BATCH_ENTRIES:
-            taken.append(self._fresh.popleft()[1])
+        while again and again[0][0] <= now and len(taken) < SQS_BATCH_ENTRIES:
+            taken.append(heappop(again)[2])
+        while fresh and len(taken) < SQS_BATCH_ENTRIES:
+            taken.append(fresh.popleft()[1])
         self.out += 1
         return taken
+
+
+def earlier(one: Millis | None, other: Millis | None) -> Millis | None:
+    """The earlier of two times; `None` is never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -10,7 +10,7 @@ from esm.machine.heartbeat import Heartbeat
 from esm.machine.pacing import POLL_RETRY_CAP_MS, backoff
 from esm.machine.queue_batch import Fate, Held, Parcel
 from esm.machine.queue_commands import Changed, ChangeVisibility, Delete, EntryResult
-from esm.machine.queue_outbox import Outbox
+from esm.machine.queue_outbox import Outbox, earlier
 from esm.machine.queue_rules import QueueRules
 from esm.mapping.limits import SQS_VISIBILITY_SECONDS
 
@@ -48,17 +48,16 @@ class Settling:
     @property
     def waiting(self) -> bool:
         """Whether anything is left to be told."""
-        return bool(len(self._deletes) or len(self._returns))
+        return bool(self._deletes or self._returns)
 
     def held(self, record: Any, size: int, parcel: Parcel) -> Held | None:
         """The message as it is held from now on; `None` when it was here already, and only its handle is newer."""
-        returns_at = parcel.received_at + parcel.visibility_ms
-        known = self._held.get(record.message_id)
+        message_id, returns_at = record.message_id, parcel.received_at + parcel.visibility_ms
+        known = self._held.get(message_id)
         if known is not None and known.fate in (None, Fate.DELETE):
             self._renew(known, record, parcel, returns_at)
             return None
-        held = Held(record, size, parcel, returns_at, returns_at)
-        self._held[record.message_id] = held
+        held = self._held[message_id] = Held(record, size, parcel, returns_at, returns_at)
         self._join(held, parcel)
         return held
 
@@ -78,11 +77,12 @@ class Settling:
 
     def due(self) -> Millis | None:
         """When the next call is to be made."""
-        times = [at for at in (self._deletes.due(), self._returns.due()) if at is not None]
-        return min(times, default=None)
+        return earlier(self._deletes.due(), self._returns.due())
 
     def take(self, now: Millis) -> tuple[Delete | ChangeVisibility, list[Held]] | None:
         """The next call that is due, and the messages it is about."""
+        if not (self._deletes or self._returns):
+            return None
         members = self._deletes.take(now)
         if members:
             attempt = 1 + max(held.tries for held in members)
@@ -101,8 +101,9 @@ class Settling:
     def deleted(self, command: Delete, members: list[Held], report: Changed, now: Millis) -> None:
         """A message is gone when it was deleted by the newest handle there is; until then it is deleted again."""
         self._deletes.out -= 1
+        told = report.missed
         for held, record in zip(members, command.records, strict=True):
-            missed = report.missed.get(held.message_id)
+            missed = told.get(held.message_id) if told else None
             if record is not held.record:
                 self._deletes.add(held, now)
             elif missed is EntryResult.FAILED and now < held.parcel.received_at + HANDLE_MAX_MS:
@@ -175,11 +176,12 @@ class Settling:
         parcel.wanted += 1
 
     def _is_held(self, held: Held) -> bool:
-        return self._held.get(held.message_id) is held
+        return self._held.get(held.record.message_id) is held
 
     def _let_go(self, held: Held) -> None:
-        if self._is_held(held):
-            del self._held[held.message_id]
+        message_id = held.record.message_id
+        if self._held.get(message_id) is held:
+            del self._held[message_id]
 
 
 def _seconds_left(held: Held, now: Millis) -> int:

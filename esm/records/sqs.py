@@ -54,6 +54,8 @@ class SqsEventShape:
     def __init__(self, *, event_source_arn: str, region: str, windowed: bool) -> None:
         self._source = {"eventSource": "aws:sqs", "eventSourceARN": event_source_arn, "awsRegion": region}
         self._windowed = windowed
+        plain = SqsMessage("", "")
+        self._beyond_the_wire = self._exact_size(plain) - len(_json(plain))
 
     def item(self, message: SqsMessage) -> dict[str, Any]:
         """The message's item of an event: new objects at every call, what a filter looks at as well."""
@@ -62,16 +64,25 @@ class SqsEventShape:
             "receiptHandle": message.receipt_handle,
             "body": message.body,
             "attributes": message.attributes.copy(),
-            "messageAttributes": {name: _attribute(value) for name, value in message.message_attributes.items()},
+            "messageAttributes": {name: _attribute(value) for name, value in message.message_attributes.items()}
+            if message.message_attributes
+            else {},
         }
         md5 = message.md5_of_message_attributes or None
         if md5 is not None or self._windowed:
             item["md5OfMessageAttributes"] = md5
         item["md5OfBody"] = message.md5_of_body
-        return item | self._source
+        item.update(self._source)
+        return item
 
     def size(self, message: SqsMessage) -> int:
         """Bytes of the item in the event's JSON, with the comma behind it."""
+        if message.message_attributes or message.md5_of_message_attributes is not None:
+            return self._exact_size(message)
+        # Without attributes the item says what the wire says, under names as long: nothing need be built to measure it.
+        return len(_json(message)) + self._beyond_the_wire
+
+    def _exact_size(self, message: SqsMessage) -> int:
         return len(_json(self.item(message))) + len(",")
 
     def sizes(self, messages: Sequence[SqsMessage]) -> list[int]:

@@ -80,6 +80,8 @@ class QueuePerformer:
 
     async def _delete(self, command: Delete) -> Changed:
         changed = await self._told(command.records, self._source.delete(command))
+        if not self._context.observers.listening:
+            return changed
         missed = list(changed.missed.values())
         self._context.observers.notice(
             facts.MessagesDeleted(
@@ -133,6 +135,8 @@ class QueuePerformer:
         return read_answer(answer.value, {record.message_id for record in records})
 
     def _notice_start(self, command: Deliver, now: int) -> None:
+        if not self._context.observers.listening:
+            return
         records = command.records
         sent_at = records[-1].attributes.get("SentTimestamp", "")
         self._context.observers.notice(
@@ -151,6 +155,8 @@ class QueuePerformer:
         )
 
     def _notice_end(self, command: Deliver, answer: Invocation, report: QueueReport, started: int) -> None:
+        if not self._context.observers.listening:
+            return
         now, count = self._context.ports.clock.now(), len(command.records)
         raised = answer if isinstance(answer, Raised) else None
         failed = report if isinstance(report, Failed) else None

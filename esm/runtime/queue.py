@@ -185,6 +185,8 @@ class QueueRunner:
         )
 
     def _polled(self, received: Received, filtered: int) -> None:
+        if not self.context.observers.listening:
+            return
         self._notice(
             facts.Polled(
                 at=self._now,

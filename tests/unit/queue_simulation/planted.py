@@ -258,7 +258,8 @@ def deletes_wait_for_ten(patch: pytest.MonkeyPatch) -> None:
 
 
 def concurrency_without_bound(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Pollers, "concurrency", property(lambda self: 100))
+    real = Pollers._scale
+    patch.setattr(Pollers, "_scale", lambda self, scaled: real(self, 100 * 60_000))
 
 
 def window_ignored(patch: pytest.MonkeyPatch) -> None:

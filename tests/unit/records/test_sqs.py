@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from esm.records.sqs import SqsEventShape, SqsMessage
+from esm.records.sqs import MessageAttribute, SqsEventShape, SqsMessage
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 WIRE = {
@@ -82,3 +84,24 @@ def test_what_cannot_be_settled_is_no_message(name: str) -> None:
     wire = {key: value for key, value in WIRE.items() if key != name}
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(wire), type=SqsMessage)
+
+
+ATTRIBUTE = st.builds(MessageAttribute, st.text(), st.none() | st.text(), st.none() | st.text())
+
+
+@given(
+    message=st.builds(
+        SqsMessage,
+        message_id=st.text(),
+        receipt_handle=st.text(),
+        body=st.text(),
+        md5_of_body=st.text(),
+        attributes=st.dictionaries(st.text(), st.text()),
+        message_attributes=st.dictionaries(st.text(), ATTRIBUTE, max_size=2),
+        md5_of_message_attributes=st.none() | st.just("") | st.text(),
+    ),
+    windowed=st.booleans(),
+)
+def test_a_size_is_that_of_the_item_whether_or_not_one_is_built(message: SqsMessage, windowed: bool) -> None:
+    of = shape(windowed=windowed)
+    assert of.size(message) == len(msgspec.json.encode(of.item(message))) + 1
