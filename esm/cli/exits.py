@@ -39,6 +39,7 @@ class Exit(IntEnum):
     NOT_INSTALLED = 10
     FINDINGS = 11
     HALTED = 12
+    IN_USE = 13
     FORCED = EXIT_FORCED
     AT_ONCE = EXIT_AT_ONCE
 
@@ -57,6 +58,7 @@ MEANINGS = {
     Exit.NOT_INSTALLED: "the packages of the command line are missing",
     Exit.FINDINGS: "esm filter lint, or esm doctor, found something to mend",
     Exit.HALTED: "a shard was halted, or all went to another worker: the summary says why",
+    Exit.IN_USE: "refused: a live worker reads a shard whose position was to be moved",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",
 }

@@ -11,12 +11,12 @@ import re
 from urllib.parse import parse_qsl, unquote
 
 from esm.errors import StoreError
-from esm.leasing.lease import Lease
 from esm.stores.memory import MemoryStore
 from esm.stores.sqlite import SqliteStore
-from esm.stores.store import LeaseStore
+from esm.stores.sqlite_file import Access
+from esm.stores.store import LeaseStore, OperatedStore
 
-__all__ = ["open_store", "stored_leases"]
+__all__ = ["Access", "open_store", "operated_store"]
 
 _SCHEMES = "memory: and sqlite:///PATH"
 
@@ -36,11 +36,16 @@ def open_store(url: str | LeaseStore) -> LeaseStore:
     raise StoreError(f"{_shown(url)!r} names no store; there are {_SCHEMES}")
 
 
-def stored_leases(url: str) -> list[Lease]:
-    """Every lease of the store that `url` names, in no order; nothing is changed or made. Raises `StoreError`."""
-    store = open_store(url)
-    if isinstance(store, SqliteStore):
-        return store.stored()
+def operated_store(url: str, access: Access) -> OperatedStore:
+    """The store, not yet opened, for a look at its positions or a move of them.
+
+    `access`: `write` makes no store, `read` changes nothing in it either. Raises `StoreError`, also for a store that
+    nobody sees from outside.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        return _sqlite(url, rest, access)
+    open_store(url)
     raise StoreError(f"{url!r} holds nothing outside the process that uses it")
 
 
@@ -50,7 +55,7 @@ def _checked(store: LeaseStore) -> LeaseStore:
     return store
 
 
-def _sqlite(url: str, rest: str) -> LeaseStore:
+def _sqlite(url: str, rest: str, access: Access = "create") -> SqliteStore:
     path, _, query = rest.partition("?")
     if not path.startswith("///") or path in {"///", "///:memory:"}:
         raise StoreError(
@@ -61,7 +66,7 @@ def _sqlite(url: str, rest: str) -> LeaseStore:
     if options or force not in {"0", "1"}:
         raise StoreError(f"{_shown(url)!r} has an unknown option; sqlite:///PATH takes ?force=1 alone")
     try:
-        return SqliteStore(unquote(path.removeprefix("///")), force=force == "1")
+        return SqliteStore(unquote(path.removeprefix("///")), force=force == "1", access=access)
     except (OSError, RuntimeError, ValueError) as error:  # a NUL, a loop of links
         raise StoreError(f"{_shown(url)!r} names no file: {error}") from error
 

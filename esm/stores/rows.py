@@ -22,9 +22,10 @@ import msgspec
 
 from esm.errors import StoreError
 from esm.leasing.lease import Lease, LeaseKey
+from esm.leasing.moves import Moved
 from esm.records.position import Checkpoint
 
-__all__ = ["Row", "checkpoint_columns", "lease_of", "row_of"]
+__all__ = ["Row", "checkpoint_columns", "lease_of", "move_row_of", "moved_of", "row_of"]
 
 Row = tuple[Any, ...]
 """mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended.
@@ -61,10 +62,40 @@ def lease_of(row: Row) -> Lease:
     """The lease of a row. Raises `StoreError` naming the lease when its text is not what `row_of` writes."""
     mapping, stream, shard_id, parents, owner, epoch, beat, text, _settled, _ended = row
     try:
-        checkpoint = _checkpoint.decode(text)
-        checkpoint.settled  # noqa: B018 -- raises for a sequence number that is no number
-        if checkpoint.window is not None:
-            json.loads(checkpoint.window.state)
-        return Lease(LeaseKey(mapping, stream, shard_id), checkpoint, _parents.decode(parents), owner, epoch, beat)
+        key, checkpoint = LeaseKey(mapping, stream, shard_id), _checkpoint_of(text)
+        return Lease(key, checkpoint, _parents.decode(parents), owner, epoch, beat)
     except (ValueError, TypeError) as error:
         raise StoreError(f"lease {mapping}/{shard_id}: its row is damaged ({type(error).__name__})") from error
+
+
+def move_row_of(move: Moved) -> Row:
+    """The row of a move: at, who, command, mapping, stream, shard_id, epoch, owner, before, after."""
+    key, before = move.key, None if move.before is None else _encode(move.before).decode()
+    named = (move.at, move.who, move.command, key.mapping, key.stream, key.shard_id)
+    return (*named, move.epoch, move.owner, before, _encode(move.after).decode())
+
+
+def moved_of(row: Row) -> Moved:
+    """The move of a row. Raises `StoreError` naming the lease when its text is not what `move_row_of` writes."""
+    at, who, command, mapping, stream, shard_id, epoch, owner, before, after = row
+    try:
+        return Moved(
+            at=at,
+            who=who,
+            command=command,
+            key=LeaseKey(mapping, stream, shard_id),
+            epoch=epoch,
+            owner=owner,
+            before=None if before is None else _checkpoint_of(before),
+            after=_checkpoint_of(after),
+        )
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"move of {mapping}/{shard_id}: its row is damaged ({type(error).__name__})") from error
+
+
+def _checkpoint_of(text: str) -> Checkpoint:
+    checkpoint = _checkpoint.decode(text)
+    checkpoint.settled  # noqa: B018 -- raises for a sequence number that is no number
+    if checkpoint.window is not None:
+        json.loads(checkpoint.window.state)
+    return checkpoint

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from esm.clock import Millis
 from esm.leasing.lease import Lease
+from esm.leasing.moves import Move, Moved
 from esm.records.position import Checkpoint
 
-__all__ = ["LeaseStore"]
+__all__ = ["LeaseStore", "OperatedStore"]
 
 
 class LeaseStore(Protocol):
@@ -61,4 +63,27 @@ class LeaseStore(Protocol):
 
     async def remove(self, leases: Sequence[Lease]) -> None:
         """Removes the rows of those that are ended and of the epoch they were read with; the others stay."""
+        ...
+
+
+class OperatedStore(LeaseStore, Protocol):
+    """A store whose positions can be looked at and moved by hand, from outside the worker that uses them."""
+
+    async def load_all(self) -> list[Lease]:
+        """The leases of all mappings, in no order."""
+        ...
+
+    async def living(self, owners: Iterable[str]) -> frozenset[str]:
+        """Those of the owners that are alive. Who cannot be judged is."""
+        ...
+
+    async def move(self, moves: Sequence[Move], *, at: Millis, who: str, command: str) -> list[Lease]:
+        """The leases, moved (`esm.leasing.moves.moved`) and written down: all of them, or none.
+
+        Raises `LeaseLostError`, having written nothing, when one of them changed since it was read.
+        """
+        ...
+
+    async def moves(self) -> list[Moved]:
+        """All moves there ever were, the oldest first."""
         ...

@@ -60,7 +60,10 @@ def test_what_cannot_be_undone_is_an_error_and_nothing_joins_it(
         monkeypatch.setattr(Connection, "bad", False)
         await store.checkpoint(held, SETTLED)
         await store.close()
-        (row,) = SqliteStore(file).stored()
+        reading = SqliteStore(file, access="read")
+        await reading.open()
+        (row,) = await reading.load_all()
+        await reading.close()
         assert (row.owner, row.checkpoint) == ("a", SETTLED)
 
     asyncio.run(main())

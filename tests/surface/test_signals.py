@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from esm.leasing.lease import Lease
-from esm.stores.open import stored_leases
+from esm.stores.open import operated_store
 from tests.servers.scripted import ScriptedServer, answer, hang
 from tests.surface.streams import Stream
 from tests.surface.typed import Esm
@@ -63,7 +63,15 @@ mappings = esm.EventSourceMapping(
 
 
 def leases(esm_: Esm) -> list[Lease]:
-    return stored_leases(f"sqlite:///{esm_.folder / 'esm.db'}")
+    async def read() -> list[Lease]:
+        store = operated_store(f"sqlite:///{esm_.folder / 'esm.db'}", "read")
+        await store.open()
+        try:
+            return await store.load_all()
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
 
 
 def position(esm_: Esm) -> int | None:

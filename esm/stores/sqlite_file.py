@@ -1,0 +1,162 @@
+"""The file behind the SQLite store: opened with care, checked to be ours, and written in one transaction for all.
+
+All but making a `SqliteFile` runs in the store's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from esm.clock import Millis
+from esm.errors import StoreError
+from esm.stores.mounts import network_file_system
+from esm.stores.presence import Presence
+from esm.stores.sqlite_statements import SCHEMA, advance, one
+
+__all__ = ["SCHEMA_VERSION", "Access", "Answer", "Job", "SqliteFile", "Work"]
+
+SCHEMA_VERSION = 1
+
+Access = Literal["create", "write", "read"]
+"""`create`: the file is made if it is not there. `write`: it must be there. `read`: and nothing in it is changed."""
+
+Work: TypeAlias = Callable[..., Any]
+Job: TypeAlias = "tuple[asyncio.Future[Any], Work, tuple[Any, ...]]"
+Answer: TypeAlias = "tuple[asyncio.Future[Any], Any]"
+
+
+class SqliteFile:
+    """One file, as one store opens it."""
+
+    def __init__(self, path: Path, *, access: Access, force: bool, busy_timeout: Millis) -> None:
+        self.path = path
+        self.presence = Presence(path)
+        self._log = Path(f"{path}-wal")
+        self._access = access
+        self._force = force
+        self._busy_timeout = busy_timeout
+        self._files: tuple[tuple[int, int], ...] = ()
+
+    def commit(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
+        """Does the jobs in one transaction. A job that is refused has written nothing; a fault undoes them all."""
+        try:
+            connection.rollback()  # nothing may join a transaction that could not be undone
+            alone = len(jobs) == 1 and jobs[0][1] is advance  # one statement, which needs no BEGIN and COMMIT around it
+            answers = [_done(connection, jobs[0])] if alone else self._together(connection, jobs)
+            self._check_files()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must be told
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            return [(answer, self._fault(error)) for answer, _, _ in jobs]
+        return answers
+
+    def open(self) -> sqlite3.Connection:
+        """A connection to the file, checked and ready. Raises `StoreError`."""
+        try:
+            self._check_place()
+            mode = {"create": "rwc", "write": "rw", "read": "ro"}[self._access]
+            connection = sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        except Exception as error:
+            raise self._fault(error) from error
+        try:
+            self._prepare(connection)
+        except Exception as error:
+            connection.close()
+            raise self._fault(error) from error
+        return connection
+
+    def _together(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
+        connection.execute("BEGIN" if self._access == "read" else "BEGIN IMMEDIATE")
+        answers = [_done(connection, job) for job in jobs]
+        connection.execute("COMMIT")
+        return answers
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+        if (damage := one(connection, "PRAGMA quick_check(1)")) != "ok":
+            raise StoreError(f"{self.path}: is damaged ({damage})")
+        self._check_schema(connection)
+        if self._access == "read":
+            return
+        if one(connection, "PRAGMA journal_mode") != "wal":
+            self._make_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(SCHEMA)
+        self._files = self._identity()
+
+    def _make_wal(self, connection: sqlite3.Connection) -> None:
+        """The change of mode does not always wait for others by itself, so it is tried as long as a wait may take."""
+        pause, left = threading.Event(), self._busy_timeout
+        connection.execute("PRAGMA busy_timeout = 0")
+        while (mode := _wal_or_why_not(connection)).startswith("SQLITE_BUSY") and left > 0:
+            pause.wait(0.02)
+            left -= 20
+        if mode != "wal":
+            raise StoreError(f"{self.path}: cannot be given a write-ahead log ({mode})")
+        connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+
+    def _check_place(self) -> None:
+        if self.path.is_dir():
+            raise StoreError(f"{self.path}: is a directory; the store is a file")
+        if not self.path.parent.is_dir():
+            raise StoreError(f"{self.path}: there is no directory {self.path.parent}")
+        if self._access != "create" and not self.path.is_file():
+            raise StoreError(f"{self.path}: there is no such file")
+        if not self._force and (kind := network_file_system(self.path)):
+            raise StoreError(
+                f"{self.path}: is on a network file system ({kind}), where SQLite's locks may not hold;"
+                " use a local disk, or ?force=1",
+            )
+
+    def _check_schema(self, connection: sqlite3.Connection) -> None:
+        """A file of ours, or an empty one. Nothing is written before this is known."""
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            if self._access == "read":
+                raise StoreError(f"{self.path}: is empty; no worker has used it yet")
+            return
+        if not {"esm_schema", "esm_lease"} <= tables:
+            raise StoreError(f"{self.path}: is another program's database; give the store a file of its own")
+        version = one(connection, "SELECT max(version) FROM esm_schema")
+        if version != SCHEMA_VERSION:  # there is no older one to migrate yet
+            raise StoreError(f"{self.path}: has schema version {version}; this release knows {SCHEMA_VERSION}")
+
+    def _check_files(self) -> None:
+        """The path still leads to the files that are written to; otherwise the write went to one without a name."""
+        if self._access != "read" and self._identity() != self._files:
+            raise StoreError(f"{self.path}: the file was replaced or removed while in use")
+
+    def _identity(self) -> tuple[tuple[int, int], ...]:
+        found = (self.path.stat(), self._log.stat())
+        return tuple((stat.st_dev, stat.st_ino) for stat in found)
+
+    def _fault(self, error: Exception) -> StoreError:
+        """A new `StoreError` for each of those who are told."""
+        if isinstance(error, StoreError):
+            return StoreError(str(error))
+        if isinstance(error, FileNotFoundError):
+            return StoreError(f"{self.path}: the file was replaced or removed while in use")
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        return StoreError(f"{self.path}: {name}: {error}")
+
+
+def _done(connection: sqlite3.Connection, job: Job) -> Answer:
+    answer, work, args = job
+    try:
+        return answer, work(connection, *args)
+    except StoreError as refused:
+        return answer, refused
+
+
+def _wal_or_why_not(connection: sqlite3.Connection) -> str:
+    """The journal mode that was given, or the name of the error."""
+    try:
+        return str(one(connection, "PRAGMA journal_mode = WAL"))
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorname
