@@ -20,6 +20,7 @@ from esm.errors import (
     MappingError,
     SourceError,
     StoreError,
+    TemplateError,
 )
 from esm.filtering.criteria import FilterCriteria
 from esm.handlers.context import LambdaContext
@@ -55,6 +56,7 @@ __all__ = [
     "SourceError",
     "SqliteStore",
     "StoreError",
+    "TemplateError",
     "Worker",
     "WorkerStatus",
     "run",
