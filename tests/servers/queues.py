@@ -9,7 +9,14 @@ from typing import Any
 
 from tests.servers.streams import REGION
 
-__all__ = ["Queues"]
+__all__ = ["DEVIATIONS", "Queues"]
+
+DEVIATIONS = {
+    "an_expired_handle_of_a_fifo_queue_is_refused": "it takes every handle of a FIFO queue, however old",
+    "an_old_handle_of_a_standard_queue_is_no_error": "of a standard queue it takes none but the newest",
+    "the_visibility_of_what_is_shown_cannot_be_changed": "it hides again what anybody could receive",
+}
+"""Where ministack differs from AWS: checks of the contract suite that must fail there, and why."""
 
 _NAMES = itertools.count()
 
