@@ -89,7 +89,8 @@ async def apply(
     `wanted` is asked again when a worker writes in between. Raises `Failure` when a live worker holds one of the leases
     and `force` is not given.
     """
-    async with _opened(store, "read" if dry_run else access) as opened:
+    looking: Access = "preview" if access == "create" else "read"
+    async with _opened(store, looking if dry_run else access) as opened:
         for tries_left in reversed(range(TRIES)):
             moves = [move for move in wanted(await opened.load_all()) if _changes(move)]
             if not force:

@@ -23,8 +23,12 @@ __all__ = ["SCHEMA_VERSION", "Access", "Answer", "Job", "SqliteFile", "Work"]
 
 SCHEMA_VERSION = 1
 
-Access = Literal["create", "write", "read"]
-"""`create`: the file is made if it is not there. `write`: it must be there. `read`: and nothing in it is changed."""
+Access = Literal["create", "write", "read", "preview"]
+"""`create`: the file is made if it is not there. `write`: it must be there. `read`: it must be there, and nothing in it
+is changed. `preview`: the same, but a file that is not there is an empty store.
+"""
+
+_MODES: dict[Access, str] = {"create": "rwc", "write": "rw", "read": "ro", "preview": "ro"}
 
 Work: TypeAlias = Callable[..., Any]
 Job: TypeAlias = "tuple[asyncio.Future[Any], Work, tuple[Any, ...]]"
@@ -38,7 +42,8 @@ class SqliteFile:
         self.path = path
         self.presence = Presence(path)
         self._log = Path(f"{path}-wal")
-        self._access = access
+        self._access: Access = access
+        self._writes = access in ("create", "write")
         self._force = force
         self._busy_timeout = busy_timeout
         self._files: tuple[tuple[int, int], ...] = ()
@@ -60,8 +65,7 @@ class SqliteFile:
         """A connection to the file, checked and ready. Raises `StoreError`."""
         try:
             self._check_place()
-            mode = {"create": "rwc", "write": "rw", "read": "ro"}[self._access]
-            connection = sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
+            connection = self._connect()
         except Exception as error:
             raise self._fault(error) from error
         try:
@@ -72,17 +76,25 @@ class SqliteFile:
         return connection
 
     def _together(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
-        connection.execute("BEGIN" if self._access == "read" else "BEGIN IMMEDIATE")
+        connection.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
         answers = [_done(connection, job) for job in jobs]
         connection.execute("COMMIT")
         return answers
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._access == "preview" and not self.path.exists():
+            connection = sqlite3.connect(":memory:", isolation_level=None)
+            connection.executescript(SCHEMA)
+            return connection
+        uri = f"{self.path.as_uri()}?mode={_MODES[self._access]}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
         if (damage := one(connection, "PRAGMA quick_check(1)")) != "ok":
             raise StoreError(f"{self.path}: is damaged ({damage})")
         self._check_schema(connection)
-        if self._access == "read":
+        if not self._writes:
             return
         if one(connection, "PRAGMA journal_mode") != "wal":
             self._make_wal(connection)
@@ -106,7 +118,7 @@ class SqliteFile:
             raise StoreError(f"{self.path}: is a directory; the store is a file")
         if not self.path.parent.is_dir():
             raise StoreError(f"{self.path}: there is no directory {self.path.parent}")
-        if self._access != "create" and not self.path.is_file():
+        if self._access in ("write", "read") and not self.path.is_file():
             raise StoreError(f"{self.path}: there is no such file")
         if not self._force and (kind := network_file_system(self.path)):
             raise StoreError(
@@ -118,7 +130,7 @@ class SqliteFile:
         """A file of ours, or an empty one. Nothing is written before this is known."""
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
-            if self._access == "read":
+            if not self._writes:
                 raise StoreError(f"{self.path}: is empty; no worker has used it yet")
             return
         if not {"esm_schema", "esm_lease"} <= tables:
@@ -129,7 +141,7 @@ class SqliteFile:
 
     def _check_files(self) -> None:
         """The path still leads to the files that are written to; otherwise the write went to one without a name."""
-        if self._access != "read" and self._identity() != self._files:
+        if self._writes and self._identity() != self._files:
             raise StoreError(f"{self.path}: the file was replaced or removed while in use")
 
     def _identity(self) -> tuple[tuple[int, int], ...]:
