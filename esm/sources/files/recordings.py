@@ -83,16 +83,10 @@ class RecordingFile:
                 return list(self._decoder.records(block.data))
             except ValueError:  # a mark, or a line that is none: found below
                 pass
-        return list(self._one_by_one(block))
+        return [item for _, item in self.numbered(block)]
 
-    def refuse(self, error: RecordingError) -> None:
-        """Counts what `error` says as left out. Raises it, unless that was asked for."""
-        if not self._skip_invalid:
-            raise error
-        self.invalid += 1
-        self.problem = self.problem or error
-
-    def _one_by_one(self, block: Block) -> Iterator[Item]:
+    def numbered(self, block: Block) -> Iterator[tuple[int, Item]]:
+        """As `decoded`, line by line, each with its number."""
         for number, line in zip(count(block.line), block.data.split(b"\n"), strict=False):
             if not line.strip():
                 continue
@@ -103,7 +97,14 @@ class RecordingFile:
                 self.refuse(RecordingError(self.path.name, number, cut + str(error)))
             else:
                 if not isinstance(item, Header):
-                    yield item
+                    yield number, item
+
+    def refuse(self, error: RecordingError) -> None:
+        """Counts what `error` says as left out. Raises it, unless that was asked for."""
+        if not self._skip_invalid:
+            raise error
+        self.invalid += 1
+        self.problem = self.problem or error
 
 
 def _decoder(path: Path) -> LineDecoder:
