@@ -46,13 +46,17 @@ _WINDOW_FIELDS = 1024
 
 
 class MappingRunner:
-    """Runs one mapping of a stream until it is stopped."""
+    """Runs one mapping of a stream until it is stopped.
+
+    `exhausted`: it ended by itself, as all of a finite source was read and settled, or no shard of it goes on any more.
+    """
 
     def __init__(self, context: MappingContext, worker_id: str) -> None:
         mapping = context.mapping
         self.context = context
         self.state = "Creating"
         self.last_error: str | None = None
+        self.exhausted = False
         self._worker_id = worker_id
         self._source = context.ports.open_source(mapping)
         self._rules = stream_rules(mapping)
@@ -97,11 +101,14 @@ class MappingRunner:
                 return
 
     async def run(self) -> None:
-        """Runs the shards; returns when the mapping is stopped. Raises nothing but bugs."""
+        """Runs the shards; returns when the mapping is stopped or exhausted. Raises nothing but bugs."""
         async with anyio.create_task_group() as tasks:
             while not self._stopping:
                 self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
                 await self._begin_ready(tasks)
+                if self._is_exhausted():
+                    self.exhausted = self._stopping = True
+                    break
                 interval_s = CHILDREN_RETRY_S if self._awaits_children() else LISTING_INTERVAL_S
                 wait_s = interval_s * (0.75 + 0.5 * self.context.ports.rng.random())
                 with anyio.move_on_after(wait_s):
@@ -121,6 +128,11 @@ class MappingRunner:
             self._listing.cancel()
         for runner in (*self._retired, *self._runners.values()):
             runner.drain()
+
+    def _is_exhausted(self) -> bool:
+        going_on = any(runner.state not in ("halted", "lost") for runner in self._runners.values())
+        left = any(lease.key.shard_id not in self._runners for lease in ready(list(self._leases.values())))
+        return self._source.finite and not going_on and not left
 
     async def stopped(self) -> None:
         """Returns when `run` is over."""

@@ -29,7 +29,8 @@ def _no_queues(mapping: EventSourceMapping) -> SqsSource:
 class Ports:
     """How a worker reaches time, chance, sources, destinations and functions.
 
-    `open_source` and `open_queue` call nothing yet. `close`: gives up what is shared by all of them.
+    `open_source` and `open_queue` call nothing yet. `close`: gives up what is shared by all of them. `threads`: whether
+    there may be some; under virtual time none.
     """
 
     clock: Clock
@@ -39,6 +40,7 @@ class Ports:
     open_invoker: Callable[[EventSourceMapping, OnAbandoned], Invoker]
     close: Callable[[], Awaitable[None]]
     open_queue: Callable[[EventSourceMapping], SqsSource] = _no_queues
+    threads: bool = False
 
     def new_id(self) -> str:
         """A random UUID as text, as Lambda writes request ids."""

@@ -44,13 +44,17 @@ _EVENT_WRAPPING = len('{"Records":[]}')
 
 
 class QueueRunner:
-    """Runs the mapping of one queue until it is stopped."""
+    """Runs the mapping of one queue until it is stopped.
+
+    `exhausted`: it ended by itself, as every message of a finite queue was deleted or left.
+    """
 
     def __init__(self, context: MappingContext) -> None:
         mapping, ports = context.mapping, context.ports
         self.context = context
         self.state = "Creating"
         self.last_error: str | None = None
+        self.exhausted = False
         self._source = ports.open_queue(mapping)
         self._named = {"mapping": mapping.uuid, "shard": mapping.arn.resource}
         self._activity = "reading"
@@ -140,6 +144,7 @@ class QueueRunner:
         error = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_attributes)
+            tasks.start_soon(self._follow_to_the_end)
             try:
                 await self._driver.run()
             except Exception as raised:  # noqa: BLE001  # whatever it is, it halts this mapping, loudly, and no other
@@ -157,6 +162,11 @@ class QueueRunner:
                 self.last_error = str(error)
             else:
                 self._machine.visibility_seconds = max(1, seconds)
+
+    async def _follow_to_the_end(self) -> None:
+        await self._source.ended.wait()
+        self.exhausted = True
+        self.stop()
 
     async def _flush(self) -> None:
         """Of what was cut off, what is done is deleted and the rest is shown, if that is quick."""

@@ -54,6 +54,7 @@ def real_ports(*, endpoint_url: str | None, region_name: str | None, session: ob
         open_invoker=open_invoker,
         close=aws.close,
         open_queue=partial(queue_source, sqs),
+        threads=True,
     )
 
 

@@ -26,6 +26,7 @@ from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
 from esm.runtime.queue import QueueRunner
 from esm.runtime.real import real_ports, worker_id
+from esm.runtime.recorded import recorded
 from esm.runtime.status import WorkerStatus
 from esm.stores.open import open_store
 from esm.stores.store import LeaseStore
@@ -94,7 +95,7 @@ class Worker:
         try:
             for mapping in self.mappings:
                 if mapping.enabled:
-                    self._runners.append(await self._runner(mapping, ports))
+                    self._runners.append(await self._runner(*recorded(mapping, ports)))
             for runner in self._runners:
                 await runner.start()
         except BaseException:
@@ -123,7 +124,10 @@ class Worker:
             raise failure
 
     async def join(self) -> None:
-        """Returns when the worker was stopped and everything has ended. Raises what ended it, if that was a bug."""
+        """Returns when every source is finite and exhausted, or when the worker was stopped and all has ended.
+
+        Raises what ended it, if that was a bug.
+        """
         if self._task is None:
             raise EsmError("a Worker is joined inside its `async with`")
         await asyncio.shield(self._task)
@@ -169,7 +173,7 @@ class Worker:
         try:
             async with anyio.create_task_group() as tasks:
                 for runner in self._runners:
-                    tasks.start_soon(runner.run)
+                    tasks.start_soon(self._run_one, runner)
                 await self._stopping.wait()
                 await self._drain(ports)
                 tasks.cancel_scope.cancel()
@@ -178,6 +182,11 @@ class Worker:
                 await self._close(ports)
             finally:
                 self._observers.notice(facts.WorkerStopped(at=ports.clock.now(), clean=self.clean))
+
+    async def _run_one(self, runner: MappingRunner | QueueRunner) -> None:
+        await runner.run()
+        if all(each.exhausted for each in self._runners):
+            self.stop()
 
     async def _drain(self, ports: Ports) -> None:
         self._observers.notice(facts.WorkerStopping(at=ports.clock.now(), drain_ms=round(self.drain_timeout * 1000)))

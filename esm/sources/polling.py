@@ -61,6 +61,8 @@ class PollingApi(Protocol[A_co]):
 class PollingSource(ABC):
     """One stream, whose shards are listed page by page."""
 
+    finite = False
+
     def __init__(self, stream_arn: str, clock: Clock) -> None:
         self._stream_arn, self._clock = stream_arn, clock
         self._made_at = clock.now()

@@ -38,6 +38,11 @@ class StreamSource(Protocol):
     """One stream."""
 
     @property
+    def finite(self) -> bool:
+        """Whether it comes to an end: when no shard listed is open any more, none will be."""
+        ...
+
+    @property
     def page_records_max(self) -> int:
         """Records that one read may ask for."""
         ...

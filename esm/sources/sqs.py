@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from esm.aws.sqs_api import BatchOutput, QueueAttributes, SqsApi
 from esm.machine.queue_commands import Changed, ChangeVisibility, Delete, EntryResult, Receive, Received
 from esm.records.sqs import SqsEventShape, SqsMessage
@@ -24,9 +26,15 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Change
 
 
 class SqsSource:
-    """One queue. `windowed`: whether its mapping has a batching window."""
+    """One queue. `windowed`: whether its mapping has a batching window.
 
-    def __init__(self, api: SqsApi, *, queue_arn: str, region: str, windowed: bool) -> None:
+    `ended`: is set when nothing comes of it any more; `None`: of a queue that has no end.
+    """
+
+    def __init__(
+        self, api: SqsApi, *, queue_arn: str, region: str, windowed: bool, ended: asyncio.Event | None = None
+    ) -> None:
+        self.ended = asyncio.Event() if ended is None else ended
         self._api, self._queue_arn = api, queue_arn
         self.shape = SqsEventShape(event_source_arn=queue_arn, region=region, windowed=windowed)
 
