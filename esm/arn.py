@@ -10,8 +10,10 @@ from typing import Literal
 
 __all__ = ["Arn", "SourceKind"]
 
-SourceKind = Literal["kinesis", "dynamodb", "sqs"]
-"""What an event source ARN names: a Kinesis stream or consumer, a DynamoDB stream, an SQS queue."""
+SourceKind = Literal["kinesis", "dynamodb", "sqs", "file"]
+"""What an event source ARN names: a Kinesis stream or consumer, a DynamoDB stream, an SQS queue. `file`: it is no ARN,
+but the URL of a recording, which says itself what was recorded.
+"""
 
 _PARTS = 6
 
@@ -40,7 +42,7 @@ class Arn:
         return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
 
     @property
-    def source_kind(self) -> SourceKind | None:
+    def source_kind(self) -> Literal["kinesis", "dynamodb", "sqs"] | None:
         """The kind of event source that it names; `None` when it is none of the three."""
         if self.service == "kinesis" and self.resource.startswith("stream/"):
             return "kinesis"

@@ -39,6 +39,7 @@ from esm.mapping.limits import BATCH_SIZE_WITHOUT_WINDOW, MINIMUM_POLLERS, MINIM
 __all__ = [
     "BATCH_SIZES",
     "DEFAULTS",
+    "FILE_URL",
     "check",
     "check_starting_time",
     "check_visibility_timeout",
@@ -48,8 +49,8 @@ __all__ = [
 
 Settings = dict[str, Any]
 
-BATCH_SIZES: Mapping[SourceKind, int] = MappingProxyType({"kinesis": 100, "dynamodb": 100, "sqs": 10})
-"""Records in a batch when `batch_size` is not given."""
+BATCH_SIZES: Mapping[SourceKind, int] = MappingProxyType({"kinesis": 100, "dynamodb": 100, "sqs": 10, "file": 0})
+"""Records in a batch when `batch_size` is not given; of a recording, as of what was recorded."""
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -90,6 +91,9 @@ _RESOURCES: Mapping[SourceKind, re.Pattern[str]] = {
     "dynamodb": re.compile(r"table/[a-zA-Z0-9_.-]+/stream/[a-zA-Z0-9_.:-]+"),
     "sqs": re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?"),
 }
+FILE_URL = "file:///"
+_FILE = re.compile(r"file:///[\x21-\x7e]*[^/]")
+"""The path of a recording, absolute; a space in it is written %20. With `*`, all files of that name in their order."""
 _SOURCES = "Its ARN must name a Kinesis stream, a table's stream (table/NAME/stream/TIME) or an SQS queue."
 
 
@@ -108,7 +112,7 @@ def check(given: Mapping[str, Any]) -> Settings:
     settings["batch_size"] = settings["batch_size"] or BATCH_SIZES[kind]
     settings["uuid"] = settings["uuid"] or derived_uuid(settings["event_source_arn"], settings["function"])
     settings["tags"] = settings["tags"] or {}
-    for rule in _QUEUE_RULES if kind == "sqs" else _STREAM_RULES:
+    for rule in _RULES.get(kind, _STREAM_RULES):
         rule(settings)
     return settings
 
@@ -143,7 +147,9 @@ def derived_uuid(event_source_arn: str, function: Function) -> str:
 
 
 def source_kind(arn: str) -> SourceKind:
-    """What kind of source the ARN names. Raises `MappingError` when it is none of the three."""
+    """What kind of source the ARN names. Raises `MappingError` when it is none of the three, nor the URL of a file."""
+    if arn.startswith(FILE_URL):
+        return "file"
     kind = Arn.parse(arn).source_kind if arn else None
     if kind is None or not _RESOURCES[kind].fullmatch(Arn.parse(arn).resource):
         raise _unrecognized(arn)
@@ -179,7 +185,7 @@ def _constraints(limits: Limits) -> Mapping[str, Callable[[str, Any], Any]]:
         return partial(integer, minimum=minimum, maximum=maximum)
 
     return {
-        "event_source_arn": partial(matching, pattern=ARN, maximum=ARN_LENGTH),
+        "event_source_arn": _source,
         "function": _function,
         "enabled": flag,
         "batch_size": whole(1, limits.batch_size),
@@ -203,6 +209,11 @@ def _constraints(limits: Limits) -> Mapping[str, Callable[[str, Any], Any]]:
         "uuid": partial(matching, pattern=_UUID, maximum=64),
         "limits": lambda _, value: value,
     }
+
+
+def _source(field: str, value: object) -> str:
+    pattern = _FILE if isinstance(value, str) and value.startswith("file:") else ARN
+    return matching(field, value, pattern, maximum=ARN_LENGTH)
 
 
 def _function(field: str, value: object) -> Function:
@@ -290,6 +301,23 @@ _STREAM_RULES = (
 )
 
 
+# All of a recording's together. ---------------------------------------------------------------------------------------
+
+
+def _starts_in_the_file(settings: Settings) -> None:
+    """From its first record, or at a time: a file has no tip. The rest is as of what was recorded, once that is known.
+
+    (chosen)
+    """
+    if settings["starting_position"] == "LATEST":
+        text = "StartingPosition of a recording must be TRIM_HORIZON or AT_TIMESTAMP."
+        raise _refused(text, "starting_position", settings)
+    settings["starting_position"] = settings["starting_position"] or "TRIM_HORIZON"
+
+
+_FILE_RULES = (_starts_in_the_file, _has_a_time_to_start)
+
+
 # All of a queue's together. -------------------------------------------------------------------------------------------
 
 _STREAM_ONLY = (
@@ -353,3 +381,6 @@ def _has_one_way_to_scale(settings: Settings) -> None:
 
 
 _QUEUE_RULES = (_is_no_stream, _fits_the_queue, _has_one_way_to_scale)
+
+_RULES: Mapping[SourceKind, tuple[Callable[[Settings], None], ...]] = {"sqs": _QUEUE_RULES, "file": _FILE_RULES}
+"""By source, where they are not a stream's."""

@@ -34,8 +34,8 @@ class EventSourceMapping:
     """
 
     event_source_arn: str
-    """A Kinesis stream or one of its consumers, a DynamoDB stream (not its table), or an SQS queue. Required.
-    AWS: `EventSourceArn`.
+    """A Kinesis stream or one of its consumers, a DynamoDB stream (not its table), or an SQS queue. Required. Or
+    `file:///path`, a recording of one of them. AWS: `EventSourceArn`.
     """
 
     function: Function
@@ -45,8 +45,8 @@ class EventSourceMapping:
     """Whether the source is read. Default: `True`. AWS: `Enabled`."""
 
     batch_size: int
-    """The most records in one call, 1 to 10,000; 1 to 10 for a FIFO queue. Default: 100, for a queue 10.
-    AWS: `BatchSize`.
+    """The most records in one call, 1 to 10,000; 1 to 10 for a FIFO queue. Default: 100, for a queue 10; for a
+    recording 0, which means the default of what was recorded. AWS: `BatchSize`.
     """
 
     maximum_batching_window_in_seconds: int
@@ -55,8 +55,8 @@ class EventSourceMapping:
     """
 
     starting_position: StartingPosition | None
-    """Where a shard without a stored position is read from. `AT_TIMESTAMP`: Kinesis only. Required for a stream; `None`
-    for a queue. AWS: `StartingPosition`.
+    """Where a shard without a stored position is read from. `AT_TIMESTAMP`: Kinesis only, and recordings. Required for
+    a stream; `None` for a queue. Default for a recording: `TRIM_HORIZON`. AWS: `StartingPosition`.
     """
 
     starting_position_timestamp: float | None

@@ -121,6 +121,8 @@ def to_api(mapping: EventSourceMapping) -> dict[str, Any]:
         value = getattr(mapping, setting)
         if value is None or value in ((), {}) or (key in _STREAM_ONLY and mapping.source_kind == "sqs"):
             continue
+        if key == "BatchSize" and not value:
+            continue  # of a recording: whatever is the default of what was recorded
         request[key] = _WRITERS[key](value) if key in _WRITERS else value
     if mapping.uuid == rules.derived_uuid(mapping.event_source_arn, mapping.function):
         del request["UUID"]
