@@ -1,0 +1,173 @@
+"""The event source mappings of a template: each as it would run, or with why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from esm.arn import Arn
+from esm.errors import MappingError, TemplateError
+from esm.filtering.criteria import FilterCriteria
+from esm.mapping.constraints import api_name, missing
+from esm.mapping.settings import EventSourceMapping
+from esm.templates.code import Code
+from esm.templates.document import Path
+from esm.templates.lambdas import Lambda, Lambdas
+from esm.templates.names import PENDING
+from esm.templates.properties import ELSEWHERE, OWN, PROPERTIES, settings
+from esm.templates.resolver import Resolver
+from esm.templates.template import Unresolved
+
+__all__ = ["Planned", "planned"]
+
+_TYPE = "AWS::Lambda::EventSourceMapping"
+_OTHER_SOURCES = {
+    "kafka": "Amazon MSK",
+    "mq": "Amazon MQ",
+    "rds": "Amazon DocumentDB",
+}
+_ONLY = "only Kinesis and DynamoDB streams and SQS queues are read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One mapping of a template.
+
+    `mapping`: how it would run; `None` when its own settings hang on what is not known here. `refusal`: why it cannot
+    run here, or not yet; `None`: it can. `notes`: what differs from Lambda and harms nothing. `line`: where it stands.
+    """
+
+    logical_id: str
+    function_id: str | None = None
+    mapping: EventSourceMapping | None = None
+    code: Code = field(default_factory=Code)
+    refusal: str | None = None
+    notes: tuple[str, ...] = ()
+    line: int | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the ARN of its table's stream is known only to the service."""
+        return self.mapping is not None and self.mapping.event_source_arn.endswith(PENDING)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it is called on the command line: its own logical id, and the function's id and name."""
+        named = {self.logical_id, self.function_id or self.logical_id}
+        if self.mapping is not None:
+            named |= {self.mapping.function.name, self.mapping.function.qualified_name}
+            named |= set() if self.is_pending else {self.mapping.uuid}
+        return frozenset(named)
+
+
+def planned(resolver: Resolver) -> list[Planned]:
+    """Every mapping of the template whose condition holds, in its order. Raises `TemplateError`."""
+    lambdas = Lambdas(resolver, resolver.names)
+    found = [
+        _planned(resolver, lambdas, logical_id, resource)
+        for logical_id, resource in resources(resolver)
+        if resource["Type"] == _TYPE
+    ]
+    _check_distinct(resolver, found)
+    return sorted(found, key=lambda each: each.line or 0)  # a transform has an order of its own
+
+
+def resources(resolver: Resolver) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The resources that will be there, or of which that is not known. Raises `TemplateError` for what is none."""
+    for logical_id, resource in resolver.template.section("Resources").items():
+        path: Path = ("Resources", logical_id)
+        if logical_id.startswith("Fn::"):
+            continue  # a macro's: what it makes is known to CloudFormation alone
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            rule = (
+                f"Template format error: [/Resources/{logical_id}] Every Resources object must contain a Type member."
+            )
+            raise resolver.template.refused(path, rule)
+        if not isinstance(resource.get("Properties", {}), dict | None):
+            raise resolver.template.refused((*path, "Properties"), "Properties must be an object")
+        condition = resource.get("Condition")
+        if isinstance(condition, str):
+            try:
+                if not resolver.condition(condition, (*path, "Condition")):
+                    continue
+            except Unresolved:
+                pass  # what needs to know will say it
+        yield logical_id, resource
+
+
+def _planned(resolver: Resolver, lambdas: Lambdas, logical_id: str, resource: Mapping[str, Any]) -> Planned:
+    path: Path = ("Resources", logical_id, "Properties")
+    line = resolver.template.document.line(resolver.template.origin(path[:2]))
+    lambda_: Lambda | None = None
+    try:
+        if isinstance(resource.get("Condition"), str):
+            resolver.condition(resource["Condition"], (*path[:2], "Condition"))
+        given = resource.get("Properties") or {}
+        _check_known(resolver, given, path)
+        if given.get("FunctionName") is None:
+            raise _refused(resolver, missing("function"), path, given)
+        lambda_ = lambdas.named(resolver.text(given["FunctionName"], (*path, "FunctionName")))
+        mapping = _mapping(resolver, lambda_, given, path)
+    except Unresolved as unknown:
+        function_id = lambda_.logical_id if lambda_ else None
+        return Planned(logical_id=logical_id, function_id=function_id, refusal=str(unknown), line=line)
+    return Planned(
+        logical_id=logical_id,
+        function_id=lambda_.logical_id,
+        mapping=mapping,
+        code=lambda_.code,
+        refusal=lambda_.refusal,
+        notes=lambda_.notes,
+        line=line,
+    )
+
+
+def _mapping(resolver: Resolver, lambda_: Lambda, given: Mapping[str, Any], path: Path) -> EventSourceMapping:
+    value = resolver.value(dict(given), path)
+    _check_source(value)
+    config = settings(value)
+    own = config.pop("OnDestinationFailure", None)
+    try:
+        mapping = EventSourceMapping.from_api(config, function=lambda_.function, on_destination_failure=own)
+        FilterCriteria(mapping.filters, source=mapping.source_kind, limits=mapping.limits)
+    except MappingError as error:
+        raise _refused(resolver, error, path, given) from None
+    return mapping
+
+
+def _check_known(resolver: Resolver, given: Mapping[str, Any], path: Path) -> None:
+    known = PROPERTIES | ELSEWHERE | (OWN if resolver.template.dialect == "esm" else set())
+    for name in given:
+        if name not in known:
+            raise resolver.template.refused((*path, name), f"Encountered unsupported property {name[:80]}")
+
+
+def _check_source(value: Mapping[str, Any]) -> None:
+    """Raises `Unresolved` for a source that is none of ours."""
+    if value.get("SelfManagedEventSource"):
+        raise Unresolved(f"the source is self-managed Kafka: {_ONLY}")
+    try:
+        service = Arn.parse(str(value.get("EventSourceArn"))).service
+    except ValueError:
+        return
+    if service in _OTHER_SOURCES:
+        raise Unresolved(f"the source is {_OTHER_SOURCES[service]}: {_ONLY}")
+
+
+def _refused(resolver: Resolver, error: MappingError, path: Path, given: Mapping[str, Any]) -> TemplateError:
+    name = {"kms_key_arn": "KmsKeyArn"}.get(error.field or "") or api_name(error.field or "")
+    place = (*path, name) if name in given else path
+    return resolver.template.refused(place, f"{error.message} [{error.code}]", error.value)
+
+
+def _check_distinct(resolver: Resolver, found: list[Planned]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for each in found:
+        if each.mapping is None:
+            continue
+        source, function = each.mapping.event_source_arn, each.mapping.function.qualified_name
+        other = seen.setdefault((source, function), each.logical_id)
+        if other != each.logical_id:
+            rule = f"function {function} has a mapping of this source already: {other} [ResourceConflictException]"
+            raise resolver.template.refused(("Resources", each.logical_id), rule, source)

@@ -1,0 +1,239 @@
+"""SAM: the functions of a template, made CloudFormation by AWS's own transform, aws-sam-translator.
+
+The transform is given the functions alone, with what their mappings hang on: Globals, the events that are event source
+mappings, code, settings. What else stands in the template (APIs, policies, state machines) cannot make it fail.
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path as FilePath
+from typing import Any
+
+from esm.errors import TemplateError
+from esm.templates.code import LOCAL
+from esm.templates.document import Document, Path
+from esm.templates.properties import coerced
+from esm.templates.template import Options, Template
+
+__all__ = ["compiled", "is_sam"]
+
+_FUNCTION = "AWS::Serverless::Function"
+_EVENTS = frozenset({"DocumentDB", "DynamoDB", "Kinesis", "MQ", "MSK", "SQS", "SelfManagedKafka"})
+"""https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-eventsource.html"""
+_KEPT = frozenset(
+    {
+        "AutoPublishAlias",
+        "CodeUri",
+        "Environment",
+        "Events",
+        "FunctionName",
+        "Handler",
+        "ImageUri",
+        "InlineCode",
+        "Layers",
+        "MemorySize",
+        "PackageType",
+        "ReservedConcurrentExecutions",
+        "Runtime",
+        "Timeout",
+    }
+)
+"""The properties of a function that its mappings and its calls hang on."""
+_BUCKET = "esm.local"
+"""Stands for the bucket of code that lies beside the template: the transform wants an S3 address."""
+_ROLE = "arn:aws:iam::000000000000:role/esm"
+"""Keeps the transform from making a role, and from the policies that it would have."""
+_NAMED = re.compile(r"\[([^\[\]]+)\]")
+
+
+def is_sam(value: Mapping[str, Any]) -> bool:
+    """Whether a template is SAM's."""
+    transform = value.get("Transform")
+    named = transform if isinstance(transform, list) else [transform]
+    if any(isinstance(each, str) and each.startswith("AWS::Serverless-") for each in named):
+        return True
+    resources = value.get("Resources")
+    return isinstance(resources, dict) and any(_is_function(resource) for resource in resources.values())
+
+
+def compiled(document: Document, folder: FilePath, options: Options) -> Template:
+    """The template after the transform. Raises `TemplateError`."""
+    if find_spec("samtranslator") is None:
+        raise document.refused((), "SAM needs a package: pip install 'asyncio-esm[templates]'")
+    given = document.value["Resources"]
+    if not isinstance(given, dict):
+        raise document.refused(("Resources",), "Template format error: Resources must be an object", given)
+    region = options.region_or(None)
+    code = _Code()
+    functions = {key: _reduced(resource, code) for key, resource in given.items() if _is_function(resource)}
+    made = _transformed(document, functions, code, region, options) if functions else {}
+    resources = {**{key: resource for key, resource in given.items() if key not in functions}, **made}
+    return Template(
+        document=document,
+        dialect="SAM",
+        body={**document.value, "Resources": resources},
+        folder=folder,
+        stack_name=options.stack_name_or(folder),
+        region=region,
+        origins=_origins(functions),
+    )
+
+
+def _is_function(resource: Any) -> bool:
+    return isinstance(resource, dict) and resource.get("Type") == _FUNCTION
+
+
+class _Code:
+    """What stood where the transform wants an S3 address: a path, or an address that is none of this machine's."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+
+    def keep(self, code: Any) -> str:
+        self._kept.append(code)
+        return f"s3://{_BUCKET}/{len(self._kept) - 1}"
+
+    def put_back(self, resource: dict[str, Any]) -> None:
+        code = resource.get("Properties", {}).get("Code")
+        if isinstance(code, dict) and code.get("S3Bucket") == _BUCKET:
+            kept = self._kept[int(code["S3Key"])]
+            # An address of three parts is in S3; a path, or a function that gives one, is beside the template.
+            in_s3 = isinstance(kept, dict) and "Bucket" in kept
+            resource["Properties"]["Code"] = kept if in_s3 else {LOCAL: kept}
+
+
+def _reduced(resource: Mapping[str, Any], code: _Code) -> dict[str, Any]:
+    """A function with what is kept of it."""
+    kept = {key: resource[key] for key in ("Type", "Condition", "Metadata") if key in resource}
+    properties = resource.get("Properties")
+    if not isinstance(properties, dict):
+        return {**kept, "Properties": properties}
+    return {**kept, "Properties": {**_properties(properties, code), "Role": _ROLE}}
+
+
+def _properties(properties: Mapping[str, Any], code: _Code) -> dict[str, Any]:
+    kept = {key: coerced(key, value) for key, value in properties.items() if key in _KEPT}
+    if "CodeUri" in kept:
+        kept["CodeUri"] = code.keep(kept["CodeUri"])
+    if isinstance(kept.get("Events"), dict):
+        kept["Events"] = {key: _event(event) for key, event in kept["Events"].items() if _is_mapping(event)}
+    return kept
+
+
+def _is_mapping(event: Any) -> bool:
+    """Whether an event is a mapping; what is no event at all is left for the transform to refuse."""
+    return not isinstance(event, dict) or not isinstance(event.get("Type"), str) or event["Type"] in _EVENTS
+
+
+def _event(event: Any) -> Any:
+    properties = event.get("Properties") if isinstance(event, dict) else None
+    if not isinstance(properties, dict):
+        return event
+    return {**event, "Properties": {key: coerced(key, value) for key, value in properties.items()}}
+
+
+def _transformed(
+    document: Document, functions: dict[str, Any], code: _Code, region: str, options: Options
+) -> dict[str, Any]:
+    given = {key: value for key, value in document.value.items() if key in ("Conditions", "Mappings", "Parameters")}
+    given |= {"Transform": "AWS::Serverless-2016-10-31", "Resources": _with_code(document, functions, code)}
+    shared = _globals(document, code)
+    if shared:
+        given["Globals"] = {"Function": shared}
+    resources = _translate(document, given, region, dict(options.parameters))
+    for key, resource in resources.items():
+        code.put_back(resource)
+        if key in functions and "Metadata" in functions[key]:
+            resource["Metadata"] = functions[key]["Metadata"]
+    return resources
+
+
+def _globals(document: Document, code: _Code) -> dict[str, Any]:
+    shared = document.value.get("Globals")
+    if shared is None:
+        return {}
+    function = shared.get("Function", {}) if isinstance(shared, dict) else None
+    if not isinstance(function, dict):
+        raise document.refused(("Globals",), "Globals must be an object of objects", shared)
+    return _properties({key: value for key, value in function.items() if key != "Events"}, code)
+
+
+def _with_code(document: Document, functions: dict[str, Any], code: _Code) -> dict[str, Any]:
+    """The functions, each with code: one that names none has the template's own folder."""
+    shared = document.value.get("Globals")
+    function = shared.get("Function") if isinstance(shared, dict) else None
+    if isinstance(function, dict) and {"CodeUri", "ImageUri", "PackageType"} & set(function):
+        return functions
+    for resource in functions.values():
+        properties = resource["Properties"]
+        if isinstance(properties, dict) and not {"CodeUri", "ImageUri", "InlineCode"} & set(properties):
+            image = properties.get("PackageType") == "Image"
+            properties |= {"ImageUri": "local"} if image else {"CodeUri": code.keep(".")}
+    return functions
+
+
+def _translate(document: Document, given: dict[str, Any], region: str, parameters: dict[str, str]) -> dict[str, Any]:
+    """The resources that AWS's transform makes. It is given all it needs, and asks nobody."""
+    from samtranslator.model.exceptions import ExceptionWithMessage  # noqa: PLC0415  # an extra
+    from samtranslator.parser.parser import Parser  # noqa: PLC0415  # as above
+    from samtranslator.translator.translator import Translator  # noqa: PLC0415  # as above
+
+    translator = Translator({}, Parser(), boto_session=_Region(region))
+    try:
+        resources = translator.translate(given, parameters)["Resources"]
+    except ExceptionWithMessage as error:
+        causes = getattr(error, "causes", None) or [error]
+        raise _refused(document, [cause.message for cause in causes]) from None
+    except Exception as error:  # noqa: BLE001  # it is made for honest templates, and raises anything for others
+        rule = f"the SAM transform cannot read this template ({type(error).__name__})"
+        raise document.refused(("Resources",), rule) from None
+    return dict(resources)
+
+
+class _Region:
+    """All that the transform asks a session of the SDK for."""
+
+    def __init__(self, region_name: str) -> None:
+        self.region_name = region_name
+
+
+def _refused(document: Document, messages: list[str]) -> TemplateError:
+    """The first fault that the transform found, at the function or event that it names."""
+    first = min(messages)
+    more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+    found = _NAMED.search(first)
+    return document.refused(_place(document, found[1]) if found else (), " ".join(first.split()) + more)
+
+
+def _place(document: Document, name: str) -> Path:
+    """Where a function stands that the transform names, or an event, which it names after both."""
+    for function, resource in document.value["Resources"].items():
+        path: Path = ("Resources", function)
+        if function == name:
+            return path
+        properties = resource.get("Properties") if _is_function(resource) else None
+        events = properties.get("Events") if isinstance(properties, dict) else None
+        for event in events if isinstance(events, dict) else ():
+            if f"{function}{event}" == name:
+                return (*path, "Properties", "Events", event)
+    return ("Resources",)
+
+
+def _origins(functions: Mapping[str, Any]) -> dict[Path, Path]:
+    origins: dict[Path, Path] = {}
+    for function, resource in functions.items():
+        properties = resource["Properties"]
+        events = properties.get("Events") if isinstance(properties, dict) else None
+        for event, given in (events if isinstance(events, dict) else {}).items():
+            source = "Queue" if isinstance(given, dict) and given.get("Type") == "SQS" else "Stream"
+            made: Path = ("Resources", f"{function}{event}")
+            here: Path = ("Resources", function, "Properties", "Events", event)
+            origins[made] = here
+            origins[*made, "Properties", "EventSourceArn"] = (*here, "Properties", source)
+            origins[*made, "Properties", "FunctionName"] = ("Resources", function)
+        origins["Resources", function, "Properties", "Code"] = ("Resources", function, "Properties", "CodeUri")
+    return origins
