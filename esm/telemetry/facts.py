@@ -24,6 +24,8 @@ __all__ = [
     "InvocationStarted",
     "LeaseLost",
     "LeaseTaken",
+    "LoopBlocked",
+    "LoopFreed",
     "MappingFailed",
     "MappingStateChanged",
     "MessagesDeleted",
@@ -281,3 +283,24 @@ class WorkerStopped(Fact, frozen=True, kw_only=True):
     """Nothing runs any more. `clean`: everything that was out ended by itself."""
 
     clean: bool
+
+
+class LoopBlocked(Fact, frozen=True, kw_only=True):
+    """The event loop has not turned for `blocked_ms`: what runs in it waits without `await`, or computes.
+
+    `mapping`, `function`, `request_id`: of the call that runs in it, "" when it is none of this worker's. `stack`:
+    where it is, the innermost place first, as in `app.py:12 in handle`; files by their names alone.
+    """
+
+    function: str
+    request_id: str
+    blocked_ms: Millis
+    stack: tuple[str, ...]
+
+
+class LoopFreed(Fact, frozen=True, kw_only=True):
+    """The event loop turns again, having been blocked for `blocked_ms` by what `LoopBlocked` said."""
+
+    function: str
+    request_id: str
+    blocked_ms: Millis

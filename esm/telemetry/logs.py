@@ -29,6 +29,8 @@ _LEVELS: dict[type[facts.Fact], int] = {
     facts.HandlerAbandoned: logging.WARNING,
     facts.InvocationStarted: logging.DEBUG,
     facts.LeaseLost: logging.ERROR,
+    facts.LoopBlocked: logging.ERROR,
+    facts.LoopFreed: logging.WARNING,
     facts.MappingFailed: logging.ERROR,
     facts.ObserverDropped: logging.WARNING,
     facts.LeaseTaken: logging.DEBUG,
@@ -49,6 +51,8 @@ _TRACE = "error_trace"
 
 class LogObserver:
     """An `Observer` that writes a structlog line for each fact. `logger`: any structlog logger; `None`: the default."""
+
+    any_thread = True
 
     def __init__(self, logger: Any = None) -> None:
         self._log = structlog.get_logger("esm") if logger is None else logger

@@ -1,0 +1,134 @@
+"""Names what blocks the event loop, while it does.
+
+An `async def` that calls `time.sleep`, a client without `await` or a long computation holds up every shard and every
+timeout: nothing in the loop can even say so. A thread asks the loop for a sign of life again and again; when none comes
+in time, it takes the stack of the loop's thread and tells of it.
+
+    quiet --no sign of life for `after`--> blocked: told, with the stack --the loop turns--> quiet: told how long
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from contextlib import suppress
+from pathlib import PurePath
+from types import FrameType
+
+from esm.clock import Clock, Millis
+from esm.handlers.invoker import Event, Invocation, Invoker
+from esm.mapping.settings import EventSourceMapping
+from esm.telemetry.facts import LoopBlocked, LoopFreed
+from esm.telemetry.observer import Observers
+
+__all__ = ["BLOCKED_AFTER_S", "Watchdog"]
+
+BLOCKED_AFTER_S = 1.0
+"""How long the loop may not turn before that is told (chosen)."""
+
+GRACE_S = 0.05
+"""What a loop gets beyond that when the whole process was held up, and the thread was the first to go on (chosen)."""
+
+FRAMES_MAX = 30
+"""Places of a stack that are told, the innermost (chosen)."""
+
+_LOOPS_OWN = frozenset({"asyncio.events", "asyncio.base_events", "asyncio.runners", "asyncio.unix_events", "uvloop"})
+
+
+class Watchdog:
+    """Watches the event loop it is started in. `after`: seconds without a turn until that is told.
+
+    Told are those observers that any thread may tell, at once, and the others when the loop turns. Whoever blocks in a
+    task of his own making, and not in the call itself, is told without the call's name.
+    """
+
+    def __init__(self, observers: Observers, clock: Clock, *, after: float = BLOCKED_AFTER_S) -> None:
+        self._observers, self._clock, self._after = observers, clock, after
+        self._calls: dict[str, EventSourceMapping] = {}  # by request id
+        self._over = threading.Event()
+        self._turned = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+
+    def watched(self, invoker: Invoker, mapping: EventSourceMapping) -> Invoker:
+        """The invoker, whose calls are known by their mapping from now on."""
+        return _Watched(invoker, mapping, self._calls)
+
+    def start(self) -> None:
+        """Begins to watch; called in the loop's thread."""
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        self._thread = threading.Thread(target=self._watch, args=(self._loop,), name="esm-watchdog", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread. Stopping twice, or what was never started, is fine."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._over.set()
+            self._turned.set()
+            thread.join()
+
+    # -- in the thread of its own ----------------------------------------------------------------------------------
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # the loop is closed, whoever forgot to stop this
+            while not self._over.wait(self._after / 4):
+                since = self._clock.now()
+                self._turned.clear()
+                loop.call_soon_threadsafe(self._turned.set)
+                if not self._turned.wait(self._after) and not self._turned.wait(GRACE_S):
+                    self._blocked(loop, since)
+
+    def _blocked(self, loop: asyncio.AbstractEventLoop, since: Millis) -> None:
+        """Tells of it, waits for its end, and tells of that."""
+        request_id, mapping = self._call(loop)
+        named = {
+            "mapping": "" if mapping is None else mapping.uuid,
+            "function": "" if mapping is None else mapping.function.name,
+            "request_id": request_id,
+        }
+        stack = _places(sys._current_frames().get(self._loop_thread))  # noqa: SLF001  # documented, for debuggers
+        if self._turned.is_set():
+            return  # it turned just now, and the stack is another's
+        now = self._clock.now()
+        self._observers.notice_from_thread(LoopBlocked(at=now, **named, blocked_ms=now - since, stack=stack), loop)
+        self._turned.wait()
+        now = self._clock.now()
+        freed = LoopFreed(at=now, **named, blocked_ms=now - since)
+        loop.call_soon_threadsafe(self._observers.notice, freed)
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> tuple[str, EventSourceMapping | None]:
+        """The call whose task the loop is in: its task bears the request id."""
+        task = asyncio.current_task(loop)
+        name = "" if task is None else task.get_name()
+        mapping = self._calls.get(name)
+        return ("", None) if mapping is None else (name, mapping)
+
+
+class _Watched:
+    """An `Invoker` that notes which of its calls run."""
+
+    def __init__(self, invoker: Invoker, mapping: EventSourceMapping, calls: dict[str, EventSourceMapping]) -> None:
+        self._invoker, self._mapping, self._calls = invoker, mapping, calls
+        self.function_arn = invoker.function_arn
+        self.close = invoker.close
+
+    async def invoke(self, event: Event, request_id: str) -> Invocation:
+        self._calls[request_id] = self._mapping
+        try:
+            return await self._invoker.invoke(event, request_id)
+        finally:
+            self._calls.pop(request_id, None)
+
+
+def _places(frame: FrameType | None) -> tuple[str, ...]:
+    """Where a thread is, the innermost place first, without the loop's own: code alone, no values."""
+    places: list[str] = []
+    while frame is not None and len(places) < FRAMES_MAX:
+        code = frame.f_code
+        if frame.f_globals.get("__name__") not in _LOOPS_OWN:
+            places.append(f"{PurePath(code.co_filename).name}:{frame.f_lineno} in {code.co_name}")
+        frame = frame.f_back
+    return tuple(places)
