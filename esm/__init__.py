@@ -27,6 +27,7 @@ from esm.handlers.context import LambdaContext
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
+from esm.redriving.redrive import redrive
 from esm.runtime.program import run
 from esm.runtime.status import LaneStatus, MappingStatus, ShardStatus, WorkerStatus
 from esm.runtime.worker import Worker
@@ -59,5 +60,6 @@ __all__ = [
     "TemplateError",
     "Worker",
     "WorkerStatus",
+    "redrive",
     "run",
 ]

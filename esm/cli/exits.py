@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import Any
 
 from esm.errors import (
@@ -11,6 +11,7 @@ from esm.errors import (
     EsmError,
     HandlerNotFoundError,
     MappingError,
+    RecordingError,
     SourceDeniedError,
     SourceError,
     SourceNotFoundError,
@@ -23,6 +24,7 @@ __all__ = ["MEANINGS", "Exit", "Failure", "failure_of", "of_mapping"]
 _SHOWN = 80
 
 
+@unique
 class Exit(IntEnum):
     """The process's exit code."""
 
@@ -40,6 +42,7 @@ class Exit(IntEnum):
     FINDINGS = 11
     HALTED = 12
     IN_USE = 13
+    LEFT = 14
     FORCED = EXIT_FORCED
     AT_ONCE = EXIT_AT_ONCE
 
@@ -59,6 +62,7 @@ MEANINGS = {
     Exit.FINDINGS: "esm filter lint, or esm doctor, found something to mend",
     Exit.HALTED: "a shard was halted, or all went to another worker: the summary says why",
     Exit.IN_USE: "refused: a live worker reads a shard whose position was to be moved",
+    Exit.LEFT: "esm redrive left documents where they were: each says why",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",
 }
@@ -117,6 +121,7 @@ def _setting(error: MappingError) -> str:
 _KINDS: dict[type[Exception], tuple[Exit, Callable[[Any], str]]] = {
     MappingError: (Exit.INVALID, _setting),
     HandlerNotFoundError: (Exit.HANDLER_NOT_FOUND, str),
+    RecordingError: (Exit.SOURCE_MISSING, str),
     StoreError: (Exit.STORE, lambda error: f"store: {error}"),
     DestinationError: (Exit.DESTINATION, lambda error: f"destination_config: {error}"),
 }

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from esm.cli.exits import Exit, Failure
 from esm.mapping.settings import EventSourceMapping
 
-__all__ = ["check", "check_enabled", "shown"]
+__all__ = ["check", "check_enabled", "check_sources", "shown"]
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 def check(mappings: Sequence[EventSourceMapping], endpoint_url: str | None, *, live: bool) -> None:
     """Nothing, when these may be read. Raises `Failure`: what would have been, or what the URL lacks."""
+    check_sources([mapping.event_source_arn for mapping in mappings], endpoint_url, live=live)
+
+
+def check_sources(sources: Iterable[str], endpoint_url: str | None, *, live: bool) -> None:
+    """The same for sources by their names."""
     if endpoint_url is not None:
         _check_url(endpoint_url)
     if live or (endpoint_url is not None and not _is_aws(endpoint_url)):
         return
-    sources = ", ".join(dict.fromkeys(mapping.event_source_arn for mapping in mappings))
-    line = f"would read {sources} at AWS: add --live if that is meant, or --endpoint-url for a local AWS"
+    named = ", ".join(dict.fromkeys(sources))
+    line = f"would read {named} at AWS: add --live if that is meant, or --endpoint-url for a local AWS"
     raise Failure(Exit.GUARD, line)
 
 

@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Command", "as_json", "endpoint", "store", "which"]
+__all__ = ["LEVELS", "Command", "as_json", "endpoint", "store", "which"]
+
+LEVELS = ("debug", "info", "warning", "error")
+"""Of log lines."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -6,12 +6,10 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import endpoint, store, which
+from esm.cli.commands.options import LEVELS, endpoint, store, which
 from esm.cli.run import Options, run
 
 __all__ = ["run_command"]
-
-_LEVELS = ("debug", "info", "warning", "error")
 
 
 @click.command("run")
@@ -27,7 +25,7 @@ _LEVELS = ("debug", "info", "warning", "error")
     help="How long what is out gets to end after a signal.",
 )
 @click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
-@click.option("--log-level", default="info", show_default=True, type=click.Choice(_LEVELS, case_sensitive=False))
+@click.option("--log-level", default="info", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
 def run_command(**typed: Any) -> int:
     """Run the mappings of MODULE:OBJECT until SIGTERM or Ctrl-C.
 

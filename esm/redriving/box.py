@@ -1,0 +1,41 @@
+"""Where invocation records lie: a queue, a bucket, a file. Each gives them out and strikes one off when told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Box", "Document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document. `name`: for people: a message's id, an object's key, a line's number. `handle`: the box's own."""
+
+    name: str
+    text: str | bytes
+    handle: Any = None
+
+
+class Box(Protocol):
+    """Gives each document once, however often it is met on the way.
+
+        there --documents--> given out --done--> struck off
+          ^                      |
+          +--------close---------+
+
+    What a crash leaves given out is there again, too, by itself.
+    """
+
+    def documents(self) -> AsyncGenerator[Document, None]:
+        """All that are there, until there are no more. Raises `SourceError`, or `RecordingError` for a file."""
+        ...
+
+    async def done(self, document: Document) -> None:
+        """Strikes it off, for good when this returns. Raises as `documents`; then it may be there or not."""
+        ...
+
+    async def close(self) -> None:
+        """Leaves what was given out and not struck off where it was, and gives up what it holds."""
+        ...

@@ -1,0 +1,119 @@
+"""`esm redrive` as it is typed."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+
+from esm.records.failure import failure_document, json_text
+from tests.surface.streams import REGION, Stream
+from tests.surface.typed import Esm
+
+pytestmark = pytest.mark.timeout(60)
+
+APP = """
+import esm
+
+def handle(event, context):
+    print("got", len(event["Records"]))
+    if any(item["kinesis"]["partitionKey"] == "bad" for item in event["Records"]):
+        raise ValueError("bad")
+"""
+QUEUE = "arn:aws:sqs:eu-west-1:123456789012:failed"
+
+
+class Failed:
+    """A stream of three records, and a queue that two failure records are in."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.numbers = [*stream.put("1", "2"), *stream.put("3", key="bad")]
+        self.sqs = boto3.client(
+            "sqs",
+            region_name=REGION,
+            endpoint_url=stream.url,
+            aws_access_key_id=stream.account,
+            aws_secret_access_key="secret",
+        )
+        self.url = self.sqs.create_queue(QueueName="failed")["QueueUrl"]
+        self.arn = f"arn:aws:sqs:{REGION}:{stream.account}:failed"
+        for first, last in ((0, 1), (2, 2)):
+            self.sqs.send_message(QueueUrl=self.url, MessageBody=self.document(first, last))
+
+    def document(self, first: int, last: int) -> str:
+        return json_text(
+            failure_document(
+                request_id="11111111-2222-4333-8444-555555555555",
+                function_arn="arn:aws:lambda:eu-west-1:123456789012:function:handle",
+                condition="RetryAttemptsExhausted",
+                invoke_count=3,
+                answered=True,
+                function_error="Unhandled",
+                executed_version="$LATEST",
+                at=0,
+                shard_id="shardId-000000000000",
+                stream_arn=self.stream.arn,
+                first=(self.numbers[first], 0),
+                last=(self.numbers[last], 0),
+                batch_size=last - first + 1,
+            )
+        ).decode()
+
+    def left(self) -> int:
+        names = ["ApproximateNumberOfMessages"]
+        told = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
+        return int(told["Attributes"][names[0]])
+
+
+@pytest.fixture
+def failed(stream: Stream) -> Failed:
+    return Failed(stream)
+
+
+@pytest.mark.service
+def test_what_succeeds_is_deleted_and_what_fails_stays(esm_: Esm, failed: Failed) -> None:
+    esm_.app(APP)
+    to = ("--function", "app:handle", "--endpoint-url", failed.stream.url, "--region", REGION)
+    dry = esm_("redrive", failed.arn, *to, "--dry-run")
+    assert dry.code == 0, dry.err
+    assert "2 would be redriven; 3 records" in dry.out
+    assert "got" not in dry.out
+    assert failed.left() == 2
+    ended = esm_("redrive", failed.arn, *to)
+    assert ended.code == 14, ended.err
+    assert "2 documents: 1 redriven, 1 failed; 2 records" in ended.out
+    assert "ValueError: bad" in ended.err
+    assert failed.left() == 1
+
+
+@pytest.mark.service
+def test_json_says_the_same_for_machines(esm_: Esm, failed: Failed) -> None:
+    esm_.app(APP)
+    to = ("--function", "app.handle", "--endpoint-url", failed.stream.url)
+    ended = esm_("redrive", failed.arn, *to, "--one-by-one", "--json", "--dry-run")
+    told = json.loads(ended.out)
+    assert [each["Outcome"] for each in told["Documents"]] == ["would be redriven"] * 2
+    first = told["Documents"][0]
+    assert (first["StartSequenceNumber"], first["EndSequenceNumber"]) == (failed.numbers[0], failed.numbers[1])
+    assert (first["Records"], first["BatchSize"], told["Left"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((QUEUE, "--function", "app:handle"), 8, "--live"),
+        ((QUEUE, "--endpoint-url", "http://127.0.0.1:9"), 2, "either --function"),
+        ((QUEUE, "--function", "app:nobody", "--endpoint-url", "http://127.0.0.1:9"), 3, "nobody"),
+        (("missing.jsonl", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 4, "missing.jsonl"),
+        (("s3://", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 2, "source='s3://'"),
+        (("arn:aws:sns:x:1:y", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 2, "source="),
+        ((QUEUE, "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 6, "is it up?"),
+    ],
+)
+def test_what_cannot_begin_says_why_in_a_line(esm_: Esm, arguments: tuple[str, ...], code: int, said: str) -> None:
+    esm_.app(APP)
+    ended = esm_("redrive", *arguments)
+    assert ended.code == code, ended.err
+    assert said in ended.line

@@ -1,0 +1,366 @@
+"""Redrives of a simulated stream, in virtual time: what is run, what stays, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from random import Random
+from typing import Any
+
+import pytest
+
+import esm
+from esm.errors import SourceError
+from esm.handlers.invoke import FunctionInvoker
+from esm.records.failure import failure_document, s3_document
+from esm.redriving.box import Document
+from esm.redriving.redriver import Outcome, Redriven, Redriver
+from esm.runtime.ports import Ports
+from esm.runtime.real import kinesis_source
+from esm.testing.kinesis import SimulatedKinesis
+from esm.testing.loop import SimClock
+from esm.testing.run import run
+from esm.testing.shards import SimulatedStream
+
+STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
+FIRST = "shardId-000000000000"
+
+
+class FakeBox:
+    """Documents in a list. `broken`: how often striking off fails."""
+
+    def __init__(self, texts: Sequence[str], broken: int = 0) -> None:
+        self.there = [Document(f"document {i}", text, i) for i, text in enumerate(texts)]
+        self.broken = broken
+        self.closed = False
+
+    async def documents(self) -> AsyncGenerator[Document, None]:
+        for document in list(self.there):
+            yield document
+
+    async def done(self, document: Document) -> None:
+        if self.broken:
+            self.broken -= 1
+            raise SourceError("InternalError", "not now")
+        self.there.remove(document)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class World:
+    """A stream with records, and a function that takes down what it gets."""
+
+    def __init__(self) -> None:
+        self.clock = SimClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # `run` gives a SimLoop
+        self.kinesis = SimulatedKinesis(self.clock)
+        self.stream: SimulatedStream = self.kinesis.create_stream(STREAM, 1)
+        self.seen: list[list[str]] = []
+        self.fails: Callable[[list[str]], Any] = lambda numbers: None
+
+    def put(self, *keys: str) -> list[str]:
+        return [self.stream.put(b"{}", key)[1].sequence_number for key in keys]
+
+    def handle(self, event: dict[str, Any], context: object) -> Any:
+        numbers = [item["kinesis"]["sequenceNumber"] for item in event["Records"]]
+        self.seen.append(numbers)
+        event["Records"].clear()  # what a function does to its event is its own affair
+        return self.fails(numbers)
+
+    def mapping(self, **settings: Any) -> esm.EventSourceMapping:
+        return esm.EventSourceMapping(
+            event_source_arn=STREAM, function=self.handle, starting_position="LATEST", **settings
+        )
+
+    async def redrive(
+        self, box: FakeBox, mapping: esm.EventSourceMapping | None = None, **options: Any
+    ) -> list[Redriven]:
+        mapping = mapping or self.mapping()
+        options.setdefault("mapping_for", lambda wanted: mapping if wanted.stream_arn == STREAM else None)
+        summary = await Redriver(box=box, ports=self._ports(), **options).run()
+        assert box.closed
+        assert summary.left == sum(
+            story.outcome not in ("redriven", "would be redriven") for story in summary.documents
+        )
+        return summary.documents
+
+    def _ports(self) -> Ports:
+        async def nothing(*_: object) -> Any:
+            return None
+
+        return Ports(
+            clock=self.clock,
+            rng=Random(7),
+            open_source=lambda mapping: kinesis_source(self.kinesis, mapping, self.clock),
+            open_destination=nothing,
+            open_invoker=lambda mapping, _: FunctionInvoker(
+                mapping.function, arn="arn:aws:lambda:::function:f", clock=self.clock, sync_inline=True
+            ),
+            close=nothing,
+        )
+
+
+def document(first: str, last: str, size: int, stream: str = STREAM, **more: Any) -> dict[str, Any]:
+    return failure_document(
+        request_id="id",
+        function_arn="arn",
+        condition="RetryAttemptsExhausted",
+        invoke_count=3,
+        answered=True,
+        function_error="Unhandled",
+        executed_version="$LATEST",
+        at=0,
+        shard_id=FIRST,
+        stream_arn=stream,
+        first=(first, 0),
+        last=(last, 0),
+        batch_size=size,
+        **more,
+    )
+
+
+def text(*args: Any, **more: Any) -> str:
+    return json.dumps(document(*args, **more))
+
+
+def in_a_world(test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        await test(World())
+
+    run(main())
+
+
+def test_exactly_the_range_is_run_then_struck_off() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaaaaa")
+        box = FakeBox([text(n[1], n[3], 3)])
+        (story,) = await world.redrive(box)
+        assert world.seen == [n[1:4]]
+        assert (story.outcome, story.records, box.there) == (Outcome.REDRIVEN, 3, [])
+
+    in_a_world(test)
+
+
+def test_one_by_one_is_a_call_for_each_record() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaa")
+        await world.redrive(FakeBox([text(n[0], n[2], 3)]), batch_size=1)
+        assert world.seen == [[number] for number in n]
+
+    in_a_world(test)
+
+
+def test_a_dry_run_calls_nothing_and_strikes_nothing_off() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaa")
+        box = FakeBox([text(n[0], n[2], 3)])
+        (story,) = await world.redrive(box, dry_run=True)
+        assert (story.outcome, story.records, len(box.there), world.seen) == (Outcome.WOULD_BE, 3, 1, [])
+
+    in_a_world(test)
+
+
+def test_what_fails_again_stays_and_what_follows_in_it_is_not_run() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaa")
+
+        def fails(numbers: list[str]) -> None:
+            if n[1] in numbers:
+                raise ValueError("bad")
+
+        world.fails = fails
+        box = FakeBox([text(n[0], n[2], 3)])
+        (story,) = await world.redrive(box, batch_size=1, attempts=2)
+        assert world.seen == [[n[0]], [n[1]], [n[1]]]
+        assert (story.outcome, story.said, len(box.there)) == (Outcome.FAILED, "ValueError: bad", 1)
+
+    in_a_world(test)
+
+
+def test_documents_of_a_shard_are_run_in_its_order() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaaa")
+        await world.redrive(FakeBox([text(n[3], n[3], 1), text(n[0], n[1], 2), text(n[2], n[2], 1)]))
+        assert world.seen == [n[:2], n[2:3], n[3:]]
+
+    in_a_world(test)
+
+
+def test_items_that_the_function_reports_are_tried_again_without_those_before() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaa")
+        answers = iter([[n[1], n[2]], []])
+        world.fails = lambda numbers: {"batchItemFailures": [{"itemIdentifier": i} for i in next(answers)]}
+        box = FakeBox([text(n[0], n[2], 3)])
+        mapping = world.mapping(function_response_types=["ReportBatchItemFailures"])
+        (story,) = await world.redrive(box, mapping, attempts=2)
+        assert world.seen == [n, n[1:]]
+        assert (story.outcome, box.there) == (Outcome.REDRIVEN, [])
+
+    in_a_world(test)
+
+
+def test_items_that_stay_reported_keep_the_document() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aa")
+        world.fails = lambda numbers: {"batchItemFailures": [{"itemIdentifier": n[1]}]}
+        mapping = world.mapping(function_response_types=["ReportBatchItemFailures"])
+        (story,) = await world.redrive(FakeBox([text(n[0], n[1], 2)]), mapping)
+        assert (story.outcome, story.said) == (Outcome.FAILED, "the function reports 1 items as failed")
+
+    in_a_world(test)
+
+
+def test_a_range_past_retention_is_told_and_stays() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaaa")
+        world.stream.trim(n[1])
+        box = FakeBox([text(n[0], n[2], 3)])
+        (story,) = await world.redrive(box)
+        assert (story.outcome, len(box.there), world.seen) == (Outcome.PAST_RETENTION, 1, [])
+        assert story.said == "the stream still has 1 records of a range of which 3 failed"
+
+    in_a_world(test)
+
+
+def test_the_event_of_a_document_outlives_its_stream() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aa")
+        event = kinesis_source(world.kinesis, world.mapping(), world.clock).shape(FIRST)
+        records = [world.stream.put(b"x", "a")[1]]
+        stored = s3_document(document(n[0], n[1], 1), event.event(records))
+        world.stream.trim()
+        (story,) = await world.redrive(FakeBox([json.dumps(stored)]))
+        assert (story.outcome, world.seen) == (Outcome.REDRIVEN, [[records[0].sequence_number]])
+
+    in_a_world(test)
+
+
+def test_records_that_the_filter_dropped_are_not_of_the_range() -> None:
+    async def test(world: World) -> None:
+        n = world.put("a", "other", "a")
+        mapping = world.mapping(filter_criteria=[{"partitionKey": ["a"]}])
+        await world.redrive(FakeBox([text(n[0], n[2], 2)]), mapping)
+        assert world.seen == [[n[0], n[2]]]
+
+    in_a_world(test)
+
+
+def test_records_of_other_lanes_are_not_of_the_range() -> None:
+    async def test(world: World) -> None:
+        n = world.put("a", "d", "a")  # of two lanes
+        mapping = world.mapping(parallelization_factor=2)
+        await world.redrive(FakeBox([text(n[0], n[2], 2)]), mapping)
+        assert world.seen == [[n[0], n[2]]]
+
+    in_a_world(test)
+
+
+def test_when_nothing_tells_them_apart_the_whole_range_is_run() -> None:
+    async def test(world: World) -> None:
+        n = world.put("a", "b", "a")
+        (story,) = await world.redrive(FakeBox([text(n[0], n[2], 2)]))
+        assert world.seen == [n]
+        assert (story.records, story.range and story.range.records) == (3, 2)
+
+    in_a_world(test)
+
+
+def test_newer_records_of_the_same_keys_are_told() -> None:
+    async def test(world: World) -> None:
+        n = world.put("a", "b", "c", "a")
+
+        async def settled(mapping: esm.EventSourceMapping, shard_id: str) -> str:
+            return n[3]
+
+        (story,) = await world.redrive(FakeBox([text(n[0], n[0], 1)]), settled=settled)
+        assert (story.later, story.later_known) == ((n[3],), True)
+        (story,) = await world.redrive(FakeBox([text(n[0], n[0], 1)]))
+        assert (story.later, story.later_known) == ((n[3],), False)
+
+    in_a_world(test)
+
+
+@pytest.mark.parametrize("place", [2, 0, None])
+def test_newer_records_that_were_not_handled_are_no_worry(place: int | None) -> None:
+    async def test(world: World) -> None:
+        n = world.put("a", "b", "c", "a")
+
+        async def settled(mapping: esm.EventSourceMapping, shard_id: str) -> str | None:
+            return None if place is None else n[place]
+
+        (story,) = await world.redrive(FakeBox([text(n[0], n[0], 1)]), settled=settled)
+        assert story.later == ()
+
+    in_a_world(test)
+
+
+def test_a_document_that_cannot_be_struck_off_is_told() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"a")
+        box = FakeBox([text(n[0], n[0], 1)], broken=2)
+        (story,) = await world.redrive(box)
+        assert (story.outcome, box.there) == (Outcome.REDRIVEN, [])
+        box = FakeBox([text(n[0], n[0], 1)], broken=9)
+        (story,) = await world.redrive(box)
+        assert (story.outcome, story.said) == (Outcome.NOT_STRUCK_OFF, "InternalError: not now")
+
+    in_a_world(test)
+
+
+def test_what_cannot_be_redriven_stays_and_the_rest_is() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aa")
+        other = STREAM.replace("orders", "others")
+        window: dict[str, Any] = {"window": {}, "state": {}}
+        box = FakeBox(
+            ["hello", text(n[0], n[0], 1, other), text(n[0], n[0], 1, time_window_info=window), text(n[1], n[1], 1)]
+        )
+        stories = await world.redrive(box)
+        outcomes = {story.document: story.outcome for story in stories}
+        assert outcomes == {
+            "document 0": Outcome.UNREADABLE,
+            "document 1": Outcome.NO_FUNCTION,
+            "document 2": Outcome.NO_STATE,
+            "document 3": Outcome.REDRIVEN,
+        }
+        assert [each.name for each in box.there] == ["document 0", "document 1", "document 2"]
+
+    in_a_world(test)
+
+
+def test_a_stream_that_does_not_answer_keeps_the_document() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"a")
+
+        async def fails(*args: object, **more: object) -> Any:
+            raise SourceError("InternalFailure", "no")
+
+        world.kinesis.get_records = fails  # type: ignore[method-assign]  # the service, down
+        box = FakeBox([text(n[0], n[0], 1)])
+        (story,) = await world.redrive(box)
+        assert (story.outcome, len(box.there)) == (Outcome.UNAVAILABLE, 1)
+
+    in_a_world(test)
+
+
+def test_a_shard_that_is_gone_is_past_retention() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"a")
+        gone = document(n[0], n[0], 1)
+        gone["KinesisBatchInfo"]["shardId"] = "shardId-000000000009"
+        (story,) = await world.redrive(FakeBox([json.dumps(gone)]))
+        assert story.outcome is Outcome.PAST_RETENTION
+
+    in_a_world(test)
+
+
+def test_a_limit_leaves_the_others_alone() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaa")
+        box = FakeBox([text(number, number, 1) for number in n])
+        assert len(await world.redrive(box, limit=2)) == 2
+        assert len(box.there) == 1
+
+    in_a_world(test)
