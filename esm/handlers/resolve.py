@@ -15,7 +15,7 @@ from typing import Any
 
 from esm.errors import HandlerNotFoundError
 
-__all__ = ["resolve"]
+__all__ = ["checked", "parts", "resolve"]
 
 Handler = Callable[..., Any]
 
@@ -27,19 +27,44 @@ def resolve(handler: Handler | str) -> Handler:
     `package/module.function`. Raises `HandlerNotFoundError`; where a module raised on import, that is its `__cause__`.
     """
     if isinstance(handler, str):
-        return _checked(_find(handler), repr(handler))
-    return _checked(handler, _title(handler))
+        return checked(_find(handler), repr(handler))
+    return checked(handler, _title(handler))
 
 
-def _find(name: str) -> Any:
+def parts(name: str) -> tuple[str, list[str]]:
+    """The module of a handler's name, and the attributes that lead on from there. Raises `HandlerNotFoundError`."""
     module_name, _, path = name.partition(":") if ":" in name else name.rpartition(".")
     module_name = module_name.replace("/", ".")
     if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
         msg = f"handler {name!r} is no name of a function: write package.module:function or package.module.function"
         raise HandlerNotFoundError(msg)
+    return module_name, path.split(".")
+
+
+def checked(found: Any, title: str) -> Handler:
+    """`found`, when it can be called with (event, context). Raises `HandlerNotFoundError`, which names it `title`."""
+    if not callable(found):
+        msg = f"handler {title} is not callable, it is a {type(found).__name__}"
+        raise HandlerNotFoundError(msg)
+    handler: Handler = found
+    try:
+        # A decorator may give more arguments than it takes: what it takes is what counts.
+        signature = inspect.signature(handler, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return handler  # some builtins do not tell: the first call will
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        msg = f"handler {title} takes {signature}, but is called with (event, context)"
+        raise HandlerNotFoundError(msg) from None
+    return handler
+
+
+def _find(name: str) -> Any:
+    module_name, path = parts(name)
     found: Any = _import(module_name, name)
     where = f"module {module_name!r}"
-    for attribute in path.split("."):
+    for attribute in path:
         found = _attribute(found, attribute, name, where)
         where = f"{attribute!r} of {where}"
     return found
@@ -83,24 +108,6 @@ def _siblings(module_name: str) -> list[str]:
 def _near(wanted: str, there: Iterable[str]) -> str:
     near = get_close_matches(wanted, [n for n in there if not n.startswith("__")], n=3)
     return f"; near to it: {', '.join(near)}" if near else ""
-
-
-def _checked(found: Any, title: str) -> Handler:
-    if not callable(found):
-        msg = f"handler {title} is not callable, it is a {type(found).__name__}"
-        raise HandlerNotFoundError(msg)
-    handler: Handler = found
-    try:
-        # A decorator may give more arguments than it takes: what it takes is what counts.
-        signature = inspect.signature(handler, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return handler  # some builtins do not tell: the first call will
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        msg = f"handler {title} takes {signature}, but is called with (event, context)"
-        raise HandlerNotFoundError(msg) from None
-    return handler
 
 
 def _title(handler: Any) -> str:

@@ -48,8 +48,9 @@ class Function:
     """Seconds, more than 0 and at most 900. Default: 3. AWS: `Timeout` (there in whole seconds)."""
 
     isolation: Isolation
-    """Where it runs. `auto`: an `async def` is awaited, a `def` gets a thread. `thread`: always a thread. `process`: a
-    process of its own, killed on timeout. Default: `auto`. Not in AWS.
+    """Where it runs. `auto`: an `async def` is awaited, a `def` gets a thread. `thread`: always a thread. `process`:
+    processes of its own, killed on timeout and beyond `memory_size`; the function has a name in a module, where another
+    process finds it. Default: `auto`. Not in AWS.
     """
 
     reserved_concurrency: int | None
@@ -58,7 +59,9 @@ class Function:
     """
 
     memory_size: int
-    """MB, 128 to 10,240: what the context object says. Nothing is held to it. Default: 128. AWS: `MemorySize`."""
+    """MB, 128 to 10,240: what the context object says, and what a process of its own may hold; nothing else is held to
+    it. Default: 128. AWS: `MemorySize`.
+    """
 
     environment: Mapping[str, str] = field(repr=False)
     """Variables by name, for the context and for a process of its own. Default: none. AWS: `Environment`."""

@@ -34,13 +34,14 @@ class KinesisRecord(msgspec.Struct, gc=False):
 
 
 class KinesisEventShape:
-    """Builds the events of one shard: AWS's fields, in AWS's order.
+    """Builds the events of one shard: AWS's fields, in AWS's order. `made_of`: its arguments, in order.
 
     `role_arn` is what `invokeIdentityArn` says: the execution role. Outside Lambda there is none; the caller gives
     what fits.
     """
 
     def __init__(self, *, shard_id: str, event_source_arn: str, region: str, role_arn: str) -> None:
+        self.made_of = (shard_id, event_source_arn, region, role_arn)
         self._prefix = shard_id + ":"
         self._item = {
             "kinesis": None,

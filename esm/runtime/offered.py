@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from esm.clock import Millis
 from esm.errors import MappingError
+from esm.handlers.launch import place_of
 from esm.mapping.rules import check_starting_time
 from esm.mapping.settings import EventSourceMapping, check_distinct
 
@@ -15,8 +16,8 @@ __all__ = ["check_offered"]
 def check_offered(mappings: Sequence[EventSourceMapping], now: Millis) -> None:
     """Nothing, when a worker takes all of them.
 
-    Raises `MappingError` for two of one uuid, a start in the future, and a setting of Lambda's that this worker has not
-    got: none is ignored in silence.
+    Raises `MappingError` for two of one uuid, a start in the future, a function that no other process would find where
+    it is to run in one, and a setting of Lambda's that this worker has not got: none is ignored in silence.
     """
     check_distinct(mappings)
     for mapping in mappings:
@@ -26,8 +27,9 @@ def check_offered(mappings: Sequence[EventSourceMapping], now: Millis) -> None:
 
 def _check_settings(mapping: EventSourceMapping) -> None:
     function = mapping.function
+    if function.isolation == "process":
+        place_of(function)
     for field, value, missing in (
-        ("isolation", function.isolation, function.isolation == "process"),
         ("reserved_concurrency", function.reserved_concurrency, function.reserved_concurrency is not None),
     ):
         if missing:

@@ -19,6 +19,8 @@ from esm.destinations.destination import Destination
 from esm.destinations.open import open_destination
 from esm.errors import MappingError
 from esm.handlers.invoke import FunctionInvoker
+from esm.handlers.invoker import Invoker
+from esm.handlers.processes import ProcessInvoker
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import OnAbandoned, Ports
 from esm.sources.dynamodb import DynamoDBSource
@@ -43,8 +45,11 @@ def real_ports(*, endpoint_url: str | None, region_name: str | None, session: ob
     async def open_to(destination: str) -> Destination:
         return await open_destination(destination, aws)
 
-    def open_invoker(mapping: EventSourceMapping, on_abandoned: OnAbandoned) -> FunctionInvoker:
-        return FunctionInvoker(mapping.function, arn=function_arn(mapping), clock=clock, on_abandoned=on_abandoned)
+    def open_invoker(mapping: EventSourceMapping, on_abandoned: OnAbandoned) -> Invoker:
+        function, arn = mapping.function, function_arn(mapping)
+        if function.isolation == "process":
+            return ProcessInvoker(function, arn=arn, clock=clock)
+        return FunctionInvoker(function, arn=arn, clock=clock, on_abandoned=on_abandoned)
 
     return Ports(
         clock=clock,

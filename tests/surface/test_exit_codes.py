@@ -95,8 +95,8 @@ def test_wrong_usage(esm_: Esm, arguments: tuple[str, ...], said: str) -> None:
 
 REFUSED = [
     (
-        "function=esm.Function(handle, isolation='process')",
-        "isolation='process': isolation 'process' of",
+        "function=esm.Function(lambda event, context: None, isolation='process')",
+        "isolation='process': isolation 'process' needs a function that another process can find by its name",
     ),
     ("function=esm.Function(handle, reserved_concurrency=2)", "reserved_concurrency=2: reserved_concurrency 2 of"),
     (
