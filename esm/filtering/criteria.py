@@ -14,12 +14,12 @@ from esm.arn import SourceKind
 from esm.errors import MappingError
 from esm.filtering.document import Reader, reader, sound
 from esm.filtering.explanation import explanation
-from esm.filtering.leaf import weighs_numbers
 from esm.filtering.match import Matching
 from esm.filtering.operators import refuse
-from esm.filtering.pattern import Pattern, Rule, parse_pattern
+from esm.filtering.pattern import Pattern, parse_pattern
 from esm.filtering.view import KINESIS_KEYS, VIEWS, Look, View, look_of, misplaced
 from esm.mapping.limits import Limits
+from esm.records.dynamodb import IMAGES, DynamoDBEventShape, DynamoDBRecord
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
 
 __all__ = ["FilterCriteria", "compile_for_dynamodb", "compile_for_kinesis", "compile_for_sqs"]
@@ -68,7 +68,8 @@ def compile_for_kinesis(criteria: FilterCriteria, shape: KinesisEventShape) -> C
         return _pass
     keys = judge.keys()
     if not keys:
-        return lambda record: judge({}, record.data)
+        of_data = judge.of_data()
+        return lambda record: of_data(record.data)
     if keys <= KINESIS_KEYS:
         return lambda record: judge(
             {
@@ -83,10 +84,24 @@ def compile_for_kinesis(criteria: FilterCriteria, shape: KinesisEventShape) -> C
     return lambda record: judge(*split(shape.event([record])["Records"][0]))
 
 
-def compile_for_dynamodb(criteria: FilterCriteria) -> Callable[[dict[str, Any]], bool]:
-    """A test of a record as it stands in the event; the record is left as it is."""
+def compile_for_dynamodb(criteria: FilterCriteria, shape: DynamoDBEventShape) -> Callable[[DynamoDBRecord], bool]:
+    """A test of a stream's records that reads of keys and images no more than a filter looks at.
+
+    `shape` gives the item around them.
+    """
     judge = _of(criteria, "dynamodb")
-    return _pass if judge.all_pass else lambda record: judge(record, None)
+    if judge.all_pass:
+        return _pass
+    places = [("dynamodb", name) for name in IMAGES]
+    matching = Matching([rule for pattern in criteria.patterns for rule in pattern.rules], places)
+    readers = {
+        name: matching.reader(*place) if matching.keys(*place) else _unread for place in places for name in place[1:]
+    }
+    return lambda record: matching(shape.item(record, readers))
+
+
+def _unread(_text: Any) -> None:
+    return None
 
 
 def compile_for_sqs(criteria: FilterCriteria) -> Callable[[str, Mapping[str, Any]], bool]:
@@ -95,7 +110,8 @@ def compile_for_sqs(criteria: FilterCriteria) -> Callable[[str, Mapping[str, Any
     if judge.all_pass:
         return _pass
     if not judge.keys():
-        return lambda body, _item: judge({}, body)
+        of_data = judge.of_data()
+        return lambda body, _item: of_data(body)
     return lambda body, item: judge(dict(item), body)
 
 
@@ -127,18 +143,35 @@ class _Judge:
         rules = [rule for pattern in patterns for rule in pattern.rules]
         self.all_pass = not patterns
         self._key, self._unwrap = view.data_key, view.unwrap
-        self._beside, self._inside, self._plain = (
-            _matching(rules, view, look) for look in ("beside", "inside", "plain")
+        by_look = {look: [rule for rule in rules if look_of(rule, view) == look] for look in _LOOKS}
+        self._beside, self._plain = (
+            Matching(found) if (found := by_look[look]) else None for look in ("beside", "plain")
         )
-        self._read: Reader = reader(
-            self._inside.keys(view.data_key) if self._inside else (),
-            exact=any(weighs_numbers(leaf.matchers) for rule in rules for leaf in rule.values()),
-        )
+        inside = by_look["inside"]
+        data = (view.data_key,)
+        self._alone = all(path.startswith(f"{view.data_key}.") for rule in inside for path in rule)
+        self._inside = Matching(inside, [data], data if self._alone else ()) if inside else None
+        self._read: Reader = self._inside.reader(view.data_key) if self._inside else reader(())
 
     def keys(self) -> set[str]:
         """The top-level keys, other than the data's, that any rule looks at."""
         used = [matching.paths for matching in (self._beside, self._inside, self._plain) if matching]
         return {path.split(".")[0] for paths in used for path in paths} - {self._key}
+
+    def of_data(self) -> Callable[[Any], bool]:
+        """The same for criteria that look at nothing but the data, without the view of the rest."""
+        inside, read, unwrap = self._inside, self._read, self._unwrap
+        if inside is None or self._plain:
+            return lambda data: self({}, data)
+
+        def judge(data: Any) -> bool:
+            text = unwrap(data)
+            if text is None:
+                return False
+            document = read(text)
+            return document is not None and inside(document) and sound(text)
+
+        return judge
 
     def __call__(self, view: dict[str, Any], data: Any) -> bool:
         """Whether the record passes. `view` is the record without its data, and is not kept."""
@@ -152,9 +185,9 @@ class _Judge:
         document = self._read(text)
         if document is None:
             return self._plain is not None and self._plain({**view, self._key: text})
-        return self._inside is not None and self._inside({**view, self._key: document}) and sound(text)
+        if self._inside is None:
+            return False
+        return self._inside(document if self._alone else {**view, self._key: document}) and sound(text)
 
 
-def _matching(rules: list[Rule], view: View, look: Look) -> Matching | None:
-    chosen = [rule for rule in rules if look_of(rule, view) == look]
-    return Matching(chosen) if chosen else None
+_LOOKS: tuple[Look, ...] = ("beside", "inside", "plain")

@@ -14,13 +14,13 @@ import msgspec
 
 from esm.filtering.number import read_float, read_int
 
-__all__ = ["MAX_DEPTH", "Reader", "reader", "sound"]
+__all__ = ["MAX_DEPTH", "Reader", "reader", "skimmer", "sound"]
 
 MAX_DEPTH = 64
 """Arrays and objects within each other; data nested deeper matches no pattern that looks inside it. (chosen)"""
 
-Reader = Callable[[bytes | str], dict[str, Any] | list[Any] | None]
-"""Gives the JSON object or array that data holds; `None` when it holds none."""
+Reader = Callable[[bytes | str], Any]
+"""Gives the JSON object or array that data holds, as a dict, a list or a struct; `None` when it holds none."""
 
 _WHOLE = msgspec.json.Decoder(float_hook=read_float)
 
@@ -30,25 +30,29 @@ def reader(keys: Iterable[str], *, exact: bool = True) -> Reader:
 
     `exact`: whether it matters that a number loses digits as a double; it costs time for every one that has a point.
     """
-    decode = _decoder(keys, read_float if exact else None).decode
+    # A key that is no valid text, a lone half of a surrogate pair, can stand in no valid JSON.
+    named = {key: Any for key in keys if not any("\ud800" <= letter <= "\udfff" for letter in key)}
+    shape = TypedDict("shape", named, total=False)  # type: ignore[misc]  # the keys are known only now
+    return _reader(shape, exact=exact)
 
-    def read(data: bytes | str) -> dict[str, Any] | list[Any] | None:
+
+def skimmer(kind: type[msgspec.Struct], *, exact: bool) -> Reader:
+    """A reader that builds such a struct of a top-level object; what it cannot say is read whole."""
+    return _reader(kind, exact=exact)
+
+
+def _reader(kind: Any, *, exact: bool) -> Reader:
+    decode = msgspec.json.Decoder(kind, float_hook=read_float if exact else None).decode
+
+    def read(data: bytes | str) -> Any:
         try:
-            fields: dict[str, Any] = decode(data)
+            return decode(data)
         except msgspec.ValidationError:  # not an object, or a number that the decoder does not hold
             return _read_whole(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
-        return fields
 
     return read
-
-
-def _decoder(keys: Iterable[str], float_hook: Callable[[str], Any] | None) -> msgspec.json.Decoder[Any]:
-    # A key that is no valid text, a lone half of a surrogate pair, can stand in no valid JSON.
-    named = {key: Any for key in keys if not any("\ud800" <= letter <= "\udfff" for letter in key)}
-    shape = TypedDict("shape", named, total=False)  # type: ignore[misc]  # the keys are known only now
-    return msgspec.json.Decoder(shape, float_hook=float_hook)
 
 
 def _read_whole(data: bytes | str) -> dict[str, Any] | list[Any] | None:
@@ -64,7 +68,7 @@ def _read_whole(data: bytes | str) -> dict[str, Any] | list[Any] | None:
 def _read_any_number(data: bytes | str) -> Any:
     """The slow way, for integers of thousands of digits."""
     try:
-        text = data if isinstance(data, str) else data.decode()
+        text = data if isinstance(data, str) else str(data, "utf-8")
         return json.loads(text, parse_float=read_float, parse_int=read_int, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None

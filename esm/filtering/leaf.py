@@ -7,6 +7,7 @@ TestEventPattern)
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from esm.filtering.number import Inexact, comparable
 from esm.filtering.operators import Matcher, Range
 from esm.filtering.wildcard import wildcard
 
-__all__ = ["Test", "leaf_test", "matcher_test", "takes_absence", "weighs_numbers"]
+__all__ = ["Test", "leaf_test", "matcher_test", "only_texts", "takes_absence", "weighs_numbers"]
 
 Test = Callable[[Any], bool]
 """Whether one JSON scalar (a string, number, boolean or null, never an array or object) will do."""
@@ -24,10 +25,20 @@ _TextTest = Callable[[str], bool]
 
 
 def leaf_test(matchers: tuple[Matcher, ...]) -> Test:
-    """Whether a value that is there fits any of the matchers."""
+    """Whether a value that is there fits any of the matchers. Many of one kind cost little more than one of them."""
     values = [m.operand for m in matchers if m.operator == "equals"]
-    tests = [matcher_test(m) for m in matchers if m.operator != "equals"]
-    return _any((_one_of(values), *_same_addresses(values), *tests) if values else tests)
+    tests: list[Test] = [_one_of(values), *_same_addresses(values)] if values else []
+    for operator, together in _TOGETHER.items():
+        operands = [m.operand for m in matchers if m.operator == operator]
+        tests += [together(operands)] if operands else []
+    alone = dict.fromkeys(m for m in matchers if m.operator != "equals" and m.operator not in _TOGETHER)
+    return _any([*tests, *map(matcher_test, alone)])
+
+
+def only_texts(matchers: tuple[Matcher, ...]) -> frozenset[str] | None:
+    """The texts that a leaf takes, when it takes nothing else and each is written in one way."""
+    texts = frozenset(m.operand for m in matchers if m.operator == "equals" and isinstance(m.operand, str))
+    return texts if len(texts) == len(matchers) and not any(map(address, texts)) else None
 
 
 def takes_absence(matchers: tuple[Matcher, ...]) -> bool:
@@ -50,10 +61,8 @@ def matcher_test(matcher: Matcher) -> Test:
     operator, operand = matcher.operator, matcher.operand
     if operator == "exists":
         return _anything if operand else _nothing
-    if operator == "equals":
+    if operator == "equals" or operator in _TOGETHER:
         return leaf_test((matcher,))
-    if operator == "numeric":
-        return _within(operand)
     if operator == "anything-but":
         return _but(_one_of(operand))
     if operator.startswith("anything-but "):
@@ -111,18 +120,44 @@ def _same_addresses(values: Sequence[Any]) -> list[Test]:
     return [_on_text(lambda value: address(value) in same)] if same else []
 
 
+def _within_any(ranges: Sequence[Range]) -> Test:
+    """Whether a number is in any of the ranges: the one that begins last before it reaches as far as any before it."""
+    starts: list[tuple[float, bool]] = []
+    ends: list[tuple[float, bool]] = []
+    for low, high in sorted((_start(each), _end(each)) for each in ranges):
+        starts.append(low)
+        ends.append(max([high, *ends[-1:]]))
+
+    def test(value: Any) -> bool:
+        number = comparable(value)
+        if number is None:
+            return False
+        at = bisect_right(starts, (number, False))
+        return at > 0 and (number, True) <= ends[at - 1]
+
+    return test if len(starts) > 1 else _within(ranges[0])
+
+
 def _within(bounds: Range) -> Test:
-    low = float("-inf") if bounds.low is None else bounds.low
-    high = float("inf") if bounds.high is None else bounds.high
-    open_low, open_high = bounds.open_low, bounds.open_high
+    (low, open_low), (high, closed_high) = _start(bounds), _end(bounds)
 
     def test(value: Any) -> bool:
         number = comparable(value)
         if number is None or not low <= number <= high:
             return False
-        return not (open_low and number == low) and not (open_high and number == high)
+        return low < number < high or ((number != low or not open_low) and (number != high or closed_high))
 
     return test
+
+
+def _start(bounds: Range) -> tuple[float, bool]:
+    """Where a range begins; `True` sorts what begins behind its bound after the bound itself."""
+    return (float("-inf") if bounds.low is None else bounds.low, bounds.open_low)
+
+
+def _end(bounds: Range) -> tuple[float, bool]:
+    """Where a range ends; `False` sorts what ends before its bound before the bound itself."""
+    return (float("inf") if bounds.high is None else bounds.high, not bounds.open_high)
 
 
 def _in_network(text: str) -> _TextTest:
@@ -135,12 +170,12 @@ def _in_network(text: str) -> _TextTest:
     return test
 
 
-def _starts(text: str) -> _TextTest:
-    return lambda value: value.startswith(text)
+def _starts(*texts: str) -> _TextTest:
+    return lambda value: value.startswith(texts)
 
 
-def _ends(text: str) -> _TextTest:
-    return lambda value: value.endswith(text)
+def _ends(*texts: str) -> _TextTest:
+    return lambda value: value.endswith(texts)
 
 
 def _same_letters(text: str) -> _TextTest:
@@ -194,3 +229,10 @@ _TEXT_TESTS: dict[str, Callable[[str], _TextTest]] = {
     "wildcard": wildcard,
     "cidr": _in_network,
 }
+
+_TOGETHER: dict[str, Callable[[Sequence[Any]], Test]] = {
+    "numeric": _within_any,
+    "prefix": lambda texts: _on_text(_starts(*texts)),
+    "suffix": lambda texts: _on_text(_ends(*texts)),
+}
+"""Tests of many operands of one operator at once."""

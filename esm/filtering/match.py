@@ -6,14 +6,20 @@ event's keys may hold dots just as a pattern's may: the tree has an edge for eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from esm.filtering.consistency import Budget, Place, Sought, consistent
-from esm.filtering.leaf import Test, leaf_test, takes_absence
+from esm.filtering.document import Reader, reader, skimmer
+from esm.filtering.leaf import Test, leaf_test, only_texts, takes_absence, weighs_numbers
+from esm.filtering.operators import Matcher
 from esm.filtering.pattern import Rule
-from esm.filtering.plain import PlainTest, plain_test
+from esm.filtering.plain import PlainLeaf, PlainTest, plain_test
+from esm.filtering.skim import Structs, fields, structs
+from esm.filtering.ways import merged
 
 __all__ = ["MAX_ARRAYS", "Matching", "sort_key"]
 
@@ -36,6 +42,7 @@ class _Step(NamedTuple):
     number: int
     test: Test
     absent: bool
+    texts: frozenset[str] | None
 
 
 Members = list[list[tuple[Any, Place]]]
@@ -43,44 +50,62 @@ Members = list[list[tuple[Any, Place]]]
 
 
 class Matching:
-    """Tests values against rules, of which at least one has to match. Never raises, whatever the value."""
+    """Tests values against rules, of which at least one has to match. Never raises, whatever the value.
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    `texts`: the paths, by their steps, at which there was JSON text that `reader` has read. `root`: where the values
+    stand that are tested; all paths go through it.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], texts: Iterable[tuple[str, ...]] = (), root: tuple[str, ...] = ()
+    ) -> None:
+        rules = merged(rules)
         self.paths = sorted({path for rule in rules for path in rule})
         self._root: dict[str, _Edge] = {}
         for number, path in enumerate(self.paths):
             _grow(self._root, path.split("."), number)
         numbers = {path: number for number, path in enumerate(self.paths)}
         leaves = {id(leaf): leaf.matchers for rule in rules for leaf in rule.values()}  # rules share most of theirs
-        compiled = {key: (leaf_test(matchers), takes_absence(matchers)) for key, matchers in leaves.items()}
+        compiled = {key: _compiled(matchers) for key, matchers in leaves.items()}
+        self._exact = any(map(weighs_numbers, leaves.values()))
         self._rules = [
             [_Step(numbers[path], *compiled[id(rule[path])]) for path in sorted(rule, key=sort_key)] for rule in rules
         ]
-        self._quick = [self._plain(rule) for rule in self._rules] if len(rules) <= _FEW else None
+        self._structs: Structs = {}
+        for text in texts:
+            self._structs |= structs(text, self.keys, numbers)
+        self._at = root
+        self._quick = [self._plain(rule) for rule in self._rules] if len(rules) <= _FEW else []
 
     def _plain(self, rule: list[_Step]) -> PlainTest:
-        leaves = [(self.paths[step.number].split("."), step.test, step.absent) for step in rule]
-        return plain_test(leaves, lambda steps: self.keys(*steps))
+        leaves = [PlainLeaf(self.paths[step.number].split("."), step.test, step.absent, step.texts) for step in rule]
+        return plain_test(leaves, self.keys, self._structs, self._at)
+
+    def reader(self, *root: str) -> Reader:
+        """What reads the JSON text that stands at a path, as far as rules look into it."""
+        kind = self._structs.get(root)
+        return reader(self.keys(*root), exact=self._exact) if kind is None else skimmer(kind, exact=self._exact)
 
     def keys(self, *path: str) -> set[str]:
         """The keys that are looked at in the object at `path`."""
+        return set(self._edges(path))
+
+    def _edges(self, steps: tuple[str, ...]) -> dict[str, _Edge]:
         edges = self._root
-        for step in path:
+        for step in steps:
             edges = edges[step].below if step in edges else {}
-        return set(edges)
+        return edges
 
     def __call__(self, value: Any) -> bool:
         """Whether any rule matches."""
-        if self._quick is None:
-            return self._among_arrays(value, self._rules)
-        unsure = []
-        for quick, rule in zip(self._quick, self._rules, strict=True):
+        sure = bool(self._quick)
+        for quick in self._quick:
             answer = quick(value)
             if answer:
                 return True
             if answer is None:
-                unsure.append(rule)
-        return bool(unsure) and self._among_arrays(value, unsure)
+                sure = False
+        return not sure and self._among_arrays(value, self._rules)
 
     def _among_arrays(self, value: Any, rules: list[list[_Step]]) -> bool:
         members = self.members(value)
@@ -94,7 +119,7 @@ class Matching:
         """The values at every path; `None` when arrays are nested too deep."""
         members: Members = [[] for _ in self.paths]
         arrays = 0
-        todo: list[tuple[_Edge, Any, Place]] = [(_Edge(below=self._root), value, ())]
+        todo: list[tuple[_Edge, Any, Place]] = [(_Edge(below=self._edges(self._at)), value, ())]
         while todo:
             edge, here, place = todo.pop()
             if isinstance(here, list):
@@ -102,12 +127,14 @@ class Matching:
                     return None
                 arrays += 1
                 for index, inner in enumerate(here):
-                    if isinstance(inner, (dict, list)):
+                    if isinstance(inner, (dict, list, Struct)):
                         todo.append((edge, inner, (*place, (arrays, index))))
                     elif edge.number is not None:
                         members[edge.number].append((inner, place))
             elif isinstance(here, dict):
                 todo += [(edge.below[key], here[key], place) for key in edge.below.keys() & here.keys()]
+            elif isinstance(here, Struct):
+                todo += [(edge.below[key], inner, place) for key, inner in fields(here)]
             elif edge.number is not None:
                 members[edge.number].append((here, place))
         return members
@@ -119,6 +146,10 @@ class Matching:
     def met(self, rule: int, members: Members) -> bool:
         """Whether this rule matches."""
         return _met_together(self._rules[rule], members, Budget(sum(map(len, members))), {})
+
+
+def _compiled(matchers: tuple[Matcher, ...]) -> tuple[Test, bool, frozenset[str] | None]:
+    return leaf_test(matchers), takes_absence(matchers), only_texts(matchers)
 
 
 def sort_key(path: str) -> bytes:

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from msgspec import Struct
+
+from esm.filtering import skim
 from esm.filtering.leaf import Test
+from esm.filtering.skim import MISSING, Keys, Structs
 
-__all__ = ["PlainTest", "plain_test"]
+__all__ = ["PlainLeaf", "PlainTest", "plain_test"]
 
 PlainTest = Callable[[Any], bool | None]
 """Whether a value matches; `None` when something stands in the way that only a full search can tell."""
+
+
+class PlainLeaf(NamedTuple):
+    """One leaf: the steps of its path, its test, whether it takes absence.
+
+    `texts`: what its value may be when that is one of a few texts and nothing else.
+    """
+
+    steps: list[str]
+    test: Test
+    absent: bool
+    texts: frozenset[str] | None = None
 
 
 @dataclass(slots=True)
@@ -24,6 +40,7 @@ class _Branch:
 
     test: Test | None = None
     absent: bool = True
+    texts: frozenset[str] | None = None
     below: dict[str, _Branch] = field(default_factory=dict)
 
     def optional(self) -> bool:
@@ -35,40 +52,98 @@ class _Branch:
         return (self.test is None or not self.absent) and all(branch.strict() for branch in self.below.values())
 
 
-def plain_test(leaves: Iterable[tuple[list[str], Test, bool]], keys: Callable[[list[str]], set[str]]) -> PlainTest:
-    """The test of a rule: the steps of each leaf's path, its test, and whether it takes absence.
-
-    `keys` gives all keys that matter in the object at some steps, those with dots too.
-    """
-    root = _Branch()
-    for steps, test, absent in leaves:
-        branch = root
-        for step in steps:
+def plain_test(leaves: Iterable[PlainLeaf], keys: Keys, structs: Structs, root: tuple[str, ...] = ()) -> PlainTest:
+    """The test of a rule, for the value at `root`, whose objects are such structs, and else dicts."""
+    top = _Branch()
+    for leaf in leaves:
+        branch = top
+        for step in leaf.steps[len(root) :]:
             branch = branch.below.setdefault(step, _Branch())
-        branch.test, branch.absent = test, absent
-    return _object_test(root, [], keys)
+        branch.test, branch.absent, branch.texts = leaf.test, leaf.absent, leaf.texts
+    return _Tests(keys, structs).of_object(top, root)
 
 
-_MISSING = object()
+_Get = Callable[[Any], Any]
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
-def _object_test(branch: _Branch, steps: list[str], keys: Callable[[list[str]], set[str]]) -> PlainTest:
-    dotted = frozenset(key for key in keys(steps) if "." in key)
-    entries = [(key, *_value_tests(below, [*steps, key], keys)) for key, below in branch.below.items()]
+class _Tests:
+    """Makes the tests of a rule's branches, from the root down."""
+
+    def __init__(self, keys: Keys, structs: Structs) -> None:
+        self._keys, self._structs = keys, structs
+
+    def of_object(self, branch: _Branch, steps: tuple[str, ...], but: str | None = None) -> PlainTest:
+        """The test of an object there; `but`: a key that is asked elsewhere."""
+        kind: type = self._structs.get(steps, dict)
+        below = [(self._getter(key, steps), each, (*steps, key)) for key, each in branch.below.items() if key != but]
+        words = [(get, texts, self._of_value(each, at)) for get, each, at in below if (texts := each.texts)]
+        others = [(get, self._of_value(each, at)) for get, each, at in below if not each.texts]
+        test = _all_of(kind, words, others)
+        dotted = [key for key in self._keys(*steps) if "." in key]
+        return _openly(kind, dotted, test) if dotted else test
+
+    def _getter(self, key: str, steps: tuple[str, ...]) -> _Get:
+        kind = self._structs.get(steps)
+        return (lambda value: value.get(key, MISSING)) if kind is None else skim.field(kind, key)
+
+    def _of_value(self, branch: _Branch, steps: tuple[str, ...]) -> PlainTest:
+        """The test of what stands there: `MISSING`, a scalar, an object or an array."""
+        fits, absent = branch.test, branch.absent
+        optional = all(below.optional() for below in branch.below.values())
+        missing = absent and optional
+        on_scalar = fits or _always if optional else _never
+        inside = self.of_object(branch, steps) if branch.below else _always
+        on_object = inside if absent else _never
+        on_array: PlainTest = _unsure
+        if branch.strict() and not (fits and branch.below):
+            hurdle = self._hurdle(branch, steps)
+            rest = self.of_object(branch, steps, hurdle[0]) if hurdle else inside
+            on_array = _array_test(fits or _never, on_object)
+            if hurdle:
+                on_array = _array_test_over(self._getter(hurdle[0], steps), hurdle[1], rest, on_array)
+
+        def meets(value: Any) -> bool | None:
+            if type(value) in _SCALARS:
+                return on_scalar(value)
+            if value is MISSING:
+                return missing
+            if isinstance(value, list):
+                return on_array(value)
+            return (on_object if isinstance(value, (dict, Struct)) else on_scalar)(value)
+
+        return meets
+
+    def _hurdle(self, branch: _Branch, steps: tuple[str, ...]) -> tuple[str, frozenset[str]] | None:
+        """What is asked first of the structs in an array: one of a few texts, where no key with dots hides others."""
+        if steps not in self._structs or any("." in key for key in self._keys(*steps)):
+            return None
+        asked = ((key, below.texts) for key, below in branch.below.items() if not below.below)
+        return next(((key, texts) for key, texts in asked if texts), None)
+
+
+_Words = list[tuple[_Get, frozenset[str], PlainTest]]
+
+
+def _all_of(kind: type, words: _Words, others: list[tuple[_Get, PlainTest]]) -> PlainTest:
+    """A test that an object of a kind meets all of these; what is only a few texts is asked first, and at once."""
+    if not words and len(others) == 1:
+        only_get, only_meets = others[0]
+        return lambda value: only_meets(only_get(value)) if type(value) is kind else None
 
     def test(value: Any) -> bool | None:
-        if type(value) is not dict or not dotted.isdisjoint(value):
+        if type(value) is not kind:
             return None
-        for key, missing, on_scalar, on_object, on_array in entries:
-            inner = value.get(key, _MISSING)
-            if inner is _MISSING:
-                answer: bool | None = missing
-            elif isinstance(inner, dict):
-                answer = on_object(inner)
-            elif isinstance(inner, list):
-                answer = on_array(inner)
-            else:
-                answer = on_scalar(inner)
+        for get, texts, meets in words:
+            inner = get(value)
+            if type(inner) is not str:
+                answer = meets(inner)
+                if not answer:
+                    return answer
+            elif inner not in texts:
+                return False
+        for get, meets in others:
+            answer = meets(get(value))
             if not answer:
                 return answer
         return True
@@ -76,44 +151,53 @@ def _object_test(branch: _Branch, steps: list[str], keys: Callable[[list[str]], 
     return test
 
 
-def _value_tests(
-    branch: _Branch, steps: list[str], keys: Callable[[list[str]], set[str]]
-) -> tuple[bool, PlainTest, PlainTest, PlainTest]:
-    """Whether a branch is met by nothing, and its tests of a scalar, an object and an array."""
-    fits, absent = branch.test, branch.absent
-    optional = all(below.optional() for below in branch.below.values())
-    inside = _object_test(branch, steps, keys) if branch.below else None
-
-    def on_scalar(value: Any) -> bool:
-        return optional and (fits is None or fits(value))
-
-    def on_object(value: Any) -> bool | None:
-        return absent and (inside is None or inside(value))
-
-    if not branch.strict() or (fits and inside):
-        return absent and optional, on_scalar, on_object, _unsure
-    return False, on_scalar, on_object, _array_test(fits or _never, inside or _never)
+def _openly(kind: type, dotted: list[str], test: PlainTest) -> PlainTest:
+    """The same test where no key with dots is there, which spells a path that nested keys may spell as well."""
+    if kind is dict:
+        return lambda value: test(value) if type(value) is dict and not any(key in value for key in dotted) else None
+    get, none = skim.field(kind, *dotted), skim.field(kind, *dotted)(kind())
+    return lambda value: test(value) if type(value) is kind and get(value) == none else None
 
 
 def _array_test(fits: PlainTest, inside: PlainTest) -> PlainTest:
     """A test that one element has to pass, all by itself: so all leaves are met within the same one."""
 
-    def test(value: Any) -> bool | None:
-        answer: bool | None = False
-        for element in value:
-            if isinstance(element, dict):
-                met = inside(element)
-            elif isinstance(element, list):
-                met = None
-            else:
-                met = fits(element)
-            if met:
-                return True
-            if met is None:
-                answer = None
-        return answer
+    def of_element(element: Any) -> bool | None:
+        if type(element) in _SCALARS:
+            return fits(element)
+        if isinstance(element, (dict, Struct)):
+            return inside(element)
+        return None if isinstance(element, list) else fits(element)
+
+    return lambda elements: _any(of_element, elements)
+
+
+def _array_test_over(get: _Get, texts: frozenset[str], rest: PlainTest, otherwise: PlainTest) -> PlainTest:
+    """The same, with one question put to all elements first; `rest` is asked of those that are left."""
+
+    def test(elements: list[Any]) -> bool | None:
+        try:
+            likely = [element for element in elements if get(element) in texts]
+        except (AttributeError, TypeError):  # an element that is no struct, or a value that is an array or an object
+            return otherwise(elements)
+        return _any(rest, likely) if likely else False
 
     return test
+
+
+def _any(test: PlainTest, elements: list[Any]) -> bool | None:
+    answer: bool | None = False
+    for element in elements:
+        met = test(element)
+        if met:
+            return True
+        if met is None:
+            answer = None
+    return answer
+
+
+def _always(_value: Any) -> bool:
+    return True
 
 
 def _never(_value: Any) -> bool:

@@ -28,8 +28,7 @@ def keeper(criteria: FilterCriteria | None, shape: EventShape) -> Callable[[Any]
         return None
     if criteria.source == "kinesis":
         return compile_for_kinesis(criteria, cast("KinesisEventShape", shape))
-    matches, item = compile_for_dynamodb(criteria), cast("DynamoDBEventShape", shape).item
-    return lambda record: matches(item(record))
+    return compile_for_dynamodb(criteria, cast("DynamoDBEventShape", shape))
 
 
 def message_keeper(criteria: FilterCriteria | None, shape: SqsEventShape) -> Callable[[Any], bool] | None:

@@ -4,11 +4,13 @@ import copy
 from base64 import b64encode
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from esm.errors import MappingError
 from esm.filtering.criteria import FilterCriteria, compile_for_dynamodb, compile_for_kinesis, compile_for_sqs
 from esm.mapping.limits import Limits
+from esm.records.dynamodb import Change, DynamoDBEventShape, DynamoDBRecord
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
 
 SHAPE = KinesisEventShape(
@@ -72,10 +74,39 @@ def test_a_message_and_its_item_are_one(filters: list[Any], expected: bool) -> N
     assert before == ITEM
 
 
-def test_a_dynamodb_item() -> None:
-    test = compile_for_dynamodb(FilterCriteria([{"dynamodb": {"Keys": {"id": {"S": ["1"]}}}}], source="dynamodb"))
-    assert test({"dynamodb": {"Keys": {"id": {"S": "1"}}}})
-    assert not test({"dynamodb": {"Keys": {"id": {"S": "2"}}}})
+TABLE = DynamoDBEventShape(event_source_arn="arn", region="eu-west-1")
+
+
+def change(keys: str, new_image: str = "", event_name: str = "INSERT") -> DynamoDBRecord:
+    images = Change("1", msgspec.Raw(keys.encode()), msgspec.Raw(new_image.encode()))
+    return DynamoDBRecord(images, event_name=event_name)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([{"dynamodb": {"Keys": {"id": {"S": ["1"]}}}}], True),
+        ([{"dynamodb": {"Keys": {"id": {"S": ["2"]}}}}], False),
+        ([{"dynamodb": {"NewImage": {"tags": {"L": {"S": ["b"]}}}}, "eventName": ["INSERT"]}], True),
+        ([{"dynamodb": {"NewImage": {"tags": {"L": {"S": ["b"]}}}}, "eventName": ["MODIFY"]}], False),
+        ([{"dynamodb": {"NewImage": {"a.b": {"N": ["5"]}}}}], True),
+        ([{"dynamodb": {"NewImage": {"a": {"b": {"N": ["5"]}}}}}], True),
+        ([{"dynamodb": {"NewImage": {"gone": {"S": [{"exists": False}]}}}}], True),
+        ([{"dynamodb": {"OldImage": {"a": {"S": [{"exists": False}]}}}}], True),
+        ([{"dynamodb": {"OldImage": {"a": {"S": [{"exists": True}]}}}}, {"eventSource": ["aws:dynamodb"]}], True),
+        ([{"dynamodb": {"StreamViewType": ["KEYS_ONLY"]}}], False),
+    ],
+)
+def test_a_change_and_its_item_are_one(filters: list[Any], expected: bool) -> None:
+    criteria = FilterCriteria(filters, source="dynamodb")
+    record = change('{"id":{"S":"1"}}', '{"tags":{"L":[{"S":"a"},{"S":"b"}]},"a.b":{"N":"5"},"o":{"S":"x"}}')
+    assert compile_for_dynamodb(criteria, TABLE)(record) is expected
+    assert criteria.matches(TABLE.item(record)) is expected
+
+
+def test_a_number_in_an_image_that_only_text_holds() -> None:
+    criteria = FilterCriteria([{"dynamodb": {"NewImage": {"k": {"S": [{"exists": True}]}}}}], "dynamodb")
+    assert compile_for_dynamodb(criteria, TABLE)(change("{}", f'{{"k":{{"S":{"9" * 5000}}}}}'))
 
 
 @pytest.mark.parametrize(
@@ -100,9 +131,14 @@ def test_data_is_only_decoded_when_it_matters() -> None:
     assert test(broken)
 
 
+def test_data_that_is_no_base64() -> None:
+    test = compile_for_kinesis(FilterCriteria([{"data": {"k": [{"exists": False}]}}], "kinesis"), SHAPE)
+    assert not test(KinesisRecord(data="!", key="k1", sequence_number="7"))
+
+
 def test_no_filter_passes_all() -> None:
     assert compile_for_kinesis(FilterCriteria([], "kinesis"), SHAPE)(record(b"\xff"))
-    assert compile_for_dynamodb(FilterCriteria([], "dynamodb"))({})
+    assert compile_for_dynamodb(FilterCriteria([], "dynamodb"), TABLE)(change("{}"))
     assert compile_for_sqs(FilterCriteria([], "sqs"))("", {})
     criteria = FilterCriteria((), "sqs")
     assert criteria.matches({})

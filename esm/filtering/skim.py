@@ -1,0 +1,77 @@
+"""JSON as patterns see it: structs of the keys that paths lead through; everything else is skipped, and never built.
+
+What is skipped is still checked to be JSON. A struct stands for an object whose other keys no rule looks at; where a
+leaf stands, the value is whatever the JSON says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+__all__ = ["MISSING", "Keys", "Structs", "field", "fields", "structs"]
+
+MISSING = msgspec.UNSET
+"""The value of a struct's field that the JSON has not."""
+
+Keys = Callable[..., set[str]]
+"""The keys that rules look at in the object at some steps, those with dots too."""
+
+Structs = dict[tuple[str, ...], type[msgspec.Struct]]
+"""By the steps of a path, the struct of the object there."""
+
+_MOST = 400  # fields of all structs; more are seen with keys that nobody writes. (chosen)
+
+
+def structs(root: tuple[str, ...], keys: Keys, leaves: Container[str]) -> Structs:
+    """The structs of a JSON text that stands at `root`, itself among them; empty when structs cannot say it.
+
+    They cannot when a key has a quote, a backslash or a control character in it, or half of a surrogate pair. `leaves`:
+    the full paths of all leaves.
+    """
+    found: Structs = {}
+    try:
+        _add(found, root, keys, leaves)
+    except (ValueError, UnicodeError):  # too many fields, or a key that no field can be named for
+        return {}
+    return found
+
+
+def _add(found: Structs, steps: tuple[str, ...], keys: Keys, leaves: Container[str]) -> Any:
+    """The type of the value at `steps`, which is no leaf; its own struct and those below it are added to `found`."""
+    named = sorted(keys(*steps))
+    types = [_value(found, (*steps, key), keys, leaves) for key in named]
+    if len(named) + sum(len(each.__struct_fields__) for each in found.values()) > _MOST:
+        msg = "too many keys"
+        raise ValueError(msg)
+    own = found[steps] = msgspec.defstruct(
+        "Skimmed",
+        [(f"f{at}", each, MISSING) for at, each in enumerate(types)],
+        rename={f"f{at}": key for at, key in enumerate(named)},
+        gc=False,
+    )
+    scalar = str | int | float | bool | None
+    return own | scalar | list[own | scalar | list[Any]]  # type: ignore[valid-type]  # the struct is known only now
+
+
+def _value(found: Structs, steps: tuple[str, ...], keys: Keys, leaves: Container[str]) -> Any:
+    """The type of a key's value: anything, unless rules look at nothing but the keys below it."""
+    if "." in steps[-1] or ".".join(steps) in leaves:
+        return Any
+    return _add(found, steps, keys, leaves)
+
+
+def field(kind: type[msgspec.Struct], *keys: str) -> Callable[[Any], Any]:
+    """What gets a key's value out of a struct of this kind, several as a tuple; `MISSING` where one is not there."""
+    names = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+    return attrgetter(*(names[key] for key in keys))
+
+
+def fields(value: msgspec.Struct) -> Iterator[tuple[str, Any]]:
+    """The keys and values that are there."""
+    for key, inner in zip(value.__struct_encode_fields__, msgspec.structs.astuple(value), strict=True):
+        if inner is not MISSING:
+            yield key, inner
