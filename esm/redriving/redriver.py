@@ -203,7 +203,10 @@ class Redriver:
         self, wanted: FailedRange, mapping: EventSourceMapping, source: StreamSource, batches: list[Batch]
     ) -> tuple[SequenceNumber, ...]:
         until = None
-        if self.settled is not None:
+        if self.settled is None:
+            if wanted.event is not None:
+                return ()  # a document with its event needs no stream, which may not even be within reach
+        else:
             until = await self.settled(mapping, wanted.shard_id)
             if until is None:
                 return ()
