@@ -11,6 +11,9 @@ Names are Lambda's own, snake-cased. See https://docs.aws.amazon.com/lambda/late
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from esm.errors import (
     DestinationError,
     EsmError,
@@ -27,14 +30,27 @@ from esm.handlers.context import LambdaContext
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
-from esm.redriving.redrive import redrive
-from esm.runtime.program import run
 from esm.runtime.status import LaneStatus, MappingStatus, ShardStatus, WorkerStatus
-from esm.runtime.worker import Worker
 from esm.stores.memory import MemoryStore
 from esm.stores.sqlite import SqliteStore
 from esm.telemetry.facts import Fact
 from esm.telemetry.observer import Observer
+
+if TYPE_CHECKING:
+    from esm.redriving.redrive import redrive
+    from esm.runtime.program import run
+    from esm.runtime.worker import Worker
+else:
+    # What reaches AWS takes most of the time and half of the memory of an import, and a process that only runs a
+    # handler has no use for it: it is imported when its name is asked for.
+    _LATE = {"Worker": "esm.runtime.worker", "redrive": "esm.redriving.redrive", "run": "esm.runtime.program"}
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(_LATE[name]), name)
+        return found
+
 
 __all__ = [
     "DestinationError",
