@@ -48,8 +48,8 @@ class ProcessInvoker:
     """An `Invoker` of one function, in processes of its own.
 
     `processes`: how many there are at most; `None`: as many as this process may use cores. `folder`: where the
-    handler's modules are looked for first. `idle_s`: see `IDLE_S`. `resident`: tells a process's bytes of memory, which
-    may be `memory_size` MB. `on_abandoned(request_id, n)`: the system did not end a killed process.
+    handler's modules are looked for first; `None`: the function's own. `idle_s`: see `IDLE_S`. `resident`: tells a
+    process's bytes of memory, which may be `memory_size` MB. `on_abandoned(request_id, n)`: the system did not end a killed process.
     Raises `MappingError` for a callable that another process cannot find by its name, and for an environment that sets
     what is Lambda's.
     """
@@ -69,7 +69,7 @@ class ProcessInvoker:
         self._function = function
         self._arn = arn
         self._place = place_of(function)
-        self._folder = folder
+        self._folder = folder if folder is not None else function.folder
         self._clock = clock
         self._most = max(1, cores() if processes is None else processes)
         self._idle_s = idle_s

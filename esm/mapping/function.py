@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from esm.mapping.constraints import integer, matching, one_of, text_map, violated
+from esm.mapping.constraints import integer, matching, one_of, text, text_map, violated
 from esm.mapping.limits import FUNCTION_MEMORY_MB, FUNCTION_NAME_LENGTH, FUNCTION_TIMEOUT_SECONDS
 
 __all__ = ["Function", "Handler", "Isolation"]
@@ -23,6 +23,7 @@ _NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
 _VERSION = re.compile(r"\$LATEST|[a-zA-Z0-9-_]+")
 _HANDLER = re.compile(r"[^\s:]+:[^\s:]+|[^\s:]+\.[^\s:.]+")
 _TEXT_LENGTH = 128
+_PATH_LENGTH = 4_096
 _VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 _LEAST_MEMORY, _MOST_MEMORY = FUNCTION_MEMORY_MB
 
@@ -66,6 +67,11 @@ class Function:
     environment: Mapping[str, str] = field(repr=False)
     """Variables by name, for the context and for a process of its own. Default: none. AWS: `Environment`."""
 
+    folder: str | None
+    """Where a process of its own looks for the handler's modules first. Default: `None`, where this process looks, too.
+    Not in AWS.
+    """
+
     version: str
     """`$LATEST`, a version's number or an alias: what follows the name in the function's ARN. Default: `$LATEST`."""
 
@@ -79,6 +85,7 @@ class Function:
         reserved_concurrency: int | None = None,
         memory_size: int = 128,
         environment: Mapping[str, str] | None = None,
+        folder: str | None = None,
         version: str = "$LATEST",
     ) -> None:
         put = functools.partial(object.__setattr__, self)
@@ -89,6 +96,7 @@ class Function:
         put("reserved_concurrency", _reserved(reserved_concurrency))
         put("memory_size", integer("memory_size", memory_size, minimum=_LEAST_MEMORY, maximum=_MOST_MEMORY))
         put("environment", text_map("environment", {} if environment is None else environment, _VARIABLE))
+        put("folder", None if folder is None else text("folder", folder, minimum=1, maximum=_PATH_LENGTH))
         put("version", matching("version", version, _VERSION, maximum=_TEXT_LENGTH))
 
     def __hash__(self) -> int:

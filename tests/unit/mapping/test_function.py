@@ -155,3 +155,10 @@ def test_versions_are_different_functions() -> None:
     assert Function(handle, version="live").qualified_name == "handle:live"
     assert hash(Function(handle)) == hash(Function(handle, timeout=5))
     assert hash(Function(handle)) != hash(Function(handle, version="live"))
+
+
+def test_a_folder_for_a_process_of_its_own() -> None:
+    assert Function("app.handle").folder is None
+    assert Function("app.handle", folder="/srv/orders").folder == "/srv/orders"
+    with pytest.raises(MappingError, match="Member must have length greater than or equal to 1"):
+        Function("app.handle", folder="")
