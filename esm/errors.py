@@ -17,6 +17,7 @@ __all__ = [
     "LeaseLostError",
     "MappingError",
     "PositionTrimmedError",
+    "ProbeError",
     "RecordingError",
     "SourceDeniedError",
     "SourceError",
@@ -162,6 +163,10 @@ class RecordingError(EsmError):
         self.file = file
         self.line = line
         self.problem = problem
+
+
+class ProbeError(EsmError):
+    """Probes cannot be answered where the caller wants it: the address, its token or its names are wrong, or taken."""
 
 
 class DestinationError(EsmError):
