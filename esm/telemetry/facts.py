@@ -174,7 +174,8 @@ class InvocationStarted(Fact, frozen=True, kw_only=True):
 class InvocationEnded(Fact, frozen=True, kw_only=True):
     """The function answered, raised or timed out. `failed_records`: how many of `records` it failed with or named.
 
-    `settled`: how many of them are done; of a stream's batch, those before the first that failed.
+    `settled`: how many of them are done; of a stream's batch, those before the first that failed. `age_ms`: of the last
+    record when the call began (`IteratorAge`), 0 where there is none.
     `error_at`: where it raised, as in `app.py:12 in handle`; the file's name alone. `function_error`: `Unhandled` when
     it raised or timed out, `None` when it did not, or only its answer was at fault.
     """
@@ -191,6 +192,7 @@ class InvocationEnded(Fact, frozen=True, kw_only=True):
     error_at: str | None = None
     function_error: str | None = None
     settled: int = 0
+    age_ms: Millis = 0
 
 
 class FunctionThrottled(Fact, frozen=True, kw_only=True):

@@ -15,7 +15,16 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from esm.clock import Clock
 from esm.telemetry.metrics import Metrics
-from esm.telemetry.tally import COUNTERS, WORKER_COUNTERS, Counter, Distribution, MappingMetrics, Snapshot
+from esm.telemetry.tally import (
+    COUNTERS,
+    GAUGES,
+    SHARD_GAUGES,
+    WORKER_COUNTERS,
+    Counter,
+    Distribution,
+    MappingMetrics,
+    Snapshot,
+)
 
 __all__ = ["PrometheusMetrics"]
 
@@ -78,22 +87,16 @@ def _info(mappings: list[MappingMetrics]) -> Metric:
 
 
 def _gauges(mappings: list[MappingMetrics]) -> Iterator[Metric]:
-    executions = "Lambda's ConcurrentExecutions: calls of the function that have not ended."
-    for name, text, values in (
-        ("esm_concurrent_executions", executions, [each.concurrent_executions for each in mappings]),
-        ("esm_in_flight_records", "Records that the function has now.", [each.in_flight for each in mappings]),
-        ("esm_held_records", "Records read and not settled, as of the last read.", [each.held for each in mappings]),
-        ("esm_held_bytes", "Bytes read and not settled, as of the last read.", [each.held_bytes for each in mappings]),
-    ):
-        family = GaugeMetricFamily(name, text, labels=LABELS)
-        for each, value in zip(mappings, values, strict=True):
-            family.add_metric(_labels(each), value)
+    for gauge in GAUGES:
+        family = GaugeMetricFamily(f"esm_{gauge.name}", gauge.help, labels=LABELS)
+        for each in mappings:
+            family.add_metric(_labels(each), getattr(each, gauge.attribute))
         yield family
 
 
 def _histograms(mappings: list[MappingMetrics]) -> Iterator[Metric]:
     duration = HistogramMetricFamily(
-        "esm_duration_seconds", "Lambda's Duration: how long the function took for a batch.", labels=LABELS
+        "esm_duration_seconds", "Duration: how long the function took for a batch.", labels=LABELS
     )
     batches = HistogramMetricFamily("esm_batch_records", "Records of a batch.", labels=LABELS)
     for each in mappings:
@@ -104,30 +107,24 @@ def _histograms(mappings: list[MappingMetrics]) -> Iterator[Metric]:
 
 
 def _of_shards(mappings: list[MappingMetrics]) -> Iterator[Metric]:
-    labels = (*LABELS, "shard")
-    lag = GaugeMetricFamily(
-        "esm_shard_lag_seconds",
-        "How far reading may be behind the tip: as the last read said, and the time since. None for a queue.",
-        labels=labels,
-    )
-    age = GaugeMetricFamily(
-        "esm_iterator_age_seconds",
-        "Lambda's IteratorAge: the age of the last record of the newest batch when it was handed over.",
-        labels=labels,
-    )
-    states = GaugeMetricFamily("esm_shards", "Shards that are read here, by state.", labels=(*LABELS, "state"))
+    for gauge in SHARD_GAUGES:
+        family = GaugeMetricFamily(f"esm_{gauge.name}_seconds", gauge.help, labels=(*LABELS, "shard"))
+        for each in mappings:
+            for name, shard in each.shards.items():
+                value = getattr(shard, gauge.attribute)
+                if value is not None:
+                    family.add_metric((*_labels(each), name), value / 1000)
+        yield family
+    yield _states(mappings)
+
+
+def _states(mappings: list[MappingMetrics]) -> Metric:
+    family = GaugeMetricFamily("esm_shards", "Shards that are read here, by state.", labels=(*LABELS, "state"))
     for each in mappings:
-        for name, shard in each.shards.items():
-            if shard.lag_ms is not None:
-                lag.add_metric((*_labels(each), name), shard.lag_ms / 1000)
-            if shard.iterator_age_ms is not None:
-                age.add_metric((*_labels(each), name), shard.iterator_age_ms / 1000)
         found = [shard.state for shard in each.shards.values()]
         for state in SHARD_STATES:
-            states.add_metric((*_labels(each), state), found.count(state))
-    yield lag
-    yield age
-    yield states
+            family.add_metric((*_labels(each), state), found.count(state))
+    return family
 
 
 def _add(family: HistogramMetricFamily, each: MappingMetrics, seen: Distribution, scale: int) -> None:

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from esm.clock import Millis
+from esm.telemetry.observer import Live
 
 __all__ = [
+    "BATCHES",
     "COUNTERS",
+    "DURATIONS_MS",
+    "GAUGES",
+    "SHARD_GAUGES",
     "WORKER_COUNTERS",
     "Counter",
     "Distribution",
+    "Gauge",
     "Histogram",
     "MappingMetrics",
     "ShardMetrics",
@@ -31,6 +37,17 @@ BATCHES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 class Counter(NamedTuple):
     """A number that only grows. `attribute`: what exporters call it; `name`: Lambda's name, or one in its manner."""
+
+    attribute: str
+    name: str
+    help: str
+
+
+class Gauge(NamedTuple):
+    """A number that comes and goes. `attribute`: of `MappingMetrics` or `ShardMetrics`; `name`: what exporters call it.
+
+    What is in milliseconds here is in seconds there.
+    """
 
     attribute: str
     name: str
@@ -87,8 +104,7 @@ class ShardTally:
     behind_ms: Millis = 0
     read_at: Millis | None = None
     age_ms: Millis | None = None
-    in_flight: int = 0
-    records_in_flight: int = 0
+    live: Live = field(default_factory=Live)
     held: int = 0
     held_bytes: int = 0
 
@@ -97,10 +113,10 @@ class ShardTally:
         if self.state == "silent":
             self.state = "reading"
 
-    def rest(self, state: str) -> None:
-        """Nothing of it is out any more."""
-        self.state = state
-        self.in_flight = self.records_in_flight = self.held = self.held_bytes = 0
+    def halt(self) -> None:
+        """Nothing of it is out or held any more."""
+        self.state = "halted"
+        self.held = self.held_bytes = 0
 
 
 def _count(name: str, text: str) -> Any:
@@ -171,6 +187,12 @@ class Tally:
             found = self.shards[shard] = ShardTally()
         return found
 
+    def forget(self, *shards: str) -> None:
+        """They are read here no longer. What was counted of them stays."""
+        for shard in shards:
+            found = self.shards.pop(shard, None)
+            self.checkpoints += found.live.checkpoints if found is not None else 0
+
 
 COUNTERS = tuple(
     Counter(each.name, each.metadata["name"], each.metadata["help"]) for each in fields(Tally) if each.metadata
@@ -179,9 +201,29 @@ COUNTERS = tuple(
 
 WORKER_COUNTERS = (
     Counter("observers_dropped", "ObserversDropped", "Observers that raised, and are told nothing more."),
-    Counter("event_loop_blocks", "EventLoopBlocks", "Times that something held up the event loop."),
+    Counter("loop_blocks", "LoopBlocks", "Times that something held up the event loop."),
 )
 """What is counted of no mapping."""
+
+GAUGES = (
+    Gauge("concurrent_executions", "concurrent_executions", "ConcurrentExecutions: calls that have not ended."),
+    Gauge("in_flight", "in_flight_records", "Records that the function has now."),
+    Gauge("held", "held_records", "Records that are read and not settled, as of the last read."),
+    Gauge("held_bytes", "held_bytes", "Bytes that are read and not settled, as of the last read."),
+)
+"""What every mapping has."""
+
+SHARD_GAUGES = (
+    Gauge(
+        "lag_ms", "shard_lag", "How far reading may be behind the tip: as the last read said, and the time since then."
+    ),
+    Gauge(
+        "iterator_age_ms",
+        "iterator_age",
+        "IteratorAge: how old the last record of the newest batch was when the function got it.",
+    ),
+)
+"""What a shard has, or has not yet. A queue has no lag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
