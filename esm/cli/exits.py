@@ -16,6 +16,7 @@ from esm.errors import (
     SourceError,
     SourceNotFoundError,
     StoreError,
+    TemplateError,
 )
 from esm.runtime.program import EXIT_AT_ONCE, EXIT_FORCED
 
@@ -43,6 +44,7 @@ class Exit(IntEnum):
     HALTED = 12
     IN_USE = 13
     LEFT = 14
+    UNSUPPORTED = 15
     FORCED = EXIT_FORCED
     AT_ONCE = EXIT_AT_ONCE
 
@@ -63,6 +65,7 @@ MEANINGS = {
     Exit.HALTED: "a shard was halted, or all went to another worker: the summary says why",
     Exit.IN_USE: "refused: a live worker reads a shard whose position was to be moved",
     Exit.LEFT: "esm redrive left documents where they were: each says why",
+    Exit.UNSUPPORTED: "a mapping of a template cannot run here, and was not left out",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",
 }
@@ -123,5 +126,6 @@ _KINDS: dict[type[Exception], tuple[Exit, Callable[[Any], str]]] = {
     HandlerNotFoundError: (Exit.HANDLER_NOT_FOUND, str),
     RecordingError: (Exit.SOURCE_MISSING, str),
     StoreError: (Exit.STORE, lambda error: f"store: {error}"),
+    TemplateError: (Exit.INVALID, str),
     DestinationError: (Exit.DESTINATION, lambda error: f"destination_config: {error}"),
 }

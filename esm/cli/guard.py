@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from esm.cli.exits import Exit, Failure
 from esm.mapping.settings import EventSourceMapping
 
-__all__ = ["check", "check_enabled", "check_sources", "shown"]
+__all__ = ["check", "check_enabled", "check_sources", "is_aws", "shown"]
 
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
@@ -22,7 +22,7 @@ def check_sources(sources: Iterable[str], endpoint_url: str | None, *, live: boo
     """The same for sources by their names."""
     if endpoint_url is not None:
         _check_url(endpoint_url)
-    if live or (endpoint_url is not None and not _is_aws(endpoint_url)):
+    if live or (endpoint_url is not None and not is_aws(endpoint_url)):
         return
     named = ", ".join(dict.fromkeys(sources))
     line = f"would read {named} at AWS: add --live if that is meant, or --endpoint-url for a local AWS"
@@ -56,6 +56,7 @@ def _check_url(endpoint_url: str) -> None:
         )
 
 
-def _is_aws(endpoint_url: str) -> bool:
+def is_aws(endpoint_url: str) -> bool:
+    """Whether an endpoint is AWS's own."""
     host = urlsplit(endpoint_url).hostname or ""
     return host.endswith(_AWS_HOSTS)

@@ -13,17 +13,20 @@ from typing import Any
 from esm.cli.exits import Exit, Failure
 from esm.errors import EsmError, HandlerNotFoundError
 from esm.mapping.settings import EventSourceMapping, check_distinct
+from esm.templates.suffixes import is_template
 
 __all__ = ["load", "select"]
 
-_HOW = "write module:object, as in app:mappings"
+_HOW = "write module:object, as in app:mappings, or the name of a template"
 
 
 def load(target: str, app_dir: Path) -> list[EventSourceMapping]:
-    """The mappings of `target`: one, an iterable of them, or what a callable without arguments gives.
+    """The mappings of `target`: one, an iterable of them, or what a callable without arguments gives; or a template's.
 
     `app_dir`: where modules are looked for first. Raises `Failure`; and what the user's own settings raise of ours.
     """
+    if is_template(target):
+        return _of_file(target)
     module_name, colon, path = target.partition(":")
     if not colon or not path or not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
         raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: {_HOW}{_hint(target)}")
@@ -34,6 +37,16 @@ def load(target: str, app_dir: Path) -> list[EventSourceMapping]:
     mappings = _mappings(_called(found, target), target)
     check_distinct(mappings)
     return mappings
+
+
+def _of_file(target: str) -> list[EventSourceMapping]:
+    from esm.cli.files import Typed, open_plan  # noqa: PLC0415  # a module's mappings need none of it
+
+    plan = open_plan(target, Typed(), region=None, endpoint_url=None)
+    found = [each.mapping for each in plan.planned if each.mapping is not None]
+    if not found:
+        raise Failure(Exit.UNSUPPORTED, f"{target}: {plan.planned[0].logical_id}: {plan.planned[0].refusal}")
+    return found
 
 
 def select(

@@ -12,7 +12,7 @@ from esm.handlers.resolve import resolve
 from esm.mapping.rules import DEFAULTS
 from esm.mapping.settings import EventSourceMapping
 
-__all__ = ["plan_json", "plan_text"]
+__all__ = ["plan_json", "plan_text", "settings_lines", "warnings"]
 
 _SHOWN_FIRST = frozenset({"uuid", "limits"})
 
@@ -34,7 +34,7 @@ def plan_json(mappings: Sequence[EventSourceMapping]) -> str:
                 **m.to_api(),
                 "Handler": _function(m),
                 "SourceKind": m.source_kind,
-                "FilterWarnings": _warnings(m),
+                "FilterWarnings": warnings(m),
             }
             for m in mappings
         ],
@@ -48,13 +48,18 @@ def _lines(mapping: EventSourceMapping) -> Iterator[str]:
     yield f"{function.qualified_name} < {mapping.event_source_arn}{'' if mapping.enabled else ' (not enabled)'}"
     yield f"  uuid      {mapping.uuid}"
     yield f"  function  {_function(mapping)}, timeout {function.timeout:g} s"
+    yield from settings_lines(mapping)
+
+
+def settings_lines(mapping: EventSourceMapping) -> Iterator[str]:
+    """A line for each setting that says something, and for what is suspicious about the filters."""
     for name, default in DEFAULTS.items():
         value = getattr(mapping, name)
         if name in _SHOWN_FIRST or (not value and not default and value != 0):
             continue
         mark = "" if value == default or (name == "batch_size" and _is_usual(mapping)) else "  *"
         yield f"  {name} = {_shown(value)}{mark}"
-    for warned in _warnings(mapping):
+    for warned in warnings(mapping):
         yield f"  ! {warned}"
 
 
@@ -62,7 +67,8 @@ def _is_usual(mapping: EventSourceMapping) -> bool:
     return mapping.batch_size == (10 if mapping.source_kind == "sqs" else 100)
 
 
-def _warnings(mapping: EventSourceMapping) -> list[str]:
+def warnings(mapping: EventSourceMapping) -> list[str]:
+    """What is suspicious about the filters."""
     return [str(warned) for warned in lint(mapping.filters, mapping.source_kind, limits=mapping.limits)]
 
 

@@ -25,6 +25,7 @@ from esm.runtime.program import Ending, Stopped
 from esm.runtime.status import WorkerStatus
 from esm.runtime.worker import Worker
 from esm.telemetry.logs import LogObserver, announce, configure_logging
+from esm.templates.suffixes import is_template
 
 __all__ = ["Options", "run"]
 
@@ -44,6 +45,11 @@ class Options:
     log_level: str
     only: Sequence[str]
     without: Sequence[str]
+    parameter: Sequence[str] = ()
+    account: str = "000000000000"
+    stack_name: str | None = None
+    imports: Path | None = None
+    create_resources: bool = False
 
 
 def run(options: Options) -> int:
@@ -56,11 +62,7 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options, ending: Ending) -> int:
-    mappings = select(load(options.target, options.app_dir), options.only, options.without)
-    for mapping in mappings:
-        resolve(mapping.function.handler)
-    guard.check_enabled(mappings)
-    guard.check(mappings, options.endpoint_url, live=options.live)
+    mappings = _of_file(options) if is_template(options.target) else _of_module(options)
     clock, tally = SystemClock(), Tally()
     began = clock.now()
     worker = _work(options, mappings, ending, tally)
@@ -69,6 +71,33 @@ def _run(options: Options, ending: Ending) -> int:
     write = as_json if options.json else as_text
     print(write(status, tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
     return code
+
+
+def _of_module(options: Options) -> list[EventSourceMapping]:
+    """The mappings of MODULE:OBJECT, once they may be read."""
+    mappings = select(load(options.target, options.app_dir), options.only, options.without)
+    for mapping in mappings:
+        resolve(mapping.function.handler)
+    guard.check_enabled(mappings)
+    guard.check(mappings, options.endpoint_url, live=options.live)
+    return mappings
+
+
+def _of_file(options: Options) -> list[EventSourceMapping]:
+    """The mappings of a template, once they may be read."""
+    from esm.cli.files import Endpoint, Typed, file_mappings  # noqa: PLC0415  # a module's mappings need none of it
+
+    configure_logging(level=options.log_level, json=options.json)
+    typed = Typed(
+        parameter=options.parameter, account=options.account, stack_name=options.stack_name, imports=options.imports
+    )
+    at = Endpoint(
+        url=options.endpoint_url,
+        region=options.region,
+        live=options.live,
+        create_resources=options.create_resources,
+    )
+    return file_mappings(options.target, typed, options.only, options.without, at)
 
 
 def _work(options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally) -> Worker:

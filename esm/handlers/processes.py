@@ -49,7 +49,8 @@ class ProcessInvoker:
 
     `processes`: how many there are at most; `None`: as many as this process may use cores. `folder`: where the
     handler's modules are looked for first; `None`: the function's own. `idle_s`: see `IDLE_S`. `resident`: tells a
-    process's bytes of memory, which may be `memory_size` MB. `on_abandoned(request_id, n)`: the system did not end a killed process.
+    process's bytes of memory, which may be `memory_size` MB. `on_abandoned(request_id, n)`: the system did not end a
+    killed process.
     Raises `MappingError` for a callable that another process cannot find by its name, and for an environment that sets
     what is Lambda's.
     """

@@ -16,7 +16,7 @@ from esm.templates.document import Path
 from esm.templates.intrinsics import Scope
 from esm.templates.template import Unresolved
 
-__all__ = ["LAYERS", "LOCAL", "Code", "function_code", "layer_folders"]
+__all__ = ["LAYERS", "LOCAL", "Code", "function_code", "layer_folders", "located"]
 
 LOCAL = "Local"
 """Our own key of `Code` and `Content`: a path beside the template, as another dialect wrote it."""
@@ -50,6 +50,18 @@ def function_code(scope: Scope, logical_id: str, resource: Mapping[str, Any]) ->
         raise Unresolved("its code is in S3, not beside the template")
     local = asset or scope.text(code.get(LOCAL) if isinstance(code, dict) else code or ".", path)
     return Code(folders=(_there(scope, local),))
+
+
+def located(handler: str, code: Code) -> FilePath | None:
+    """The file that holds a handler's module; `None` when it is in none of the folders. Nothing is imported."""
+    module = handler.partition(":")[0] if ":" in handler else handler.rpartition(".")[0]
+    parts = [part for part in module.replace("/", ".").split(".") if part]
+    for folder in code.folders:
+        place = folder.joinpath(*parts)
+        for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+            if parts and file.is_file():
+                return file
+    return None
 
 
 def layer_folders(scope: Scope, logical_id: str, resource: Mapping[str, Any]) -> Iterator[FilePath]:

@@ -46,6 +46,8 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "AWS::Lambda::Function": _Kind("FunctionName", "lambda:{region}:{account}:function:{name}"),
         "AWS::Lambda::LayerVersion": _Kind("LayerName", "lambda:{region}:{account}:layer:{name}:1", "arn", 140),
         "AWS::Logs::LogGroup": _Kind("LogGroupName", "logs:{region}:{account}:log-group:{name}:*", longest=512),
+        "AWS::Serverless::LayerVersion": _Kind("LayerName", "lambda:{region}:{account}:layer:{name}:1", "arn", 140),
+        "AWS::Serverless::SimpleTable": _Kind("TableName", "dynamodb:{region}:{account}:table/{name}", longest=255),
         "AWS::S3::Bucket": _Kind("BucketName", "s3:::{name}", longest=63),
         "AWS::SNS::Topic": _Kind("TopicName", "sns:{region}:{account}:{name}", "arn", 256),
         "AWS::SQS::Queue": _Kind("QueueName", "sqs:{region}:{account}:{name}", "url", 80),

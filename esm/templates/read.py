@@ -10,15 +10,7 @@ from esm.templates.document import MAX_BYTES, Document, Node
 from esm.templates.json_text import parse_json
 from esm.templates.toml_text import parse_toml
 
-__all__ = ["SUFFIXES", "is_template", "read", "read_text"]
-
-SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".template")
-"""What a file of settings is called."""
-
-
-def is_template(name: str) -> bool:
-    """Whether a name is that of a file of settings."""
-    return name.lower().endswith(SUFFIXES)
+__all__ = ["read", "read_text"]
 
 
 def read(path: Path) -> Document:

@@ -17,7 +17,8 @@ from esm.templates.document import MAX_NODES, Document, Path, number
 from esm.templates.intrinsics import UNKNOWN
 from esm.templates.names import partition_of
 from esm.templates.parameters import as_text
-from esm.templates.read import is_template, read
+from esm.templates.read import read
+from esm.templates.suffixes import is_template
 from esm.templates.template import Options, Unresolved
 
 __all__ = ["Variables"]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["LEVELS", "Command", "as_json", "endpoint", "store", "which"]
+__all__ = ["LEVELS", "Command", "as_json", "endpoint", "store", "template", "which"]
 
 LEVELS = ("debug", "info", "warning", "error")
 """Of log lines."""
@@ -17,17 +17,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def which(command: Command, *, required: bool = True) -> Command:
-    """MODULE:OBJECT, and the options that choose among its mappings."""
+    """MODULE:OBJECT or a template, and the options that choose among its mappings."""
     for decorate in (
-        click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid or function."),
-        click.option("--only", multiple=True, metavar="NAME", help="This uuid or function alone; may be repeated."),
+        click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid, function or id."),
+        click.option("--only", multiple=True, metavar="NAME", help="This uuid, function or id alone; may be repeated."),
         click.option(
             "--app-dir",
             default=".",
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             help="Where MODULE is looked for first.  [default: .]",
         ),
-        click.argument("target", metavar="MODULE:OBJECT" if required else "[MODULE:OBJECT]", required=required),
+        click.argument(
+            "target", metavar="MODULE:OBJECT|FILE" if required else "[MODULE:OBJECT|FILE]", required=required
+        ),
     ):
         command = decorate(command)
     return command
@@ -52,6 +54,30 @@ def endpoint(command: Command) -> Command:
         ),
         click.option(
             "--endpoint-url", envvar="AWS_ENDPOINT_URL", metavar="URL", help="A local AWS instead of the real one."
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def template(command: Command) -> Command:
+    """What a template leaves to whoever deploys it."""
+    for decorate in (
+        click.option(
+            "--imports",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="For a FILE: values of other stacks' exports, a YAML, JSON or TOML map.",
+        ),
+        click.option("--stack-name", metavar="NAME", help="For a FILE: the stack's name.  [default: the folder's]"),
+        click.option(
+            "--account",
+            default="000000000000",
+            show_default=True,
+            metavar="ID",
+            help="For a FILE: the account of what it defines.",
+        ),
+        click.option(
+            "--parameter", multiple=True, metavar="NAME=VALUE", help="For a FILE: a parameter; may be repeated."
         ),
     ):
         command = decorate(command)

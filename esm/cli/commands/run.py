@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import LEVELS, endpoint, store, which
+from esm.cli.commands.options import LEVELS, endpoint, store, template, which
 from esm.cli.run import Options, run
 
 __all__ = ["run_command"]
@@ -16,6 +16,10 @@ __all__ = ["run_command"]
 @which
 @store
 @endpoint
+@template
+@click.option(
+    "--create-resources", is_flag=True, help="For a FILE: make its streams, tables and queues; local AWS only."
+)
 @click.option(
     "--drain-timeout",
     default=25.0,
@@ -27,14 +31,19 @@ __all__ = ["run_command"]
 @click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
 def run_command(**typed: Any) -> int:
-    """Run the mappings of MODULE:OBJECT until SIGTERM or Ctrl-C.
+    """Run the mappings of MODULE:OBJECT, or of a template, until SIGTERM or Ctrl-C.
 
     OBJECT is an EventSourceMapping, several of them, or a function that gives them. A signal stops reading and lets
     what is out end; a second one ends at once. On a terminal there is a table, elsewhere there are log lines.
+
+    FILE is a SAM, CloudFormation or CDK template, a serverless.yml, or a file of esm's own (see: esm schema). Its
+    functions run from the folders that it names. What it defines is in --account and --region.
 
     \b
         esm run app:mappings --endpoint-url http://127.0.0.1:4566
         esm run app:mappings --live --only handle --store sqlite:////var/lib/esm/positions.db
         esm run shop.workers:make_mappings --live --json --drain-timeout 50
+        esm run template.yaml --endpoint-url http://127.0.0.1:4566 --create-resources
+        esm run template.yaml --live --account 123456789012 --region eu-west-1 --parameter Stage=prod
     """  # noqa: D301  # click's own mark
     return run(Options(**typed))
