@@ -67,6 +67,10 @@ async def loop_of(event: dict[str, Any], _context: LambdaContext) -> int:
     return id(asyncio.get_running_loop())
 
 
+async def forever(_event: Any, _context: Any) -> None:
+    await asyncio.Event().wait()
+
+
 def act(event: dict[str, Any], _context: LambdaContext) -> Any:
     """Does what the event says."""
     return _ACTS[event["do"]](event)
@@ -143,6 +147,12 @@ def _answer_twice(_event: dict[str, Any]) -> str:
     return "first"
 
 
+def _write(_event: dict[str, Any]) -> None:
+    sys.stdout.write("to the log\n")
+    sys.stderr.write("to the error log\n")
+    os._exit(1)
+
+
 def _close_everything(_event: dict[str, Any]) -> None:
     os.closerange(3, 64)
 
@@ -180,5 +190,6 @@ _ACTS: dict[str, Any] = {
     "answer twice": _answer_twice,
     "close everything": _close_everything,
     "start another": _start_another,
+    "write": _write,
     "pid": lambda _: os.getpid(),
 }
