@@ -25,14 +25,22 @@ _TextTest = Callable[[str], bool]
 
 
 def leaf_test(matchers: tuple[Matcher, ...]) -> Test:
-    """Whether a value that is there fits any of the matchers. Many of one kind cost little more than one of them."""
-    values = [m.operand for m in matchers if m.operator == "equals"]
-    tests: list[Test] = [_one_of(values), *_same_addresses(values)] if values else []
-    for operator, together in _TOGETHER.items():
-        operands = [m.operand for m in matchers if m.operator == operator]
-        tests += [together(operands)] if operands else []
-    alone = dict.fromkeys(m for m in matchers if m.operator != "equals" and m.operator not in _TOGETHER)
-    return _any([*tests, *map(matcher_test, alone)])
+    """Whether a value that is there fits any of the matchers; what many of one operator ask is asked at once."""
+    by_operator: dict[str, list[Matcher]] = {}
+    for matcher in matchers:
+        by_operator.setdefault(matcher.operator, []).append(matcher)
+    return _any([test for operator, some in by_operator.items() for test in _tests(operator, some)])
+
+
+def _tests(operator: str, matchers: list[Matcher]) -> list[Test]:
+    operands = [matcher.operand for matcher in matchers]
+    if operator == "equals":
+        return [_one_of(operands), *_same_addresses(operands)]
+    if operator == "numeric":
+        return [_within_any(operands)]
+    if operator in _TEXT_TESTS:
+        return [_on_text(_TEXT_TESTS[operator](operands))]
+    return [matcher_test(matcher) for matcher in matchers]
 
 
 def only_texts(matchers: tuple[Matcher, ...]) -> frozenset[str] | None:
@@ -61,14 +69,12 @@ def matcher_test(matcher: Matcher) -> Test:
     operator, operand = matcher.operator, matcher.operand
     if operator == "exists":
         return _anything if operand else _nothing
-    if operator == "equals" or operator in _TOGETHER:
-        return leaf_test((matcher,))
     if operator == "anything-but":
         return _but(_one_of(operand))
     if operator.startswith("anything-but "):
         nested = operator.removeprefix("anything-but ")
-        return _but(_any([_on_text(_TEXT_TESTS[nested](value)) for value in operand]))
-    return _on_text(_TEXT_TESTS[operator](operand))
+        return _but(_on_text(_TEXT_TESTS[nested](operand)))
+    return _any(_tests(operator, [matcher]))
 
 
 def _anything(_value: Any) -> bool:
@@ -170,17 +176,27 @@ def _in_network(text: str) -> _TextTest:
     return test
 
 
-def _starts(*texts: str) -> _TextTest:
-    return lambda value: value.startswith(texts)
+def _starts(texts: Sequence[str]) -> _TextTest:
+    starts = tuple(texts)
+    return lambda value: value.startswith(starts)
 
 
-def _ends(*texts: str) -> _TextTest:
-    return lambda value: value.endswith(texts)
+def _ends(texts: Sequence[str]) -> _TextTest:
+    ends = tuple(texts)
+    return lambda value: value.endswith(ends)
 
 
-def _same_letters(text: str) -> _TextTest:
-    letters = _letters(text)
-    return lambda value: _run(letters, value) == len(value)
+def _same_letters(texts: Sequence[str]) -> _TextTest:
+    """Looked up by what all forms of a text have in common, so that few are compared letter by letter."""
+    known: dict[str, set[tuple[tuple[str, ...], ...]]] = {}
+    for text in texts:
+        known.setdefault(_folded(text), set()).add(tuple(_letters(text)))
+    return lambda value: any(_run(letters, value) == len(value) for letters in known.get(_folded(value), ()))
+
+
+def _folded(text: str) -> str:
+    """The same for all forms of a text, and for some that are none."""
+    return text.upper().casefold()
 
 
 def _starts_any_case(text: str) -> _TextTest:
@@ -200,10 +216,10 @@ def _letters(text: str) -> list[tuple[str, ...]]:
 
     Beyond the basic plane its platform sees two halves, which have no case.
     """
-    return [tuple({letter.lower(), letter.upper()} if letter <= "\uffff" else {letter}) for letter in text]
+    return [tuple(sorted({letter.lower(), letter.upper()} if letter <= "\uffff" else {letter})) for letter in text]
 
 
-def _run(letters: list[tuple[str, ...]], value: str) -> int | None:
+def _run(letters: Sequence[tuple[str, ...]], value: str) -> int | None:
     """Where the letters end that `value` starts with; `None` when it starts otherwise.
 
     A letter's two forms never start alike, so the first that fits is the only one.
@@ -219,20 +235,23 @@ def _run(letters: list[tuple[str, ...]], value: str) -> int | None:
     return at
 
 
-_TEXT_TESTS: dict[str, Callable[[str], _TextTest]] = {
-    "exactly": lambda text: text.__eq__,
+def _each(test: Callable[[str], _TextTest]) -> Callable[[Sequence[str]], _TextTest]:
+    """The test of several operands, one after the other."""
+
+    def of_all(texts: Sequence[str]) -> _TextTest:
+        tests = [test(text) for text in dict.fromkeys(texts)]
+        return tests[0] if len(tests) == 1 else lambda value: any(each(value) for each in tests)
+
+    return of_all
+
+
+_TEXT_TESTS: dict[str, Callable[[Sequence[str]], _TextTest]] = {
+    "exactly": lambda texts: frozenset(texts).__contains__,
     "prefix": _starts,
     "suffix": _ends,
     "equals-ignore-case": _same_letters,
-    "prefix equals-ignore-case": _starts_any_case,
-    "suffix equals-ignore-case": _ends_any_case,
-    "wildcard": wildcard,
-    "cidr": _in_network,
+    "prefix equals-ignore-case": _each(_starts_any_case),
+    "suffix equals-ignore-case": _each(_ends_any_case),
+    "wildcard": _each(wildcard),
+    "cidr": _each(_in_network),
 }
-
-_TOGETHER: dict[str, Callable[[Sequence[Any]], Test]] = {
-    "numeric": _within_any,
-    "prefix": lambda texts: _on_text(_starts(*texts)),
-    "suffix": lambda texts: _on_text(_ends(*texts)),
-}
-"""Tests of many operands of one operator at once."""

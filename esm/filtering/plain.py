@@ -43,6 +43,10 @@ class _Branch:
     texts: frozenset[str] | None = None
     below: dict[str, _Branch] = field(default_factory=dict)
 
+    def only(self) -> frozenset[str] | None:
+        """The texts of which one has to stand there; `None` when something else may, or keys below are asked for."""
+        return None if self.below else self.texts
+
     def optional(self) -> bool:
         """Whether all of it is met when there is nothing."""
         return self.absent and all(branch.optional() for branch in self.below.values())
@@ -77,8 +81,8 @@ class _Tests:
         """The test of an object there; `but`: a key that is asked elsewhere."""
         kind: type = self._structs.get(steps, dict)
         below = [(self._getter(key, steps), each, (*steps, key)) for key, each in branch.below.items() if key != but]
-        words = [(get, texts, self._of_value(each, at)) for get, each, at in below if (texts := each.texts)]
-        others = [(get, self._of_value(each, at)) for get, each, at in below if not each.texts]
+        words = [(get, texts, self._of_value(each, at)) for get, each, at in below if (texts := each.only())]
+        others = [(get, self._of_value(each, at)) for get, each, at in below if not each.only()]
         test = _all_of(kind, words, others)
         dotted = [key for key in self._keys(*steps) if "." in key]
         return _openly(kind, dotted, test) if dotted else test
@@ -118,7 +122,7 @@ class _Tests:
         """What is asked first of the structs in an array: one of a few texts, where no key with dots hides others."""
         if steps not in self._structs or any("." in key for key in self._keys(*steps)):
             return None
-        asked = ((key, below.texts) for key, below in branch.below.items() if not below.below)
+        asked = ((key, below.only()) for key, below in branch.below.items())
         return next(((key, texts) for key, texts in asked if texts), None)
 
 

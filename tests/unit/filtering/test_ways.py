@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esm.filtering.leaf import leaf_test, matcher_test, only_texts
+from esm.filtering.leaf import _folded, leaf_test, matcher_test, only_texts
 from esm.filtering.match import Matching
 from esm.filtering.operators import Matcher, Range
 from esm.filtering.pattern import parse_pattern
@@ -35,6 +35,10 @@ def test_all_combinations_of_ors_are_one_rule() -> None:
 def test_rules_that_differ_in_two_leaves_stay() -> None:
     assert ways({"$or": [{"k": [1], "j": [1]}, {"k": [2], "j": [2]}]}) == 2
     assert ways({"$or": [{"k": [1]}, {"k": [1], "j": [2]}]}) == 2
+
+
+def test_a_text_with_keys_asked_for_below_it_is_not_enough() -> None:
+    assert not Matching(parse_pattern({"a": ["x"], "a.b": ["x"]}).rules)({"a": "x"})
 
 
 def test_wide_rules_stay() -> None:
@@ -100,3 +104,18 @@ def test_what_takes_texts_alone() -> None:
     assert only_texts((Matcher("equals", "a"), Matcher("equals", 5))) is None
     assert only_texts((Matcher("prefix", "a"),)) is None
     assert only_texts((Matcher("equals", "10.0.0.1"),)) is None
+
+
+def test_all_forms_of_a_letter_fold_alike() -> None:
+    letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code <= 0xDFFF]
+    assert all(_folded(letter.lower()) == _folded(letter.upper()) == _folded(letter) for letter in letters)
+
+
+def test_many_texts_in_any_letters_are_asked_as_one() -> None:
+    test = leaf_test(tuple(Matcher("equals-ignore-case", text) for text in ("Straße", "k", "\u212a", "ab", "aB")))
+    assert [test(value) for value in ("STRASSE", "strasse", "K", "\u212a", "AB", "b")] == [
+        True,
+        False,
+        *[True] * 3,
+        False,
+    ]
