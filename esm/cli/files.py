@@ -82,14 +82,12 @@ def choose(plan: Plan, only: Sequence[str], without: Sequence[str]) -> list[Plan
 
 
 def runnable(plan: Plan, chosen: Sequence[Planned]) -> list[Planned]:
-    """Those of the chosen that can run. Raises `Failure` for one that should and cannot: none is left out in silence."""
+    """Those of the chosen that can run. Raises `Failure` for one that should and cannot: silence would hide it."""
     for each in chosen:
         if each.refusal is not None and (each.mapping is None or each.mapping.enabled):
             where = f"{plan.file}:{each.line}" if each.line else plan.file
-            line = (
-                f"{where}: {each.logical_id} cannot run here: {each.refusal}; --except {each.logical_id} leaves it out"
-            )
-            raise Failure(Exit.UNSUPPORTED, line)
+            line = f"{where}: {each.logical_id} cannot run here: {each.refusal}"
+            raise Failure(Exit.UNSUPPORTED, f"{line}; --except {each.logical_id} leaves it out")
     return [each for each in chosen if each.refusal is None]
 
 
@@ -107,6 +105,7 @@ def file_mappings(
     guard.check(mappings, at.url, live=at.live)
     for each in planned:
         _announce(each, at)
+    _surround(plan, at)
     placed = _with_code(planned)
     return _with_sources(plan, placed, at)
 
@@ -122,6 +121,14 @@ def _announce(planned: Planned, at: Endpoint) -> None:
         endpoint = "AWS" if at.url is None else guard.shown(at.url)
         function = mapping.function.qualified_name
         announce("mapping_planned", id=planned.logical_id, function=function, source=source, endpoint=endpoint)
+
+
+def _surround(plan: Plan, at: Endpoint) -> None:
+    """What Lambda tells a function of its region; and the endpoint, so that what it calls is the same AWS."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        os.environ.setdefault(name, plan.resolver.template.region)
+    if at.url is not None:
+        os.environ.setdefault("AWS_ENDPOINT_URL", at.url)
 
 
 def _with_code(planned: Sequence[Planned]) -> list[EventSourceMapping]:

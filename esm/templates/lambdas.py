@@ -12,7 +12,7 @@ from typing import Any
 
 from esm.errors import MappingError, TemplateError
 from esm.mapping.function import Function
-from esm.templates.code import LAYERS, Code, function_code, layer_folders
+from esm.templates.code import LAYERS, Code, function_code, layer_folders, located
 from esm.templates.document import Path
 from esm.templates.intrinsics import Scope
 from esm.templates.names import Names
@@ -99,6 +99,8 @@ class _Reader:
     def read(self) -> Lambda:
         function = self._function()
         code = self._code()
+        if self._refusal is None and code.inline is None and located(str(function.handler), code) is None:
+            self._notes.append(f"the module of {function.handler} is not in its code's folder, and must be installed")
         notes = tuple(dict.fromkeys(self._notes))
         refusal = f"function {self._id}: {self._refusal}" if self._refusal else None
         return Lambda(logical_id=self._id, function=function, code=code, refusal=refusal, notes=notes)
