@@ -30,6 +30,7 @@ from esm.handlers.context import LambdaContext
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.resources import Resources
 from esm.runtime.status import LaneStatus, MappingStatus, ShardStatus, WorkerStatus
 from esm.stores.memory import MemoryStore
 from esm.stores.sqlite import SqliteStore
@@ -69,6 +70,7 @@ __all__ = [
     "MappingStatus",
     "MemoryStore",
     "Observer",
+    "Resources",
     "ShardStatus",
     "SourceError",
     "SqliteStore",

@@ -25,7 +25,10 @@ from esm.aws.signing import Signer
 from esm.clock import Clock, SystemClock
 from esm.errors import SourceError
 
-__all__ = ["AwsSession"]
+__all__ = ["CONNECTIONS", "AwsSession"]
+
+CONNECTIONS = 128
+"""To one endpoint of one service, at once (chosen)."""
 
 
 class AwsSession:
@@ -33,7 +36,8 @@ class AwsSession:
 
     `session`: an aiobotocore session of the caller's, with its credentials and configuration; `None`: a new one, which
     finds them as every AWS tool does. `endpoint_url`, `region_name`: for all services; `None`: as the SDK finds them.
-    `fast`: whether hot calls may bypass the SDK. Timeouts in seconds. Belongs to the loop it is used in.
+    `fast`: whether hot calls may bypass the SDK. Timeouts in seconds. `connections`: to each endpoint, at once. Belongs
+    to the loop it is used in.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class AwsSession:
         connect_timeout: float = 5.0,
         read_timeout: float = 10.0,
         clock: Clock | None = None,
+        connections: int = CONNECTIONS,
     ) -> None:
+        self._connections = connections
         self._session = session if session is not None else get_session()
         self._endpoint_url, self._region_name, self._fast = endpoint_url, region_name, fast
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
@@ -111,7 +117,7 @@ class AwsSession:
         config = AioConfig(
             connect_timeout=self._connect_timeout,
             read_timeout=read_timeout,
-            max_pool_connections=64,
+            max_pool_connections=self._connections,
             retries={"total_max_attempts": 1, "mode": "standard"},
             s3={"addressing_style": "path"} if self._endpoint_url else None,
         )
@@ -140,7 +146,9 @@ class AwsSession:
             content_type=f"application/x-amz-json-{model.metadata['jsonVersion']}",
             user_agent=client.meta.config.user_agent,
         )
-        endpoint = HttpEndpoint(url, tls=self._tls(url), connect_timeout=self._connect_timeout)
+        endpoint = HttpEndpoint(
+            url, tls=self._tls(url), connect_timeout=self._connect_timeout, max_connections=self._connections
+        )
         return FastPlane(
             endpoint,
             signer,

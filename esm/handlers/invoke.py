@@ -37,7 +37,7 @@ class FunctionInvoker:
     An `async def` under the isolation `thread` has an event loop of its own there, and can only be waited for, as a
     `def`. `on_abandoned(request_id, n)`: a call did not end within 5 s of being told to; `n` hang now. `sync_inline`:
     a plain `def` is called in the event loop's thread, without a timeout: under virtual time a thread would be out of
-    step.
+    step. `in_thread`: whether each call takes a thread.
     Raises `HandlerNotFoundError`.
     """
 
@@ -64,6 +64,7 @@ class FunctionInvoker:
         self._threads = HandlerThreads(f"esm-{self._facts.function_name}")
         inline = self._start_inline if sync_inline else self._start_thread
         self._start = self._start_async if _is_async(self._handler) else inline
+        self.in_thread = not sync_inline and not _is_async(self._handler)
 
     @property
     def function_arn(self) -> str:
@@ -115,8 +116,14 @@ class FunctionInvoker:
         call.finish(outcome)
 
     def _start_inline(self, call: Call, event: Event, context: LambdaContext) -> None:
-        variables = copy_context()
-        self._go_on(call, variables, variables.run(attempt, self._handler, _built(event), context))
+        variables, loop, built = copy_context(), asyncio.get_running_loop(), _built(event)
+        # As in a thread, no loop is running there: the function may use `asyncio.run`.
+        asyncio._set_running_loop(None)  # noqa: SLF001  # documented, for whoever runs loops
+        try:
+            result = variables.run(attempt, self._handler, built, context)
+        finally:
+            asyncio._set_running_loop(loop)  # noqa: SLF001  # as above
+        self._go_on(call, variables, result)
 
     def _start_thread(self, call: Call, event: Event, context: LambdaContext) -> None:
         variables = copy_context()

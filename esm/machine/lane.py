@@ -30,8 +30,8 @@ __all__ = ["Lane", "LaneSnapshot"]
 class LaneSnapshot:
     """A lane at one moment. `state`: `idle`, `waiting`, `invoking`, `retrying`, `too large`, `discarding`, `storing`.
 
-    `records`: read and not settled. `invokes`: of the batch at its front so far. `retry_at`: `None` when it waits for
-    no time.
+    `records`, `size_bytes`: read and not settled. `invokes`: of the batch at its front so far. `in_flight`: records
+    that are out with a command. `retry_at`: `None` when it waits for no time.
     """
 
     lane: int
@@ -39,6 +39,8 @@ class LaneSnapshot:
     records: int
     invokes: int
     retry_at: Millis | None
+    in_flight: int
+    size_bytes: int
 
 
 class Lane:
@@ -130,7 +132,10 @@ class Lane:
         batch = self.batches[-1] if self.batches else None
         records = self.waiting + sum(len(each.records) for each in self.batches)
         retry_at = batch.not_before or None if batch is not None and self.out is None else None
-        return LaneSnapshot(self.index, self._state(batch, stored), records, batch.invokes if batch else 0, retry_at)
+        out = 0 if self.out is None else len(self.out.records)
+        size = self._waiting_bytes + sum(sum(each.sizes) for each in self.batches)
+        invokes = batch.invokes if batch else 0
+        return LaneSnapshot(self.index, self._state(batch, stored), records, invokes, retry_at, out, size)
 
     def _state(self, batch: Batch | None, stored: int) -> str:
         if self.version > stored:

@@ -26,9 +26,7 @@ class Pollers:
     """
 
     def __init__(self, rules: QueueRules) -> None:
-        self._max = rules.concurrency_max
-        self._start = min(rules.concurrency_at_start, self._max)
-        self._floor = min(CONCURRENCY_MIN, self._max)
+        self._bound(rules)
         self._added = rules.concurrency_added_a_minute
         self._polls_min = rules.polls_min
         self._polls_max = rules.receives_max
@@ -36,6 +34,11 @@ class Pollers:
         self._idle = 0
         self._seen_at: Millis | None = None
         self._scale(self._start * _MINUTE)
+
+    def limit(self, rules: QueueRules) -> None:
+        """Another `concurrency_max`: no more than that at once, and no fewer than a start begins with."""
+        self._bound(rules)
+        self._scale(max(self._start * _MINUTE, min(self._scaled, self._max * _MINUTE)))
 
     def received(self, asked: int, got: int, now: Millis) -> None:
         """A receive of up to `asked` messages gave `got`."""
@@ -52,6 +55,11 @@ class Pollers:
     def failed(self) -> None:
         """An invocation failed."""
         self._lower(self._floor)
+
+    def _bound(self, rules: QueueRules) -> None:
+        self._max = rules.concurrency_max
+        self._start = min(rules.concurrency_at_start, self._max)
+        self._floor = min(CONCURRENCY_MIN, self._max)
 
     def _lower(self, least: int) -> None:
         """A quarter less, and not below `least`, unless it is there already."""

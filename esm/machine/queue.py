@@ -14,7 +14,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from esm.clock import Millis
@@ -143,7 +143,7 @@ class QueueMachine:
         """The next thing to do; `None` when nothing is due. The caller settles each command exactly once."""
         if now == self._nothing_at:
             return None
-        command = self._take_settling(now) or self._take_beat(now)
+        command: QueueCommand | None = self._take_settling(now) or self._take_beat(now)
         if command is None and not self._draining:
             # What turns out to be too late when it is to be handed over goes back before more is received.
             command = self._take_batch(now) or self._take_settling(now) or self._take_receive(now)
@@ -189,6 +189,17 @@ class QueueMachine:
         for members in self._lineup.clear():
             self._give_back(members, 0)  # due at once, whatever the time is
 
+    def limit_concurrency(self, most: int) -> None:
+        """At most so many batches at once from now on, 0 for none. What is handled is handled on."""
+        self.rules = replace(self.rules, concurrency_max=most)
+        self.pollers.limit(self.rules)
+        self._lineup.limit(self.rules)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Something outside has changed: `take` may give something that it did not a moment ago."""
+        self._nothing_at = None
+
     # -- what others may look at -----------------------------------------------------------------------------------
 
     @property
@@ -210,6 +221,16 @@ class QueueMachine:
     def bytes_held(self) -> int:
         """What the messages take that wait or are handled."""
         return self._lineup.bytes_held
+
+    @property
+    def receives(self) -> int:
+        """Receives that are out."""
+        return self._receiving
+
+    @property
+    def undeleted(self) -> int:
+        """Messages that are done and wait to be deleted."""
+        return self._settling.undeleted
 
     @property
     def stale(self) -> int:

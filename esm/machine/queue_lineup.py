@@ -86,6 +86,10 @@ class Lineup:
         self._begun += 1
         return batch
 
+    def limit(self, rules: QueueRules) -> None:
+        """Another `concurrency_max`; what has a slot keeps it."""
+        self._rules = rules
+
     def again(self, batch: QueueBatch) -> None:
         """A batch for which the function had no room keeps its slot."""
         heappush(self._throttled, (batch.not_before, next(self._number), batch))

@@ -59,6 +59,7 @@ class ShardMachine:
         self.closed = False
         self.records_held = 0
         self.bytes_held = 0
+        self.passed_over = 0  # of the newest page: settled before this machine was made
         self.lanes = tuple(Lane(i, _spans(rules, checkpoint)) for i in range(rules.parallelization_factor))
         self._sizes, self._keep, self._jitter, self._new_id = sizes, keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
@@ -94,14 +95,14 @@ class ShardMachine:
         if self.closed:
             raise InvariantError("a page was accepted after the shard's last")
         records: Sequence[Any] = page.records
-        filtered = 0
+        filtered = self.passed_over = 0
         if records:
             self._progress.follows(records[0].sequence_number)
             if self._progress.begins_at(records[0].sequence_number):
                 self._hold_all(now)
             unsettled = self._progress.unsettled(records) if self._progress.catching_up else records
             kept = unsettled if self._keep is None else [record for record in unsettled if self._keep(record)]
-            filtered = len(unsettled) - len(kept)
+            filtered, self.passed_over = len(unsettled) - len(kept), len(records) - len(unsettled)
             self._spread(records, kept)
             self._progress.read_to(records[-1].sequence_number)
             if self._store_at is None:

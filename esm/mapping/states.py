@@ -26,7 +26,17 @@ from typing import NamedTuple
 from esm.arn import SourceKind
 from esm.errors import MappingError
 
-__all__ = ["SETTLED", "TRANSITIONS", "Action", "LastProcessingResult", "State", "Transition", "begin", "reason"]
+__all__ = [
+    "SETTLED",
+    "TRANSITIONS",
+    "Action",
+    "LastProcessingResult",
+    "State",
+    "Transition",
+    "begin",
+    "not_found",
+    "reason",
+]
 
 
 class State(StrEnum):
@@ -105,10 +115,15 @@ def begin(state: State | None, action: Action, source_kind: SourceKind) -> Trans
     if transition is not None:
         return transition
     if state is None:
-        text = "The resource you requested does not exist."
-        raise MappingError(text, code="ResourceNotFoundException", status=404)
+        raise not_found()
     text = f"Cannot {action} the event source mapping because it is in use."
     raise MappingError(text, code="ResourceInUseException")
+
+
+def not_found() -> MappingError:
+    """What Lambda says of a mapping that there is not (observed)."""
+    text = "The resource you requested does not exist."
+    return MappingError(text, code="ResourceNotFoundException", status=404)
 
 
 def reason(source_kind: SourceKind) -> str:

@@ -56,12 +56,21 @@ class Driver:
     """Performs what a machine asks for until it is finished or drained.
 
     `perform` does one command and gives its report; what it raises ends the driver, with the machine untouched.
+    `settled`: is told after each. `out`: the commands that are out, and since when.
     """
 
-    def __init__(self, machine: Machine, perform: Callable[[Command], Awaitable[Report]], clock: Clock) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        perform: Callable[[Command], Awaitable[Report]],
+        clock: Clock,
+        settled: Callable[[Command, Millis], None],
+    ) -> None:
+        self.out: dict[Command, Millis] = {}
         self._machine = machine
         self._perform = perform
         self._clock = clock
+        self._settled = settled
         self._running = False
         self._lanes: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -118,12 +127,19 @@ class Driver:
             await self._room.wait()
 
     async def _lane(self, command: Command | None) -> None:
-        machine, clock, perform = self._machine, self._clock, self._perform
+        machine, clock, perform, out = self._machine, self._clock, self._perform, self.out
         try:
             while command is not None:
-                report = await perform(command)
+                out[command] = clock.now()
+                try:
+                    report = await perform(command)
+                finally:
+                    del out[command]
                 now = clock.now()
                 machine.settle(command, report, now)
+                self._settled(command, now)
+                if self._error is not None:
+                    return  # what ends the driver begins nothing more
                 command = machine.take(now)
                 self._begin_due(now)
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
@@ -145,6 +161,11 @@ class Driver:
                 cancelled = error
         if cancelled is not None:
             raise cancelled
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it has ended by itself: nothing is out, and nothing is left to do."""
+        return self._done.is_set() and self._error is None
 
     def _begin(self, command: Command) -> None:
         # A task group of anyio's costs four times as much a task (measured), and this is the one place where it counts.

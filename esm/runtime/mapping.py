@@ -1,7 +1,9 @@
-"""One mapping's life: find the shards, run those whose turn it is, follow splits and merges.
+"""What runs a mapping of a stream: find the shards, run those whose turn it is, follow splits and merges.
 
-Creating --first listing--> Enabled --stop--> Disabling --all shards stopped--> Disabled
+    listing --shards--> running --stop--> stopping --all shards stopped--> over
 
+A shard that another worker took is taken back when nobody owns it any more. The row of one that ended is removed when
+its children are under way and its stream has not listed it for a while.
 """
 
 from __future__ import annotations
@@ -12,21 +14,21 @@ from contextlib import AsyncExitStack
 import anyio
 from anyio.abc import TaskGroup
 
+from esm.clock import Millis
 from esm.errors import LeaseLostError, SourceDeniedError, SourceError, SourceNotFoundError, StoreError
 from esm.leasing.lease import Lease
-from esm.leasing.lineage import plan, ready
+from esm.leasing.lineage import plan, ready, removable
 from esm.machine.pacing import PollPacer
-from esm.machine.rules import RECORDS_HELD_MAX, StreamRules
-from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES, WINDOW_STATE_BYTES
 from esm.mapping.settings import EventSourceMapping
 from esm.records.position import Position
 from esm.records.record import Shard
 from esm.runtime.perform import MappingContext
 from esm.runtime.shard import ShardRunner
-from esm.runtime.status import MappingStatus, ShardStatus
+from esm.runtime.status import ShardStatus
+from esm.runtime.stream_rules import starting_position, stream_rules
 from esm.telemetry import facts
 
-__all__ = ["MappingRunner", "stream_rules"]
+__all__ = ["MappingRunner"]
 
 LISTING_INTERVAL_S = 30.0
 """How often shards are listed while nothing asks for it. (chosen; a shard that ends asks for it at once)"""
@@ -40,9 +42,11 @@ CHILDREN_WITHIN_MS = 60_000
 START_TRIES = 4
 """How often the first listing is tried before the worker refuses to start (chosen)."""
 
-_EVENT_WRAPPING = len('{"Records":[]}')
-_WINDOW_FIELDS = 1024
-"""What a tumbling window adds to an event beside its state: names, times, a shard, an ARN, all short (chosen)."""
+LIST_TIMEOUT_S = 120.0
+"""How long a listing may take, all its pages together (chosen)."""
+
+UNLISTED_MS: Millis = 600_000
+"""How long a shard that ended must not be listed before its row is removed: a list may be out of step (chosen)."""
 
 
 class MappingRunner:
@@ -54,7 +58,6 @@ class MappingRunner:
     def __init__(self, context: MappingContext, worker_id: str) -> None:
         mapping = context.mapping
         self.context = context
-        self.state = "Creating"
         self.last_error: str | None = None
         self.exhausted = False
         self._worker_id = worker_id
@@ -71,11 +74,14 @@ class MappingRunner:
         self._began_at = 0  # what `LATEST` means, whenever the stream shows its shards
         self._lists = anyio.Lock()
         self._listing: anyio.CancelScope | None = None
+        self._listed = False  # ever
         self._listings = 0  # begun so far
         self._listed_well = False  # the newest
         self._last_result = (0, "No records processed")  # of shards that have ended
+        self._unlisted: dict[str, Millis] = {}  # shards that ended, and since when they are not listed any more
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._restarting: set[str] = set()
         self._stopping = False
-        self._stopped = anyio.Event()
 
     @property
     def mapping(self) -> EventSourceMapping:
@@ -97,11 +103,15 @@ class MappingRunner:
                     raise
                 await anyio.sleep((retry_at - ports.clock.now()) / 1000)
             else:
-                self._set_state("Enabled")
                 return
 
     async def run(self) -> None:
-        """Runs the shards; returns when the mapping is stopped or exhausted. Raises nothing but bugs."""
+        """Runs the shards; returns when the mapping is stopped or exhausted. Raises nothing but bugs.
+
+        Without `start` before it, the first listing is made here, and is tried until it goes well.
+        """
+        pacer, ports = PollPacer(), self.context.ports
+        self._began_at = self._began_at or self._now
         async with anyio.create_task_group() as tasks:
             while not self._stopping:
                 self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
@@ -110,19 +120,18 @@ class MappingRunner:
                     self.exhausted = self._stopping = True
                     break
                 interval_s = CHILDREN_RETRY_S if self._awaits_children() else LISTING_INTERVAL_S
-                wait_s = interval_s * (0.75 + 0.5 * self.context.ports.rng.random())
+                wait_s = interval_s * (0.75 + 0.5 * ports.rng.random())
+                if not self._listed:
+                    wait_s = (pacer.after_failure(self._now, ports.rng.random) - self._now) / 1000
                 with anyio.move_on_after(wait_s):
                     await self._list_now.wait()
                 await self._list_again()
-        self._set_state("Disabled")
-        self._stopped.set()
 
     def stop(self) -> None:
         """Reads nothing more, begins no invocation; `run` returns when what is out has ended."""
         if self._stopping:
             return
         self._stopping = True
-        self._set_state("Disabling")
         self._list_now.set()
         if self._listing is not None:
             self._listing.cancel()
@@ -132,11 +141,25 @@ class MappingRunner:
     def _is_exhausted(self) -> bool:
         going_on = any(runner.state not in ("halted", "lost") for runner in self._runners.values())
         left = any(lease.key.shard_id not in self._runners for lease in ready(list(self._leases.values())))
-        return self._source.finite and not going_on and not left
+        return self._source.finite and self._listed and not going_on and not left
 
-    async def stopped(self) -> None:
-        """Returns when `run` is over."""
-        await self._stopped.wait()
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is out and nothing left to do."""
+        return all(runner.at_rest for runner in (*self._retired, *self._runners.values()))
+
+    def limit_concurrency(self, reserved: int | None) -> None:
+        """Nothing: whatever is read of a stream waits in its place."""
+
+    def restart(self, shard_id: str) -> None:
+        """Begins a shard anew, and no other: from its stored position, under a lease that is taken again.
+
+        What the old runner may still do is refused by the store. At most a batch a lane comes again.
+        """
+        scope = self._scopes.get(shard_id)
+        if scope is not None and not self._stopping:
+            self._restarting.add(shard_id)
+            scope.cancel()
 
     async def close(self) -> None:
         """Gives up leases, source, destination and function, whatever one of them raises; after `run`."""
@@ -172,13 +195,24 @@ class MappingRunner:
         mapping, store = self.mapping, self.context.store
         shards = await self._source.shards()
         leases = await self._load()
-        wanted = plan(shards, leases, _start(mapping, self._began_at), mapping.uuid, self._stream)
+        wanted = plan(shards, leases, starting_position(mapping, self._began_at), mapping.uuid, self._stream)
         if wanted:
             await store.create(wanted)
             self._fresh.update(lease.key.shard_id for lease in wanted)
             leases = await self._load()
+        gone = self._gone(leases, shards)
+        if gone:
+            await store.remove(gone)
+            leases = await self._load()
         self._leases = {lease.key.shard_id: lease for lease in leases}
+        self._listed = True
         return shards
+
+    def _gone(self, leases: list[Lease], shards: list[Shard]) -> list[Lease]:
+        """The ended leases that nobody needs and that have not been listed for long enough."""
+        now, unlisted = self._now, removable(leases, shards)
+        self._unlisted = {lease.key.shard_id: self._unlisted.get(lease.key.shard_id, now) for lease in unlisted}
+        return [lease for lease in unlisted if now - self._unlisted[lease.key.shard_id] >= UNLISTED_MS]
 
     async def _load(self) -> list[Lease]:
         leases = await self.context.store.load(self.mapping.uuid)
@@ -198,7 +232,7 @@ class MappingRunner:
         return self._listed_well and not self._stopping
 
     async def _list_once(self) -> bool:
-        with anyio.CancelScope() as self._listing:  # a stop does not wait for an answer
+        with anyio.move_on_after(LIST_TIMEOUT_S) as self._listing:  # a stop does not wait for an answer
             try:
                 await self._describe()
                 await self._list()
@@ -207,6 +241,8 @@ class MappingRunner:
                 return False
             self.last_error = None
             return True
+        if not self._stopping:
+            self.last_error = f"the shards were not listed within {LIST_TIMEOUT_S:g} s"
         return False
 
     async def _begin_ready(self, tasks: TaskGroup) -> None:
@@ -216,8 +252,7 @@ class MappingRunner:
         """
         for lease in ready(list(self._leases.values())):
             shard_id = lease.key.shard_id
-            running = self._runners.get(shard_id)
-            if running is not None or self._stopping:
+            if self._is_running(lease) or self._stopping:
                 continue
             taken = await self._take(lease)
             if taken is None:
@@ -227,6 +262,11 @@ class MappingRunner:
             runner = ShardRunner(self.context, taken, self._source, self._rules, position)
             self._runners[shard_id] = runner
             tasks.start_soon(self._run_shard, runner)
+
+    def _is_running(self, lease: Lease) -> bool:
+        """Whether its shard is begun, and is not to be begun anew: one that was lost, when nobody has it any more."""
+        runner = self._runners.get(lease.key.shard_id)
+        return runner is not None and (runner.state != "lost" or lease.owner is not None)
 
     async def _take(self, lease: Lease) -> Lease | None:
         """The lease, taken; `None` when it is not to be had now."""
@@ -251,9 +291,16 @@ class MappingRunner:
         return position
 
     async def _run_shard(self, runner: ShardRunner) -> None:
-        await runner.run()
-        if runner.state == "ended":
-            await self._end(runner)
+        shard_id = runner.lease.key.shard_id
+        with anyio.CancelScope() as self._scopes[shard_id]:
+            await runner.run()
+            if runner.state == "ended":
+                await self._end(runner)
+        if shard_id in self._restarting:
+            self._restarting.discard(shard_id)
+            if self._runners.get(shard_id) is runner:
+                self._remember(runner)
+                del self._runners[shard_id]
         if self._stopping:
             return
         self._list_now.set()
@@ -269,8 +316,8 @@ class MappingRunner:
         while True:
             try:
                 await runner.end()
-            except LeaseLostError:
-                runner.state = "lost"
+            except LeaseLostError as error:
+                runner.lose(error)
                 return
             except StoreError as error:
                 self.last_error = str(error)
@@ -287,8 +334,11 @@ class MappingRunner:
         shard_id = runner.lease.key.shard_id
         self._leases[shard_id] = runner.lease
         self._childless[shard_id] = self._now + CHILDREN_WITHIN_MS
-        self._last_result = max(self._last_result, runner.performer.last_result or self._last_result)
+        self._remember(runner)
         del self._runners[shard_id]
+
+    def _remember(self, runner: ShardRunner) -> None:
+        self._last_result = max(self._last_result, runner.performer.last_result or self._last_result)
 
     def _is_past(self, lease: Lease) -> bool:
         """Whether it is of a stream that was made anew since."""
@@ -322,70 +372,22 @@ class MappingRunner:
     def _now(self) -> int:
         return self.context.ports.clock.now()
 
-    def _set_state(self, state: str) -> None:
-        self.state = state
-        mapping = self.mapping
-        self._notice(
-            facts.MappingStateChanged(
-                at=self._now,
-                mapping=mapping.uuid,
-                state=state,
-                reason="User action",
-                function=mapping.function.name,
-                event_source_arn=mapping.event_source_arn,
-            )
-        )
-
     def _notice(self, fact: facts.Fact) -> None:
         self.context.observers.notice(fact)
 
-    def status(self) -> MappingStatus:
-        """What it looks like now."""
-        shards = []
-        for shard_id, lease in sorted(self._leases.items()):
-            runner = self._runners.get(shard_id)
-            if runner is not None:
-                shards.append(runner.status())
-            else:
-                state = "ended" if lease.checkpoint.ended else "waiting"
-                position, parents = lease.checkpoint.settled, lease.parents
-                shards.append(ShardStatus(shard_id=shard_id, state=state, position=position, parents=parents))
+    def shards(self) -> tuple[ShardStatus, ...]:
+        """Each of them as it is now, by shard id."""
+        return tuple(self._shard(shard_id, lease) for shard_id, lease in sorted(self._leases.items()))
+
+    def _shard(self, shard_id: str, lease: Lease) -> ShardStatus:
+        runner = self._runners.get(shard_id)
+        if runner is not None:
+            return runner.status()
+        state = "ended" if lease.checkpoint.ended else "waiting"
+        return ShardStatus(shard_id=shard_id, state=state, position=lease.checkpoint.settled, parents=lease.parents)
+
+    @property
+    def last_processing_result(self) -> str:
+        """`LastProcessingResult`: what the newest invocation of any shard came to."""
         results = [runner.performer.last_result or self._last_result for runner in self._runners.values()]
-        return MappingStatus(
-            uuid=self.mapping.uuid,
-            event_source_arn=self.mapping.event_source_arn,
-            function_name=self.mapping.function.name,
-            state=self.state,
-            state_transition_reason="User action",
-            last_processing_result=max([self._last_result, *results])[1],
-            shards=tuple(shards),
-            last_error=self.last_error,
-        )
-
-
-def stream_rules(mapping: EventSourceMapping) -> StreamRules:
-    """What each shard of a mapping obeys."""
-    retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age_in_seconds
-    batch_lanes = mapping.batch_size * mapping.parallelization_factor
-    window_ms, payload = mapping.tumbling_window_in_seconds * 1000, INVOCATION_PAYLOAD_BYTES - _EVENT_WRAPPING
-    return StreamRules(
-        batch_size=mapping.batch_size,
-        # A batch leaves room for the largest state: a part of it may meet a larger one than the whole did (chosen).
-        payload_bytes_max=payload - (WINDOW_STATE_BYTES + _WINDOW_FIELDS if window_ms else 0),
-        record_bytes_max=payload,
-        batching_window_ms=mapping.maximum_batching_window_in_seconds * 1000,
-        parallelization_factor=mapping.parallelization_factor,
-        maximum_retry_attempts=None if retries == -1 else retries,
-        maximum_record_age_ms=None if age == -1 else age * 1000,
-        bisect_batch_on_function_error=mapping.bisect_batch_on_function_error,
-        records_held_max=max(2 * batch_lanes, RECORDS_HELD_MAX),
-        tumbling_window_ms=window_ms,
-    )
-
-
-def _start(mapping: EventSourceMapping, began_at: int) -> Position:
-    if mapping.starting_position == "LATEST":
-        return Position.latest(began_at)
-    if mapping.starting_position == "AT_TIMESTAMP" and mapping.starting_position_timestamp_ms is not None:
-        return Position.at_timestamp(mapping.starting_position_timestamp_ms)
-    return Position.trim_horizon()
+        return max([self._last_result, *results])[1]

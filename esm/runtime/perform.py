@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from esm.clock import Millis
 from esm.destinations.destination import Destination, FailureRecord
 from esm.errors import DestinationError, LeaseLostError, StoreError
 from esm.filtering.criteria import FilterCriteria
 from esm.handlers.invoker import Invocation, Invoker, Raised
 from esm.leasing.lease import Lease
 from esm.machine.commands import Command, Deliver, Discard, Store
-from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, read_answer, read_window_answer
+from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled, read_answer, read_window_answer
 from esm.mapping.settings import EventSourceMapping
 from esm.records.failure import failure_document
 from esm.records.position import Checkpoint
 from esm.records.record import EventShape
 from esm.records.window import Window, time_window_info, window_fields
+from esm.runtime.budget import Budget
+from esm.runtime.calls import About, Answered, Calls
+from esm.runtime.concurrency import Slots
+from esm.runtime.home import Home
 from esm.runtime.ports import Ports
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts
@@ -30,10 +35,13 @@ __all__ = ["MappingContext", "Performer"]
 SEND_TIMEOUT_S = 30.0
 """How long a destination may take to accept a failure record (chosen)."""
 
+STORE_TIMEOUT_S = 60.0
+"""How long a write of a position may take before it is tried again (chosen; SQLite waits 30 s for other writers)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingContext:
-    """What all shards of one mapping share."""
+    """What all shards of one mapping share. `slots`: what a call of its function takes; `budget`: the worker's."""
 
     mapping: EventSourceMapping
     ports: Ports
@@ -42,6 +50,14 @@ class MappingContext:
     destination: Destination | None
     criteria: FilterCriteria | None
     observers: Observers
+    slots: tuple[Slots, ...]
+    budget: Budget
+    home: Home
+
+    def calls(self, named: dict[str, str]) -> Calls:
+        """The calls of one shard, or of the queue."""
+        name = self.mapping.function.name
+        return Calls(self.invoker, self.slots, self.ports, self.observers, named=named, function=name)
 
 
 class Performer:
@@ -53,14 +69,21 @@ class Performer:
     def __init__(self, context: MappingContext, lease: Lease, shape: EventShape) -> None:
         self.lease = lease
         self.last_result: tuple[int, str] | None = None
-        self.last_error: str | None = None
         self._context = context
         self._shape = shape
         self._named = {"mapping": lease.key.mapping, "shard": lease.key.shard_id}
+        self.calls = context.calls(self._named)
+        self._trouble: str | None = None
         self._store_failures = 0
+
+    @property
+    def last_error(self) -> str | None:
+        """Of the store or the destination, until it works again; else the last of the function."""
+        return self._trouble or self.calls.last_error
 
     async def perform(self, command: Command) -> Report:
         """What became of it. Raises `LeaseLostError` when the shard is no longer this worker's."""
+        self._context.home.check()
         if isinstance(command, Deliver):
             return await self._deliver(command)
         if isinstance(command, Store):
@@ -70,13 +93,18 @@ class Performer:
     # -- Deliver ---------------------------------------------------------------------------------------------------
 
     async def _deliver(self, command: Deliver) -> Report:
-        context, records = self._context, command.records
-        started = context.ports.clock.now()
-        self._notice_start(command, started)
-        answer = await context.invoker.invoke(self._event(command), command.request_id)
-        report = self._read(answer, records, command.window)
-        self._remember(report)
-        self._notice_end(command, answer, report, started)
+        records = command.records
+        report = await self.calls.call(
+            command,
+            self._event(command),
+            about=partial(_about, records),
+            age_ms=partial(_age_ms, records),
+            read=lambda answer: self._read(answer, records, command.window),
+            settled=lambda report: _settled(records, report),
+            until=self._expires_at(records),
+        )
+        if not isinstance(report, Throttled):
+            self._remember(report)
         return report
 
     def _event(self, command: Deliver | Discard) -> Callable[[], dict[str, Any]]:
@@ -88,6 +116,11 @@ class Performer:
         event = build()
         key, arn, final = self.lease.key, self._context.mapping.event_source_arn, not event["Records"]
         return event | window_fields(window, shard_id=key.shard_id, event_source_arn=arn, final=final)
+
+    def _expires_at(self, records: list[Any]) -> Millis | None:
+        """When a batch that waits for room goes back, for its first record is too old then; `None`: never."""
+        age_s = self._context.mapping.maximum_record_age_in_seconds
+        return None if age_s == -1 or not records else int(records[0].arrived_at) + age_s * 1000 + 1
 
     def _read(self, answer: Invocation, records: list[Any], window: Window | None) -> Succeeded | PartlyFailed | Failed:
         if isinstance(answer, Raised):
@@ -105,74 +138,29 @@ class Performer:
     def _remember(self, report: Succeeded | PartlyFailed | Failed) -> None:
         said = "OK"  # also of a valid partial response (observed)
         if isinstance(report, Failed):
-            self.last_error = f"{report.error_type}: {report.message}"
             said = f"PROBLEM: {'Function call failed' if report.function_error else report.message}"
         self.last_result = (self._context.ports.clock.now(), said)
-
-    def _notice_start(self, command: Deliver, now: int) -> None:
-        if not self._context.observers.listening:
-            return
-        first, last = _ends(command.records)
-        arrived_at = command.records[-1].arrived_at if command.records else now
-        self._context.observers.notice(
-            facts.InvocationStarted(
-                at=now,
-                **self._named,
-                request_id=command.request_id,
-                lane=command.lane,
-                records=len(command.records),
-                first=first,
-                last=last,
-                invoke_count=command.invoke_count,
-                age_ms=max(0, now - arrived_at),
-                traces=(),  # a stream's record has no place for one
-            )
-        )
-
-    def _notice_end(self, command: Deliver, answer: Invocation, report: Report, started: int) -> None:
-        if not self._context.observers.listening:
-            return
-        now = self._context.ports.clock.now()
-        count = len(command.records)
-        raised = answer if isinstance(answer, Raised) else None
-        failed = report if isinstance(report, Failed) else None
-        partly = report if isinstance(report, PartlyFailed) else None
-        self._context.observers.notice(
-            facts.InvocationEnded(
-                at=now,
-                **self._named,
-                request_id=command.request_id,
-                lane=command.lane,
-                records=count,
-                outcome="failed" if failed else "partly failed" if partly else "succeeded",
-                failed_records=count if failed else len(partly.item_identifiers) if partly else 0,
-                duration_ms=now - started,
-                error_type=failed.error_type if failed else None,
-                error_message=failed.message if failed else None,
-                error_trace=raised.trace if raised else None,
-                error_at=raised.at if raised else None,
-                function_error=failed.function_error if failed else None,
-            )
-        )
 
     # -- Store -----------------------------------------------------------------------------------------------------
 
     async def _store(self, checkpoint: Checkpoint) -> Report:
         context = self._context
         try:
-            self.lease = await context.store.checkpoint(self.lease, checkpoint)
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                self.lease = await context.store.checkpoint(self.lease, checkpoint)
         except LeaseLostError:
             raise
-        except StoreError as error:
+        except (StoreError, TimeoutError) as error:
             self._store_failures += 1
-            self.last_error = str(error)
+            self._trouble = text = str(error) or f"the store gave no answer within {STORE_TIMEOUT_S:g} s"
             fact = facts.StoreFailed(
-                at=context.ports.clock.now(), **self._named, error=str(error), attempt=self._store_failures
+                at=context.ports.clock.now(), **self._named, error=text, attempt=self._store_failures
             )
             context.observers.notice(fact)
-            return Failed(type(error).__name__, str(error))
-        self._store_failures = 0
-        if context.observers.listening:
+            return Failed(type(error).__name__, text)
+        self._store_failures, self._trouble = 0, None
+        self.calls.live.checkpoints += 1
+        if context.observers.wants(facts.CheckpointStored):
             now, settled = context.ports.clock.now(), checkpoint.settled
             context.observers.notice(facts.CheckpointStored(at=now, **self._named, settled=settled))
         return Succeeded()
@@ -190,7 +178,7 @@ class Performer:
                 await context.destination.send(self._failure_record(command))
         except (DestinationError, TimeoutError) as error:
             now, text = context.ports.clock.now(), str(error) or f"no answer within {SEND_TIMEOUT_S:g} s"
-            self.last_error = text
+            self._trouble = text
             context.observers.notice(
                 facts.DestinationFailed(
                     at=now, **self._named, destination=name, records=count, attempt=command.attempt, error=text
@@ -201,6 +189,7 @@ class Performer:
             # AWS drops the records for good (observed).
             self._notice_discarded(command, delivered=False)
             return Succeeded()
+        self._trouble = None
         context.observers.notice(
             facts.DestinationDelivered(at=context.ports.clock.now(), **self._named, destination=name, records=count)
         )
@@ -243,6 +232,22 @@ class Performer:
                 delivered=delivered,
             )
         )
+
+
+def _about(records: list[Any]) -> About:
+    return About(*_ends(records))
+
+
+def _age_ms(records: list[Any], now: Millis) -> Millis:
+    return max(0, now - records[-1].arrived_at) if records else 0
+
+
+def _settled(records: list[Any], report: Answered) -> int:
+    """How many of them are done: of those the function names, none that comes behind the first."""
+    if isinstance(report, PartlyFailed):
+        failed = report.item_identifiers
+        return next((i for i, record in enumerate(records) if record.sequence_number in failed), 0)
+    return 0 if isinstance(report, Failed) else len(records)
 
 
 def _ends(records: list[Any]) -> tuple[str, str]:

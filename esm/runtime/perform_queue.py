@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import anyio
 
+from esm.clock import Millis
 from esm.errors import SourceError, SourceNotFoundError
 from esm.handlers.invoker import Invocation, Raised
 from esm.machine.commands import Deliver
@@ -25,6 +28,7 @@ from esm.machine.queue_commands import (
 )
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.trace import traceparents
+from esm.runtime.calls import About, Answered
 from esm.runtime.perform import MappingContext
 from esm.sources.sqs import SqsSource
 from esm.telemetry import facts
@@ -34,17 +38,35 @@ __all__ = ["QueuePerformer"]
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a queue alone that does not exist (chosen)."""
 
+WAIT_MS: Millis = 20_000
+"""How long a batch waits for room in the function before it is looked whether its messages are still ours (chosen)."""
+
+CALL_TIMEOUT_S = 65.0
+"""How long a call to the queue may take, whatever it allows itself: a long poll is 20 s (chosen)."""
+
 
 class QueuePerformer:
-    """Performs the commands of one queue. `last_result`: as `LastProcessingResult`, which queues have not; "" here."""
+    """Performs the commands of one queue.
+
+    `last_result`: as `LastProcessingResult`, which queues have not; "" here. `extended`: messages whose visibility was
+    extended, each as often as it was.
+    """
 
     def __init__(self, context: MappingContext, source: SqsSource, named: dict[str, str]) -> None:
         self.last_result = ""
-        self.last_error: str | None = None
+        self.calls = context.calls(named)
+        self.extended = 0
+        self._trouble: str | None = None
         self._context, self._source, self._named = context, source, named
+
+    @property
+    def last_error(self) -> str | None:
+        """Of the queue, until it works again; else the last of the function."""
+        return self._trouble or self.calls.last_error
 
     async def perform(self, command: QueueCommand) -> QueueReport:
         """What became of it."""
+        self._context.home.check()
         if isinstance(command, Deliver):
             return await self._deliver(command)
         if isinstance(command, Receive):
@@ -68,15 +90,18 @@ class QueuePerformer:
 
     async def _receive(self, command: Receive) -> QueueReport:
         try:
-            return await self._source.receive(command)
+            async with _deadline():
+                received = await self._source.receive(command)
         except SourceError as error:
-            self.last_error = str(error)
+            self._trouble = str(error)
             now = self._context.ports.clock.now()
             at_least = NOT_FOUND_RETRY_MS if isinstance(error, SourceNotFoundError) else 0
             self._context.observers.notice(
                 facts.PollFailed(at=now, **self._named, code=error.code, message=error.message, retry_at=now + at_least)
             )
             return ReceiveFailed(at_least)
+        self._trouble = None
+        return received
 
     async def _delete(self, command: Delete) -> Changed:
         changed = await self._told(command.records, self._source.delete(command))
@@ -98,6 +123,7 @@ class QueuePerformer:
         changed = await self._told(command.records, call)
         kind = facts.VisibilityExtended if command.extends else facts.MessagesReturned
         count = len(command.records) - len(changed.missed)
+        self.extended += count if command.extends else 0
         now = self._context.ports.clock.now()
         self._context.observers.notice(kind(at=now, **self._named, messages=count, missed=len(changed.missed)))
         return changed
@@ -105,25 +131,33 @@ class QueuePerformer:
     async def _told(self, records: list[Any], call: Awaitable[Changed]) -> Changed:
         """What the queue says of each message; what is not known has failed. Of a queue that is gone, all is gone."""
         try:
-            return await call
+            async with _deadline():
+                changed = await call
         except SourceError as error:
-            self.last_error = str(error)
+            self._trouble = str(error)
             gone = isinstance(error, SourceNotFoundError)
             result = EntryResult.STALE if gone else EntryResult.FAILED
             return Changed({record.message_id: result for record in records})
+        self._trouble = None
+        return changed
 
     # -- the function ----------------------------------------------------------------------------------------------
 
     async def _deliver(self, command: Deliver) -> QueueReport:
-        context, records = self._context, command.records
-        started = context.ports.clock.now()
-        self._notice_start(command, started)
-        answer = await context.invoker.invoke(partial(self._source.shape.event, records), command.request_id)
-        report = self._read(answer, records)
-        if isinstance(report, Failed):
-            self.last_error = f"{report.error_type}: {report.message}"
-        self._notice_end(command, answer, report, started)
-        return report
+        records, now = command.records, self._context.ports.clock.now()
+        return await self.calls.call(
+            command,
+            partial(self._source.shape.event, records),
+            about=partial(self._about, records),
+            age_ms=partial(_age_ms, records),
+            read=lambda answer: self._read(answer, records),
+            settled=lambda report: _settled(records, report),
+            until=now + WAIT_MS,
+        )
+
+    def _about(self, records: list[Any]) -> About:
+        traces = traceparents(records) if self._context.observers.wants_traces else ()
+        return About(records[0].message_id, records[-1].message_id, traces)
 
     def _read(self, answer: Invocation, records: list[Any]) -> Succeeded | PartlyFailed | Failed:
         if isinstance(answer, Raised):
@@ -134,50 +168,27 @@ class QueuePerformer:
             return Succeeded()
         return read_answer(answer.value, {record.message_id for record in records})
 
-    def _notice_start(self, command: Deliver, now: int) -> None:
-        if not self._context.observers.listening:
-            return
-        records = command.records
-        sent_at = records[-1].attributes.get("SentTimestamp", "")
-        self._context.observers.notice(
-            facts.InvocationStarted(
-                at=now,
-                **self._named,
-                request_id=command.request_id,
-                lane=command.lane,
-                records=len(records),
-                first=records[0].message_id,
-                last=records[-1].message_id,
-                invoke_count=command.invoke_count,
-                age_ms=max(0, now - int(sent_at)) if sent_at.isdecimal() else 0,
-                traces=traceparents(records) if self._context.observers.wants_traces else (),
-            )
-        )
 
-    def _notice_end(self, command: Deliver, answer: Invocation, report: QueueReport, started: int) -> None:
-        if not self._context.observers.listening:
-            return
-        now, count = self._context.ports.clock.now(), len(command.records)
-        raised = answer if isinstance(answer, Raised) else None
-        failed = report if isinstance(report, Failed) else None
-        partly = report if isinstance(report, PartlyFailed) else None
-        self._context.observers.notice(
-            facts.InvocationEnded(
-                at=now,
-                **self._named,
-                request_id=command.request_id,
-                lane=command.lane,
-                records=count,
-                outcome="failed" if failed else "partly failed" if partly else "succeeded",
-                failed_records=count if failed else len(partly.item_identifiers) if partly else 0,
-                duration_ms=now - started,
-                error_type=failed.error_type if failed else None,
-                error_message=failed.message if failed else None,
-                error_trace=raised.trace if raised else None,
-                error_at=raised.at if raised else None,
-                function_error=failed.function_error if failed else None,
-            )
-        )
+def _age_ms(records: list[Any], now: Millis) -> Millis:
+    sent_at = records[-1].attributes.get("SentTimestamp", "")
+    return max(0, now - int(sent_at)) if sent_at.isdecimal() else 0
+
+
+def _settled(records: list[Any], report: Answered) -> int:
+    """How many of them are deleted: all but those that the function names."""
+    if isinstance(report, PartlyFailed):
+        return len(records) - len(report.item_identifiers)
+    return 0 if isinstance(report, Failed) else len(records)
+
+
+@asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    """Raises `SourceError` when a call is not over in time."""
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise SourceError("TimeoutError", f"no answer within {CALL_TIMEOUT_S:g} s") from None
 
 
 def _tens(records: Sequence[Any]) -> list[list[Any]]:

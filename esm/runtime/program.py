@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from esm.clock import Millis, SystemClock
 from esm.errors import EsmError
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.life import CLOSE_S
 from esm.runtime.ports import Ports
-from esm.runtime.worker import CLOSE_S, Worker
+from esm.runtime.resources import Resources
+from esm.runtime.worker import Worker
 from esm.stores.store import LeaseStore
 from esm.telemetry.observer import Observer
 
@@ -67,6 +69,9 @@ class WorkerOptions(TypedDict, total=False):
     drain_timeout: float
     observers: Sequence[Observer]
     ports: Ports | None
+    resources: Resources | None
+    silent_after: float
+    restart_silent_after: float | None
 
 
 async def run(mappings: Iterable[EventSourceMapping], **options: Unpack[WorkerOptions]) -> bool:

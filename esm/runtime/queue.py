@@ -1,7 +1,7 @@
-"""One queue's mapping: checks the queue, drives its machine, until it is stopped: the twin of `mapping` and `shard`.
+"""What runs a queue's mapping: checks the queue, drives its machine until it is stopped: `mapping` and `shard` in one.
 
-Creating --the queue answers--> Enabled --stop--> Disabling --nothing out, the queue knows of all--> Disabled
-
+asking --the queue answers--> reading --stop--> draining --nothing out, the queue knows of all--> stopped
+                                 |--- a broken invariant, a fault of ours ---------------------> halted
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import anyio
 
 from esm.errors import EsmError, SourceDeniedError, SourceError, SourceNotFoundError
 from esm.machine.pacing import PollPacer
-from esm.machine.queue import QueueMachine
-from esm.machine.queue_commands import Receive, Received
+from esm.machine.queue import BatchSnapshot, QueueMachine
+from esm.machine.queue_commands import QueueCommand, Receive, Received
 from esm.machine.queue_rules import QueueRules
 from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES, PROVISIONED_CONCURRENCY_ADDED_A_MINUTE, PROVISIONED_SLOTS
 from esm.mapping.rules import check_visibility_timeout
 from esm.mapping.settings import EventSourceMapping
-from esm.mapping.states import reason
+from esm.runtime.budget import Share
 from esm.runtime.driver import Driver
 from esm.runtime.driver import Machine as DriverMachine
 from esm.runtime.filters import message_keeper
 from esm.runtime.perform import MappingContext
 from esm.runtime.perform_queue import QueuePerformer
-from esm.runtime.status import LaneStatus, MappingStatus, ShardStatus
+from esm.runtime.status import LaneStatus, QueueStatus, ShardStatus
 from esm.telemetry import facts
 
 __all__ = ["QueueRunner", "queue_rules"]
@@ -40,25 +40,24 @@ ATTRIBUTES_INTERVAL_S = 60.0
 FLUSH_S = 1.0
 """How long the last deletes and releases may take when everything else was cut off (chosen)."""
 
+RECEIVE_BYTES = 64 << 10
+"""What a receive is taken to bring before one has, and at the least (chosen)."""
+
 _EVENT_WRAPPING = len('{"Records":[]}')
 
 
 class QueueRunner:
-    """Runs the mapping of one queue until it is stopped.
-
-    `exhausted`: it ended by itself, as every message of a finite queue was deleted or left.
-    """
+    """Runs the mapping of one queue until it is stopped."""
 
     def __init__(self, context: MappingContext) -> None:
         mapping, ports = context.mapping, context.ports
         self.context = context
-        self.state = "Creating"
         self.last_error: str | None = None
-        self.exhausted = False
         self._source = ports.open_queue(mapping)
         self._named = {"mapping": mapping.uuid, "shard": mapping.arn.resource}
         self._activity = "reading"
-        self._stopped = anyio.Event()
+        self._asked = False
+        self._stop = anyio.Event()
         self._performer = QueuePerformer(context, self._source, self._named)
         self._machine = _Machine(
             queue_rules(mapping),
@@ -67,14 +66,20 @@ class QueueRunner:
             new_id=ports.new_id,
             keep=message_keeper(context.criteria, self._source.shape),
         )
-        self._machine.told = self._polled
+        self._machine.told, self._machine.share = self._polled, context.budget.share(polls=True)
         machine, perform = cast("DriverMachine", self._machine), cast("Any", self._performer.perform)
-        self._driver = Driver(machine, perform, ports.clock)
+        self._driver = Driver(machine, perform, ports.clock, self._machine.settled)
+        self._machine.woken = self._driver.pump
 
     @property
     def mapping(self) -> EventSourceMapping:
         """What is run."""
         return self.context.mapping
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing comes any more of a finite queue: every message was deleted or left, or it broke off."""
+        return self._source.ended.is_set()
 
     async def start(self) -> None:
         """Learns the queue's visibility timeout.
@@ -82,30 +87,41 @@ class QueueRunner:
         Raises `SourceError`: the queue is unreachable, missing, or may not be read; `MappingError`: its visibility
         timeout is less than the function's.
         """
+        await self._ask(tries=START_TRIES)
+
+    async def _ask(self, tries: int | None = None) -> None:
+        """As `start`; without `tries` until the queue answers, or until a stop."""
         pacer, ports = PollPacer(), self.context.ports
-        while True:
+        while not self._stop.is_set():
             try:
                 seconds = (await self._source.describe()).visibility_seconds
             except SourceError as error:
+                self.last_error = str(error)
                 retry_at = pacer.after_failure(self._now, ports.rng.random)
                 refused = isinstance(error, SourceDeniedError | SourceNotFoundError)
-                if refused or pacer.failures >= START_TRIES:
+                if tries is not None and (refused or pacer.failures >= tries):
                     raise
-                await anyio.sleep((retry_at - self._now) / 1000)
+                with anyio.move_on_after((retry_at - self._now) / 1000):
+                    await self._stop.wait()
             else:
-                break
-        check_visibility_timeout(seconds, self.mapping.function)
-        self._machine.visibility_seconds = seconds
-        self._set_state("Enabled")
+                check_visibility_timeout(seconds, self.mapping.function)
+                self._machine.visibility_seconds = seconds
+                self._asked, self.last_error = True, None
+                return
 
     async def run(self) -> None:
-        """Runs the queue; returns when the mapping is stopped. Raises nothing but bugs."""
+        """Runs the queue; returns when the mapping is stopped. Raises nothing but bugs.
+
+        Without `start` before it, the queue is asked here, until it answers.
+        """
         try:
             error = await self._run_to_stop()
         except anyio.get_cancelled_exc_class():
             self._activity = "stopped"
             await self._flush()
             raise
+        finally:
+            self._machine.share.close()
         if error is None:
             self._activity = "stopped"
         else:
@@ -113,22 +129,30 @@ class QueueRunner:
             self._activity, self.last_error = "halted", text
             self._notice(facts.ShardHalted(at=self._now, **self._named, error=text))
             await self._flush()
-        if self.state == "Disabling":
-            self._set_state("Disabled")
-        self._stopped.set()
 
     def stop(self) -> None:
         """Receives nothing more, begins no invocation; `run` returns when what is out has ended."""
-        if self.state == "Disabling":
+        if self._stop.is_set():
             return
-        self._set_state("Disabling")
+        self._stop.set()
         if self._activity == "reading":
             self._activity = "draining"
+        self._performer.calls.drain()
         self._driver.drain()
 
-    async def stopped(self) -> None:
-        """Returns when `run` is over."""
-        await self._stopped.wait()
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is out and nothing left to do."""
+        return self._activity in ("halted", "stopped") or not self._asked or self._driver.at_rest
+
+    def limit_concurrency(self, reserved: int | None) -> None:
+        """No more batches at once than the function may have: what waits for it would use up its receives."""
+        own = queue_rules(self.mapping).concurrency_max
+        self._machine.limit_concurrency(own if reserved is None else min(own, reserved))
+        self._driver.pump()
+
+    def restart(self, shard_id: str) -> None:
+        """Nothing: a queue has no shards."""
 
     async def close(self) -> None:
         """Gives up destination and function; after `run`."""
@@ -165,7 +189,6 @@ class QueueRunner:
 
     async def _follow_to_the_end(self) -> None:
         await self._source.ended.wait()
-        self.exhausted = True
         self.stop()
 
     async def _flush(self) -> None:
@@ -180,20 +203,6 @@ class QueueRunner:
     def _now(self) -> int:
         return self.context.ports.clock.now()
 
-    def _set_state(self, state: str) -> None:
-        self.state = state
-        mapping = self.mapping
-        self._notice(
-            facts.MappingStateChanged(
-                at=self._now,
-                mapping=mapping.uuid,
-                state=state,
-                reason=reason(mapping.source_kind),
-                function=mapping.function.name,
-                event_source_arn=mapping.event_source_arn,
-            )
-        )
-
     def _polled(self, received: Received, filtered: int) -> None:
         if not self.context.observers.listening:
             return
@@ -207,50 +216,100 @@ class QueueRunner:
                 size_bytes=sum(received.sizes),
                 held=self._machine.records_held,
                 held_bytes=self._machine.bytes_held,
+                passed_over=0,
             )
         )
 
     def _notice(self, fact: facts.Fact) -> None:
         self.context.observers.notice(fact)
 
-    def status(self) -> MappingStatus:
-        """What it looks like now. The queue stands as one shard, each slot in use as a lane."""
+    def shards(self) -> tuple[ShardStatus, ...]:
+        """The queue as one shard, each slot in use as a lane."""
         machine, performer = self._machine, self._performer
-        lanes = tuple(
-            LaneStatus(lane=each.slot, state=each.state, records=each.records, invoke_count=each.invokes, retry_at=at)
-            for each in machine.snapshot()
-            for at in [each.retry_at]
+        return (
+            ShardStatus(
+                shard_id=self.mapping.arn.resource,
+                state=self._activity,
+                records_held=machine.records_held,
+                bytes_held=machine.bytes_held,
+                lanes=tuple(self._lane(each) for each in machine.snapshot()),
+                last_error=performer.last_error,
+                waits_for=self._waits_for(),
+                queue=QueueStatus(
+                    receives=machine.receives,
+                    concurrency=machine.pollers.concurrency,
+                    deletes_waiting=machine.undeleted,
+                    extended=performer.extended,
+                ),
+            ),
         )
-        queue = ShardStatus(
-            shard_id=self.mapping.arn.resource,
-            state=self._activity,
-            behind_ms=None,
-            records_held=machine.records_held,
-            bytes_held=machine.bytes_held,
-            lanes=lanes,
-            last_error=performer.last_error,
+
+    def _lane(self, batch: BatchSnapshot) -> LaneStatus:
+        throttled = batch.slot in self._performer.calls.waiting
+        return LaneStatus(
+            lane=batch.slot,
+            state="throttled" if throttled else batch.state,
+            records=batch.records,
+            invoke_count=batch.invokes,
+            retry_at=batch.retry_at,
+            in_flight=batch.records if batch.state == "invoking" and not throttled else 0,
+            last_error=self._performer.calls.errors.get(batch.slot),
         )
-        return MappingStatus(
-            uuid=self.mapping.uuid,
-            event_source_arn=self.mapping.event_source_arn,
-            function_name=self.mapping.function.name,
-            state=self.state,
-            state_transition_reason=reason(self.mapping.source_kind),
-            last_processing_result=performer.last_result,
-            shards=(queue,),
-            last_error=self.last_error,
-        )
+
+    def _waits_for(self) -> str | None:
+        if self._machine.share.waiting:
+            return "memory"
+        throttled = self._performer.calls.waiting or self._machine.rules.concurrency_max == 0
+        return "concurrency" if throttled else None
+
+    @property
+    def last_processing_result(self) -> str:
+        """As `LastProcessingResult`, which queues have not: ""."""
+        return self._performer.last_result
 
 
 class _Machine(QueueMachine):
-    """Tells of what it accepts."""
+    """Tells of what it accepts, and receives only what the worker has room for."""
 
     told: Callable[[Received, int], None]
+    woken: Callable[[], None]
+    share: Share
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self._expected = RECEIVE_BYTES
+        self._reserved: dict[Receive, int] = {}
+        super().__init__(*args, **named)
+
+    def demand(self) -> int:
+        wanted = super().demand()
+        if wanted and not self.share.has_room(self._expected):
+            self.share.when_free(self._wake)
+            return 0
+        return wanted
+
+    def take(self, now: int) -> QueueCommand | None:
+        command = super().take(now)
+        if isinstance(command, Receive):
+            self._reserved[command] = self.share.reserve(self._expected)
+        return command
 
     def accept(self, receive: Receive, received: Received, now: int) -> int:
         filtered = super().accept(receive, received, now)
+        if received.sizes:
+            self._expected = max(self._expected, sum(received.sizes))
         self.told(received, filtered)
         return filtered
+
+    def settled(self, command: Any, _now: int) -> None:
+        """A command was settled."""
+        self.share.hold(self.bytes_held)
+        if isinstance(command, Receive):
+            self.share.give_back(self._reserved.pop(command))
+            self._expected = max(RECEIVE_BYTES, self._expected * 7 // 8)  # what was large once may not be again
+
+    def _wake(self) -> None:
+        self.look_again()
+        self.woken()
 
 
 def queue_rules(mapping: EventSourceMapping) -> QueueRules:

@@ -11,7 +11,7 @@ from esm.aws.dynamodb_streams import DynamoDBStreamsCalls
 from esm.aws.dynamodb_streams_api import DynamoDBStreamsApi
 from esm.aws.kinesis import KinesisCalls
 from esm.aws.kinesis_api import KinesisApi
-from esm.aws.session import AwsSession
+from esm.aws.session import CONNECTIONS, AwsSession
 from esm.aws.sqs import SqsCalls
 from esm.aws.sqs_api import SqsApi
 from esm.clock import Clock, SystemClock
@@ -31,10 +31,12 @@ from esm.sources.sqs import SqsSource
 __all__ = ["dynamodb_source", "function_arn", "kinesis_source", "queue_source", "real_ports", "role_arn", "worker_id"]
 
 
-def real_ports(*, endpoint_url: str | None, region_name: str | None, session: object) -> Ports:
-    """Ports to AWS, or to whatever answers at `endpoint_url`. Nothing is called yet."""
+def real_ports(
+    *, endpoint_url: str | None, region_name: str | None, session: object, connections: int = CONNECTIONS
+) -> Ports:
+    """Ports to AWS, or to whatever answers at `endpoint_url`. `connections`: to each. Nothing is called yet."""
     clock = SystemClock()
-    aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name)
+    aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name, connections=connections)
     kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
 
     def open_source(mapping: EventSourceMapping) -> StreamSource:

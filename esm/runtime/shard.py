@@ -1,7 +1,7 @@
 """One shard of one mapping: reads it, drives its machine, until it ends, is drained, or is another's.
 
 reading --last page, all settled and stored--> ended
-|--- drain, nothing out ------------------> stopped
+|--- drain, nothing out, or cut off ------> stopped
 |--- another owner holds the lease -------> lost
 |--- a broken invariant, a fault of ours -> halted
 
@@ -11,19 +11,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
+from esm.clock import Millis
 from esm.errors import EsmError, LeaseLostError, SourceError, SourceNotFoundError, StoreError
 from esm.leasing.lease import Lease
+from esm.machine.commands import Store
 from esm.machine.pacing import PollPacer
 from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
-from esm.records.position import Position
+from esm.records.position import Checkpoint, Position
 from esm.records.record import Page
+from esm.runtime.answer_size import AnswerSize
 from esm.runtime.driver import Driver, cancelled_by_nobody
 from esm.runtime.filters import keeper
 from esm.runtime.perform import MappingContext, Performer
+from esm.runtime.silence import Wait, lane_wait, read_wait, silent_ms
 from esm.runtime.status import LaneStatus, ShardStatus
 from esm.sources.reader import StreamSource
 from esm.telemetry import facts
@@ -32,6 +37,9 @@ __all__ = ["ShardRunner"]
 
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a stream alone that does not exist (chosen)."""
+
+READ_TIMEOUT_S = 65.0
+"""How long a read may take, whatever the calls behind it allow themselves (chosen)."""
 
 FLUSH_S = 1.0
 """How long the last write of a position may take when everything else was cut off (chosen)."""
@@ -59,6 +67,10 @@ class ShardRunner:
         self._pacer = PollPacer(source.poll_interval_ms, source.poll_spacing_ms)
         self._behind_ms: int | None = None
         self._error: str | None = None
+        self._share = context.budget.share()
+        self._size = AnswerSize(context.mapping.source_kind)
+        self._began_at = self._ready_at = ports.clock.now()
+        self._moved: dict[int | None, Millis] = {}  # when something became of a lane, or of the position
         self._machine = ShardMachine(
             rules,
             checkpoint=lease.checkpoint,
@@ -67,7 +79,7 @@ class ShardRunner:
             new_id=ports.new_id,
             keep=keeper(context.criteria, shape),
         )
-        self._driver = Driver(self._machine, self.performer.perform, ports.clock)
+        self._driver = Driver(self._machine, self.performer.perform, ports.clock, self._settled)
 
     @property
     def lease(self) -> Lease:
@@ -76,15 +88,16 @@ class ShardRunner:
 
     async def run(self) -> None:
         """Returns when the shard is ended, stopped, lost or halted; `state` says which. Raises nothing of its own."""
-        now = self._context.ports.clock.now()
-        self._notice(facts.ShardStarted(at=now, **self._named, position=_words(self._position)))
+        self._notice(facts.ShardStarted(at=self._now, **self._named, position=_words(self._position)))
         try:
             error = await self._run_to_end()
         except anyio.get_cancelled_exc_class():
             await self._flush()
             raise
+        finally:
+            self._share.close()
         if isinstance(error, LeaseLostError):
-            self._lost(error)
+            self.lose(error)
         elif error is not None:
             self._halted(error)
         else:
@@ -106,13 +119,19 @@ class ShardRunner:
         """Reads nothing more and begins no invocation; what is out may end."""
         if self.state == "reading":
             self.state = "draining"
+        self.performer.calls.drain()
         self._driver.drain()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is out and nothing left to do."""
+        return self.state not in ("reading", "draining") or self._driver.at_rest
 
     async def end(self) -> None:
         """Writes that the shard is ended. Its children must have leases by now."""
         ended = replace(self.lease.checkpoint, ended=True)
         self.performer.lease = await self._context.store.checkpoint(self.lease, ended)
-        self._notice(facts.ShardEnded(at=self._context.ports.clock.now(), **self._named))
+        self._notice(facts.ShardEnded(at=self._now, **self._named))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -123,43 +142,58 @@ class ShardRunner:
             self._driver.fail(error)
 
     async def _read_pages(self) -> None:
-        clock, pacer = self._context.ports.clock, self._pacer
+        share = self._share
         while (room := await self._driver.room()) > 0:
-            wait_ms = pacer.next_at - clock.now()
+            self._ready_at = self._now
+            wait_ms = self._pacer.next_at - self._now
             if wait_ms > 0:
                 await asyncio.sleep(wait_ms / 1000)
                 continue  # the room may be gone by now
-            started = clock.now()
-            page = await self._read_page(min(room, self._source.page_records_max))
+            reserved = share.reserve(self._size.expected(self._now))
+            if not reserved:
+                await share.room()
+                continue
+            try:
+                page = await self._read_page(min(room, self._size.records(reserved), self._source.page_records_max))
+            finally:
+                share.give_back(reserved)
             if page is None:
                 continue
             self._accept(page)
             if page.ended:
                 return
-            pacer.after_page(started, more=page.behind_ms > 0)
             del page  # its records are the machine's, and go when they are settled
 
     async def _read_page(self, limit: int) -> Page | None:
         """The next page; `None` when the read failed and is tried again later."""
+        started = self._now
         try:
-            return await self._reader.read(limit)
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                page = await self._reader.read(limit)
         except SourceNotFoundError as error:
             return await self._gone(error)
         except SourceError as error:
             self._read_failed(error)
+        except TimeoutError:
+            self._read_failed(SourceError("TimeoutError", f"no answer within {READ_TIMEOUT_S:g} s"))
         except asyncio.CancelledError:
             if not cancelled_by_nobody():
                 raise
             self._read_failed(SourceError("CancelledError", "the read was broken off from within"))
+        else:
+            self._pacer.after_page(started, more=page.behind_ms > 0)
+            return page
         return None
 
     def _accept(self, page: Page) -> None:
-        now, read = self._context.ports.clock.now(), self._machine.read
+        now, read, held = self._now, self._machine.read, self._machine.bytes_held
         if page.trimmed:
             first = page.records[0].sequence_number if page.records else None
             after = _words(self._position) if read is None else read
             self._notice(facts.PositionTrimmed(at=now, **self._named, after=after, resumed_at=first))
         filtered = self._machine.accept(page, now)
+        self._share.hold(self._machine.bytes_held)
+        self._size.learn(len(page.records) - filtered, self._machine.bytes_held - held, page.behind_ms, now)
         self._behind_ms, self._error = page.behind_ms, None
         self.children = page.children
         if self._context.observers.listening:
@@ -173,13 +207,13 @@ class ShardRunner:
                 size_bytes=size,
                 held=self._machine.records_held,
                 held_bytes=self._machine.bytes_held,
+                passed_over=self._machine.passed_over,
             )
             self._notice(polled)
         self._driver.pump()
 
     def _read_failed(self, error: SourceError, *, at_least_ms: int = 0) -> None:
-        ports = self._context.ports
-        now = ports.clock.now()
+        ports, now = self._context.ports, self._now
         retry_at = self._pacer.after_failure(now, ports.rng.random, at_least_ms=at_least_ms)
         self._error = str(error)
         self._notice(facts.PollFailed(at=now, **self._named, code=error.code, message=error.message, retry_at=retry_at))
@@ -210,42 +244,105 @@ class ShardRunner:
             except StoreError as error:
                 self._error = str(error)
 
-    def _lost(self, error: LeaseLostError) -> None:
+    def lose(self, error: LeaseLostError) -> None:
+        """Another owner reads the shard now."""
         self.state, self._error = "lost", str(error)
-        self._notice(facts.LeaseLost(at=self._context.ports.clock.now(), **self._named))
+        self._notice(facts.LeaseLost(at=self._now, **self._named))
 
     def _halted(self, error: Exception) -> None:
         text = str(error) if isinstance(error, EsmError) else repr(error)
         self.state, self._error = "halted", text
-        self._notice(facts.ShardHalted(at=self._context.ports.clock.now(), **self._named, error=text))
+        self._notice(facts.ShardHalted(at=self._now, **self._named, error=text))
 
     def _notice(self, fact: facts.Fact) -> None:
         self._context.observers.notice(fact)
 
     # -- status ----------------------------------------------------------------------------------------------------
 
+    @property
+    def _now(self) -> Millis:
+        return self._context.ports.clock.now()
+
+    def _settled(self, command: Any, now: Millis) -> None:
+        self._moved[getattr(command, "lane", None)] = now
+        self._share.hold(self._machine.bytes_held)
+
+    def waits(self) -> list[Wait]:
+        """What each of its parts waits for, those first that hold records; empty when it only waits for records."""
+        if self.state != "reading":
+            return []
+        machine, pacer = self._machine, self._pacer
+        flush = machine.demand() == 0
+        waits = [
+            lane_wait(
+                snapshot,
+                out_since=self._driver.out.get(lane.out) if lane.out is not None else None,
+                moved_at=self._moved.get(lane.index, self._began_at),
+                wake_at=lane.wake_at(machine.rules, flush=flush),
+                store_at=machine.wake_at(),
+                store_since=self._store_since,
+                throttled=lane.index in self.performer.calls.waiting,
+                timeout_s=self._context.mapping.function.timeout,
+            )
+            for snapshot, lane in zip(machine.snapshot(), machine.lanes, strict=True)
+            if snapshot.state != "idle"
+        ]
+        if not flush:
+            waits.append(
+                read_wait(
+                    next_at=max(pacer.next_at, self._ready_at, *self._moved.values()),
+                    failing=pacer.failures > 0,
+                    squeezed=self._share.waiting,
+                    timeout_s=READ_TIMEOUT_S,
+                )
+            )
+        return waits
+
+    @property
+    def _store_since(self) -> Millis | None:
+        return next((at for command, at in self._driver.out.items() if isinstance(command, Store)), None)
+
     def status(self) -> ShardStatus:
         """What it looks like now."""
-        machine, window = self._machine, self._machine.window
+        machine, window, checkpoint = self._machine, self._machine.window, self._machine.checkpoint
+        waits, now = self.waits(), self._now
         return ShardStatus(
             shard_id=self.lease.key.shard_id,
             state=self.state,
-            position=machine.checkpoint.settled,
+            position=checkpoint.settled,
             behind_ms=self._behind_ms,
             records_held=machine.records_held,
             bytes_held=machine.bytes_held,
             window_ends_at=None if window is None else window.end,
-            lanes=tuple(
-                LaneStatus(lane=s.lane, state=s.state, records=s.records, invoke_count=s.invokes, retry_at=s.retry_at)
-                for s in machine.snapshot()
-            ),
+            lanes=self._lanes(checkpoint),
             last_error=self._error or self.performer.last_error,
             oldest_age_ms=self._oldest_age_ms(),
+            waits_for=next((wait.cause for wait in waits if wait.cause), None),
+            silent_ms=silent_ms(waits, now),
         )
 
-    def _oldest_age_ms(self) -> int | None:
+    def _lanes(self, checkpoint: Checkpoint) -> tuple[LaneStatus, ...]:
+        calls, snapshots = self.performer.calls, self._machine.snapshot()
+        layer = checkpoint.lanes[-1].settled if checkpoint.lanes else ()
+        settled = layer if len(layer) == len(snapshots) else (None,) * len(snapshots)
+        return tuple(
+            LaneStatus(
+                lane=each.lane,
+                state="throttled" if each.lane in calls.waiting else each.state,
+                records=each.records,
+                invoke_count=each.invokes,
+                retry_at=each.retry_at,
+                in_flight=0 if each.lane in calls.waiting else each.in_flight,
+                bytes_held=each.size_bytes,
+                position=position,
+                last_error=calls.errors.get(each.lane),
+            )
+            for each, position in zip(snapshots, settled, strict=True)
+        )
+
+    def _oldest_age_ms(self) -> Millis | None:
         arrived = [at for lane in self._machine.lanes if (at := lane.oldest_at) is not None]
-        return max(0, self._context.ports.clock.now() - min(arrived)) if arrived else None
+        return max(0, self._now - min(arrived)) if arrived else None
 
 
 def _words(position: Position) -> str:

@@ -1,36 +1,31 @@
-"""All mappings of one process: started together, stopped in phases.
+"""A worker: event source mappings in this process, for as long as one stays inside it.
 
-    new --enter--> running --stop--> stopping --all drained, or out of time--> stopped
+    async with esm.Worker([mapping]) as worker:
+        await worker.join()
 
-Stopping: no more reads and invocations begin; what is out has `drain_timeout` to end and is settled; the rest is cut
-off unsettled; positions are stored and leases released. Nothing is acknowledged that was not done.
+What happens between entering and leaving stands in `shift`; what can be done to mappings meanwhile in `mappings`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
-
-import anyio
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from esm.errors import EsmError
-from esm.mapping.settings import EventSourceMapping
-from esm.runtime.filters import filter_criteria
-from esm.runtime.mapping import MappingRunner
-from esm.runtime.offered import check_offered
-from esm.runtime.perform import MappingContext
+from esm.mapping.constraints import violated
+from esm.mapping.settings import EventSourceMapping, check_distinct
+from esm.mapping.states import not_found
+from esm.runtime.changes import Changes
+from esm.runtime.concurrency import Concurrency
 from esm.runtime.ports import Ports
-from esm.runtime.queue import QueueRunner
-from esm.runtime.real import real_ports, worker_id
-from esm.runtime.recorded import recorded
-from esm.runtime.status import WorkerStatus
+from esm.runtime.real import real_ports
+from esm.runtime.resources import Resources
+from esm.runtime.shift import Shift
+from esm.runtime.status import MappingStatus, WorkerStatus
 from esm.stores.open import open_store
 from esm.stores.store import LeaseStore
-from esm.telemetry import facts
 from esm.telemetry.observer import Observer, Observers
 
 if TYPE_CHECKING:
@@ -38,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
-CLOSE_S = 1.5
-"""How long giving up leases may take after the drain, and closing connections, and closing the store (chosen)."""
+SILENT_AFTER_S = 300.0
+"""After how long a shard from which nothing comes, and nothing explains it, is said to be silent (chosen)."""
 
 
 class Worker:
@@ -47,17 +42,20 @@ class Worker:
 
     `store`: `"memory:"`, `"sqlite:///path"`, or a `LeaseStore`. `endpoint_url`, `region_name`, `session`: for
     aiobotocore; `None`: as the environment says. `drain_timeout`: seconds that running invocations get when the
-    worker stops.
-    `observers`: are told every fact. `ports`: the world outside, for simulations; `None`: the real one.
+    worker stops, or their mapping is updated, disabled or deleted.
+    `observers`: are told every fact. `ports`: the world outside, for simulations; `None`: the real one. `resources`:
+    what it may take of the machine. `silent_after`: seconds after which a shard from which nothing comes is a fact
+    (`ShardSilent`); `restart_silent_after`: seconds after which it is begun anew, `None`: never.
 
-    An async context manager: entering checks every source and begins to read; leaving stops. Installs no signal
-    handler. Entering raises `SourceError` when a source cannot be read, `StoreError`, `HandlerNotFoundError` or
-    `MappingError`.
+    An async context manager: entering checks every source and begins to read; leaving stops. It may be entered again
+    when it was left, with the mappings it had then. Installs no signal handler, and leaves no thread and no task.
+    Entering raises `SourceError` when a source cannot be read, `StoreError`, `HandlerNotFoundError` or `MappingError`,
+    and `EsmError` while it runs already.
     """
 
     def __init__(
         self,
-        mappings: Iterable[EventSourceMapping],
+        mappings: Iterable[EventSourceMapping] = (),
         *,
         store: str | LeaseStore = "sqlite:///esm.db",
         endpoint_url: str | None = None,
@@ -66,155 +64,183 @@ class Worker:
         drain_timeout: float = 25.0,
         observers: Sequence[Observer] = (),
         ports: Ports | None = None,
+        resources: Resources | None = None,
+        silent_after: float = SILENT_AFTER_S,
+        restart_silent_after: float | None = None,
     ) -> None:
-        self.mappings = tuple(mappings)
+        self._given = tuple(mappings)
+        self._settings: dict[str, EventSourceMapping] | None = None
         self.drain_timeout = drain_timeout
+        self._silent_after = _seconds("silent_after", silent_after)
+        self._restart_after = (
+            None if restart_silent_after is None else _seconds("restart_silent_after", restart_silent_after)
+        )
+        self._resources = resources or Resources()
         self._store = open_store(store)
-        self._observers = Observers(observers)
+        self._observers = tuple(observers)
+        self._concurrency = Concurrency(self._resources)
         self._ports = ports
-        self._open_ports = partial(real_ports, endpoint_url=endpoint_url, region_name=region_name, session=session)
-        self._runners: list[MappingRunner | QueueRunner] = []
-        self._id = ""
-        self._entered = False
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
-        self._stop_now = False
-        self._scope: anyio.CancelScope | None = None
-        self.clean = True
+        self._open_ports = partial(
+            real_ports,
+            endpoint_url=endpoint_url,
+            region_name=region_name,
+            session=session,
+            connections=self._resources.connections,
+        )
+        self._shift: Shift | None = None
+        self._starting = False
 
     async def __aenter__(self) -> Self:
         """Checks every source, then begins to read."""
-        if self._entered:
-            raise EsmError("a Worker is entered once; make another")
-        self._entered = True
-        ports = self._ports or self._open_ports()
-        check_offered(self.mappings, ports.clock.now())
-        self._ports = ports
-        self._id = worker_id(ports.rng)
-        await self._store.open()
+        if self._starting or (self._shift is not None and not self._shift.over):
+            raise EsmError("this Worker runs already; leave it before it is entered again, or make another")
+        if self._settings is None:
+            check_distinct(self._given)
+            self._settings = {mapping.uuid: mapping for mapping in self._given}
+        self._starting = True
         try:
-            for mapping in self.mappings:
-                if mapping.enabled:
-                    self._runners.append(await self._runner(*recorded(mapping, ports)))
-            for runner in self._runners:
-                await runner.start()
-        except BaseException:
-            await self._close(ports)
-            raise
-        self._task = asyncio.create_task(self._run(ports), name=f"esm worker {self._id}")
+            self._shift = Shift(
+                self._settings,
+                ports=self._ports or self._open_ports(),
+                store=self._store,
+                observers=Observers(self._observers),
+                concurrency=self._concurrency,
+                resources=self._resources,
+                drain_timeout=self.drain_timeout,
+                silent_after=self._silent_after,
+                restart_silent_after=self._restart_after,
+            )
+            await self._shift.start()
+        finally:
+            self._starting = False
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops: drains, stores, releases. A cancellation while it drains makes it stop now."""
-        self.stop()
-        task = self._task
-        while task is not None and not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                if task.done():
-                    break
-                self.stop(now=True)
-                with anyio.CancelScope(shield=True):  # a scope of anyio's cancels again and again; a task's end, once
-                    await asyncio.wait([task])
-                raise
-        if task is not None and not task.cancelled() and (failure := task.exception()) is not None:
-            raise failure
+        await self._running().leave()
 
     async def join(self) -> None:
         """Returns when every source is finite and exhausted, or when the worker was stopped and all has ended.
 
         Raises what ended it, if that was a bug.
         """
-        if self._task is None:
+        if self._shift is None:
             raise EsmError("a Worker is joined inside its `async with`")
-        await asyncio.shield(self._task)
+        await self._running().join()
 
     def stop(self, *, now: bool = False) -> None:
         """Begins to stop; `join` returns when it has. `now`: what is out is cut off, not waited for."""
-        self._stopping.set()
-        if now:
-            self._stop_now = True
-            if self._scope is not None:
-                self._scope.cancel()
+        if self._shift is not None:
+            self._shift.home.check()
+            self._shift.stop(now=now)
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything that was out ended by itself, the last time it stopped."""
+        return self._shift is None or self._shift.clean
 
     def status(self) -> WorkerStatus:
-        """What it looks like now: per mapping, shard and lane."""
+        """What it looks like now: per mapping, shard and lane; after the end, as it was left."""
+        shift = self._shift
+        if shift is None:
+            return WorkerStatus(id="", stopping=False)
+        shift.home.check()
         return WorkerStatus(
-            id=self._id,
-            stopping=self._stopping.is_set(),
-            mappings=tuple(runner.status() for runner in self._runners),
+            id=shift.id,
+            stopping=shift.stopping,
+            mappings=self.list(),
+            bytes_in_flight=shift.budget.used,
+            bytes_in_flight_max=shift.budget.limit,
         )
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- mappings --------------------------------------------------------------------------------------------------
 
-    async def _runner(self, mapping: EventSourceMapping, ports: Ports) -> MappingRunner | QueueRunner:
-        def on_abandoned(request_id: str, abandoned: int) -> None:
-            now = ports.clock.now()
-            self._observers.notice(
-                facts.HandlerAbandoned(at=now, mapping=mapping.uuid, request_id=request_id, abandoned=abandoned)
-            )
+    @property
+    def mappings(self) -> tuple[EventSourceMapping, ...]:
+        """The settings of all mappings as they are now."""
+        return self._given if self._settings is None else tuple(self._settings.values())
 
-        destination = None if mapping.on_failure is None else await ports.open_destination(mapping.on_failure)
-        context = MappingContext(
-            mapping=mapping,
-            ports=ports,
-            store=self._store,
-            invoker=ports.open_invoker(mapping, on_abandoned),
-            destination=destination,
-            criteria=filter_criteria(mapping),
-            observers=self._observers,
+    def get(self, uuid: str) -> MappingStatus:
+        """One mapping as it is now. Raises `MappingError` (`ResourceNotFoundException`)."""
+        shift = self._shift
+        if shift is None:
+            raise not_found()
+        shift.home.check()
+        return shift.mappings.status(uuid)
+
+    def list(
+        self, *, event_source_arn: str | None = None, function_name: str | None = None
+    ) -> tuple[MappingStatus, ...]:
+        """All mappings as they are now, or those of a source, a function, or both; none before the first start."""
+        shift = self._shift
+        if shift is None:
+            return ()
+        shift.home.check()
+        statuses = (shift.mappings.status(uuid) for uuid in shift.mappings.lives)
+        return tuple(
+            status
+            for status in statuses
+            if event_source_arn in (None, status.event_source_arn) and function_name in (None, status.function_name)
         )
-        return QueueRunner(context) if mapping.source_kind == "sqs" else MappingRunner(context, self._id)
 
-    async def _run(self, ports: Ports) -> None:
-        try:
-            async with anyio.create_task_group() as tasks:
-                for runner in self._runners:
-                    tasks.start_soon(self._run_one, runner)
-                await self._stopping.wait()
-                await self._drain(ports)
-                tasks.cancel_scope.cancel()
-        finally:
-            try:
-                await self._close(ports)
-            finally:
-                self._observers.notice(facts.WorkerStopped(at=ports.clock.now(), clean=self.clean))
+    async def create(self, mapping: EventSourceMapping) -> MappingStatus:
+        """Takes one more mapping, and runs it unless it is not `enabled`.
 
-    async def _run_one(self, runner: MappingRunner | QueueRunner) -> None:
-        await runner.run()
-        if all(each.exhausted for each in self._runners):
-            self.stop()
-
-    async def _drain(self, ports: Ports) -> None:
-        self._observers.notice(facts.WorkerStopping(at=ports.clock.now(), drain_ms=round(self.drain_timeout * 1000)))
-        for runner in self._runners:
-            runner.stop()
-        with anyio.move_on_after(self.drain_timeout) as self._scope:
-            if self._stop_now:
-                self._scope.cancel()
-            for runner in self._runners:
-                await runner.stopped()
-        self.clean = not self._scope.cancelled_caught
-
-    async def _close(self, ports: Ports) -> None:
-        """Under a bounded shield: also when everything is being cancelled, leases are released if that goes quickly.
-
-        What one of them raises keeps none of the others open.
+        Nothing is begun when something is wrong with it: raises `MappingError` (`ResourceConflictException` for a
+        source and function, or a uuid, that another mapping has), `SourceError`, `StoreError`, `HandlerNotFoundError`.
         """
-        with anyio.CancelScope(shield=True):
-            async with AsyncExitStack() as last:
-                last.push_async_callback(_in_time, self._store.close)
-                last.push_async_callback(_in_time, ports.close)
-                with anyio.move_on_after(CLOSE_S):
-                    async with AsyncExitStack() as bounded:
-                        for runner in self._runners:
-                            bounded.push_async_callback(runner.close)
+        return await self._running().mappings.create(mapping)
+
+    @overload
+    async def update(self, mapping: EventSourceMapping, /, *, wait: bool = True) -> MappingStatus: ...
+
+    @overload
+    async def update(self, uuid: str, /, *, wait: bool = True, **settings: Unpack[Changes]) -> MappingStatus: ...
+
+    async def update(self, which: Any, /, *, wait: bool = True, **settings: Any) -> MappingStatus:
+        """Changes some settings of the mapping with a uuid, or all of one to those of a mapping with its uuid.
+
+        `None` gives a setting its default back. What is out has `drain_timeout` to end under the old settings; then it
+        goes on under the new ones from the stored position, an open tumbling window with its state to the end it had.
+        `enabled=False` stops it and keeps its positions. `wait`: whether to wait for that; `False` gives the state in
+        between (`Updating`, `Enabling`, `Disabling`).
+
+        Nothing is touched when something is wrong: raises as `create`, and `MappingError` for a source or starting
+        position that is another, for no such mapping (`ResourceNotFoundException`), and for one that something is
+        being done to (`ResourceInUseException`).
+        """
+        mappings = self._running().mappings
+        if isinstance(which, EventSourceMapping):
+            return await mappings.replace(which, wait=wait)
+        return await mappings.update(which, settings, wait=wait)
+
+    async def delete(self, uuid: str, *, keep_positions: bool = False, wait: bool = True) -> MappingStatus:
+        """Drains a mapping and takes it out; gives its last status, `Deleting`.
+
+        Its positions are removed too, as at AWS: the same mapping created again begins at its starting position.
+        `keep_positions`: they stay, and it goes on from there. Raises `MappingError` as `update`, `StoreError` when
+        positions could not be removed, and then the mapping stays, disabled.
+        """
+        return await self._running().mappings.delete(uuid, keep_positions=keep_positions, wait=wait)
+
+    def put_function_concurrency(self, name: str, reserved: int | None) -> None:
+        """Lets a function have so many calls at once, of all its mappings, from now on; 0 for none.
+
+        `None`: what its `esm.Function` says. Stays when the worker is left and entered again. Raises `MappingError`
+        (`ResourceNotFoundException` when no mapping has it).
+        """
+        self._running().mappings.put_concurrency(name, reserved)
+
+    def _running(self) -> Shift:
+        if self._shift is None:
+            raise EsmError("a Worker is used inside its `async with`")
+        self._shift.home.check()
+        return self._shift
 
 
-async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
-    """Closes it, or leaves it to itself: another process may hold the store's file for half a minute."""
-    with anyio.move_on_after(CLOSE_S):
-        await close()
+def _seconds(name: str, value: float) -> float:
+    if not value > 0:
+        raise violated(name, value, "Member must have value greater than 0")
+    return float(value)

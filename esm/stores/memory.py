@@ -76,6 +76,12 @@ class MemoryStore:
             if row is not None and row.checkpoint.ended and row.epoch == lease.epoch:
                 del self.rows[lease.key]
 
+    async def forget(self, mapping: str) -> None:
+        """Removes all leases of a mapping."""
+        self._usable()
+        for key in [key for key in self.rows if key.mapping == mapping]:
+            del self.rows[key]
+
     async def load_all(self) -> list[Lease]:
         """The leases of all mappings."""
         self._usable()

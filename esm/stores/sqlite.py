@@ -131,6 +131,10 @@ class SqliteStore:
         """Removes those that are ended and of the epoch they were read with, in one transaction."""
         await self._do(statements.remove, leases)
 
+    async def forget(self, mapping: str) -> None:
+        """Removes all leases of a mapping, in one transaction."""
+        await self._do(statements.forget, mapping)
+
     async def living(self, owners: Iterable[str]) -> frozenset[str]:
         """Those of the owners whose process has a store open on this file, as the system's locks tell."""
         alive: frozenset[str] = await self._do(self._living, frozenset(owners))

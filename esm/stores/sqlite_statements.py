@@ -18,7 +18,7 @@ from esm.leasing.moves import Move, Moved, log_entry, moved
 from esm.records.position import Checkpoint
 from esm.stores.rows import Row, lease_of, move_row_of, moved_of, row_of
 
-__all__ = ["SCHEMA", "advance", "change", "create", "load", "load_all", "load_moves", "move", "one", "remove"]
+__all__ = ["SCHEMA", "advance", "change", "create", "forget", "load", "load_all", "load_moves", "move", "one", "remove"]
 
 SCHEMA = """
 BEGIN IMMEDIATE;
@@ -109,6 +109,11 @@ def create(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
 def remove(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
     """Removes those that are ended and of the epoch they were read with."""
     connection.executemany(_REMOVE, [(*_key(lease.key), lease.epoch) for lease in leases])
+
+
+def forget(connection: sqlite3.Connection, mapping: str) -> None:
+    """Removes every row of a mapping."""
+    connection.execute("DELETE FROM esm_lease WHERE mapping = ?", (mapping,))
 
 
 def move(connection: sqlite3.Connection, moves: Sequence[Move], at: Millis, who: str, command: str) -> list[Lease]:

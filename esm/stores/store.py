@@ -65,6 +65,10 @@ class LeaseStore(Protocol):
         """Removes the rows of those that are ended and of the epoch they were read with; the others stay."""
         ...
 
+    async def forget(self, mapping: str) -> None:
+        """Removes every row of a mapping, whoever owns it; none is no fault."""
+        ...
+
 
 class OperatedStore(LeaseStore, Protocol):
     """A store whose positions can be looked at and moved by hand, from outside the worker that uses them."""

@@ -203,6 +203,10 @@ class FaultyStore:
 
         await self._call("remove", effect)
 
+    async def forget(self, mapping: str) -> None:
+        """As the store's, or a fault."""
+        await self._call("forget", lambda: self._store.forget(mapping))
+
     async def _call(self, kind: str, effect: Callable[[], Awaitable[T]]) -> T:
         return await self._gate.call("store", kind, effect, _STORE)
 

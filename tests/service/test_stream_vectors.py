@@ -137,7 +137,7 @@ async def test_t11_an_event_over_the_limit_uses_up_its_attempts_without_an_invoc
     ministack: str, account: str, monkeypatch: pytest.MonkeyPatch, retries: int, count: int
 ) -> None:
     """The local server takes no record over 1 MiB, which makes an event of 1.4 MB at most: so the limit is lowered."""
-    monkeypatch.setattr("esm.runtime.mapping.INVOCATION_PAYLOAD_BYTES", 600_000)
+    monkeypatch.setattr("esm.runtime.stream_rules.INVOCATION_PAYLOAD_BYTES", 600_000)
     async with account_on(ministack, account) as mine:
         queue, stream = await mine.queue("failed"), await mine.streams.create(shards=1)
         put = await mine.fill(stream, [("a", b"x" * 500_000), ("a", b"2")])

@@ -92,8 +92,8 @@ async def _close_all_but(part: str) -> None:
 
 
 @simulated
-async def test_a_worker_that_did_not_start_is_not_entered_again() -> None:
-    """What its first start left behind would read beside the second."""
+async def test_a_worker_that_did_not_start_may_be_entered_again() -> None:
+    """Its first start leaves nothing behind."""
     stand = Stand()
 
     async def denied(n: int, real: Any, *args: Any) -> Any:
@@ -105,8 +105,12 @@ async def test_a_worker_that_did_not_start_is_not_entered_again() -> None:
     worker = stand.worker()
     with pytest.raises(SourceDeniedError):
         await worker.__aenter__()
-    with pytest.raises(EsmError, match="entered once"):
-        await worker.__aenter__()
+    async with worker:
+        expected = [stand.put()]
+        await asyncio.sleep(2)
+        with pytest.raises(EsmError, match="runs already"):
+            await worker.__aenter__()
+    assert stand.seen == expected
 
 
 @simulated

@@ -156,12 +156,14 @@ def test_records_keep_their_order_however_they_come_and_go() -> None:
 
 def test_a_snapshot_of_a_lane() -> None:
     rules, lane = rules_of(batching_window_ms=500), lane_of_records("12")
-    assert Lane(3).snapshot(stored=0) == LaneSnapshot(3, "idle", 0, 0, None)
-    assert lane.snapshot(stored=0) == LaneSnapshot(0, "waiting", 2, 0, None)
+    size = lane._waiting_bytes
+    assert size
+    assert Lane(3).snapshot(stored=0) == LaneSnapshot(3, "idle", 0, 0, None, in_flight=0, size_bytes=0)
+    assert lane.snapshot(stored=0) == LaneSnapshot(0, "waiting", 2, 0, None, in_flight=0, size_bytes=size)
     batch = lane.ready(rules, 0, lambda: "id", flush=True)
     assert batch is not None
     batch.invokes, batch.not_before = 2, 700
-    assert lane.snapshot(stored=0) == LaneSnapshot(0, "retrying", 2, 2, 700)
+    assert lane.snapshot(stored=0) == LaneSnapshot(0, "retrying", 2, 2, 700, in_flight=0, size_bytes=size)
     batch.oversized = True
     assert lane.snapshot(stored=0).state == "too large"
     batch.condition = Condition.RECORD_AGE_EXCEEDED

@@ -1,0 +1,136 @@
+"""Bytes in flight: one budget for everything that a worker reads, shared fairly.
+
+    room --reserve--> on their way --accepted--> held --settled--> room
+
+Whoever reads reserves first what the answer may bring, so answers that come together do not add up to more than there
+is. A share may hold, with what it asks for, no more than the others leave free: so a source whose records nobody takes
+fills its share and never all of it, however many such sources there are. And a share that holds nothing may always ask
+for one record, one such share at a time, or it might wait for ever. What is held is therefore the budget at the most,
+plus one answer; and a record for each share, where the budget is less than that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["Budget", "Share"]
+
+LITTLE = 64 << 10
+"""Bytes that are worth a read (chosen)."""
+
+SQUEEZED = 1
+"""Bytes that are said to be there when there is no room: enough for one record, whatever it takes."""
+
+
+class Budget:
+    """`limit`: bytes. `used`: held, or on their way."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.held = 0
+        self.squeezed: Share | None = None
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._told = False
+
+    def share(self, *, polls: bool = False) -> Share:
+        """For one that reads. `polls`: its answers may be long in coming, and it keeps nobody from asking."""
+        return Share(self, polls=polls)
+
+    @property
+    def free(self) -> int:
+        """Bytes that are neither; less than nothing when an answer was larger than was thought."""
+        return self.limit - self.used
+
+    def wait(self, told: Callable[[], None]) -> None:
+        """Calls `told` once, when there may be room; who waits longest is told first."""
+        self._waiting.append(told)
+
+    def changed(self) -> None:
+        """There may be room: those who wait are told, once for all that happens in a turn of the loop."""
+        if self._waiting and not self._told:
+            self._told = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._told = False
+        waiting, self._waiting = self._waiting, deque()
+        for told in waiting:
+            told()
+
+
+class Share:
+    """What one reader has of the budget. `held`: bytes. `waiting`: it was refused, and was not told of room since."""
+
+    __slots__ = ("_budget", "_polls", "_reserved", "held", "waiting")
+
+    def __init__(self, budget: Budget, *, polls: bool) -> None:
+        self._budget, self._polls = budget, polls
+        self.held = 0
+        self.waiting = False
+        self._reserved = 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether `reserve` would give something."""
+        return self._allowed(size) > 0
+
+    def reserve(self, size: int) -> int:
+        """Bytes that may be asked for now, `size` at the most, and are reserved; 0: none, wait."""
+        allowed = self._allowed(size)
+        if allowed == SQUEEZED and not self._polls:
+            self._budget.squeezed = self
+        self._reserved += allowed
+        self._budget.used += allowed
+        return allowed
+
+    def _allowed(self, size: int) -> int:
+        budget = self._budget
+        allowed = min(size, budget.free - self.held - self._reserved)
+        if allowed >= min(size, LITTLE):
+            return allowed
+        # As long as room is only reserved it is soon known how much there is.
+        full = budget.limit - budget.held < LITTLE
+        turn = self._polls or budget.squeezed is None
+        return SQUEEZED if full and turn and not self.held and not self._reserved else 0
+
+    def give_back(self, size: int) -> None:
+        """What was reserved is here, or will not come."""
+        self._reserved -= size
+        self._budget.used -= size
+        if self._budget.squeezed is self:
+            self._budget.squeezed = None
+        self._budget.changed()
+
+    def hold(self, size: int) -> None:
+        """So many bytes are held now, in all."""
+        change = size - self.held
+        if change:
+            self.held = size
+            self._budget.used += change
+            self._budget.held += change
+            if change < 0:
+                self._budget.changed()
+
+    def when_free(self, told: Callable[[], None]) -> None:
+        """Calls `told` once, when there may be room."""
+
+        def tell() -> None:
+            self.waiting = False
+            told()
+
+        if not self.waiting:
+            self.waiting = True
+            self._budget.wait(tell)
+
+    async def room(self) -> None:
+        """Returns when there may be room."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.when_free(lambda: None if woken.done() else woken.set_result(None))
+        await woken
+
+    def close(self) -> None:
+        """Gives up all it has."""
+        self.hold(0)
+        self.give_back(self._reserved)

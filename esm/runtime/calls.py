@@ -1,0 +1,212 @@
+"""Calls of a mapping's function: waits until there is room, calls, and tells what became of it.
+
+taken --room--> called --answered--> settled
+  +--no room--> waiting --its turn--> called
+                   +--its records expire, a stop--> throttled: goes back, and no attempt is used up
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from esm.clock import Millis
+from esm.handlers.invoker import Event, Invocation, Invoker, Raised
+from esm.machine.commands import Deliver
+from esm.machine.outcome import Failed, PartlyFailed, Succeeded, Throttled
+from esm.runtime.concurrency import Slots, Ticket
+from esm.runtime.ports import Ports
+from esm.telemetry import facts
+from esm.telemetry.observer import Observers
+
+__all__ = ["About", "Answered", "Calls"]
+
+Answered = Succeeded | PartlyFailed | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is told of a batch. `first`, `last`: what names its ends. `traces`: where its messages come from."""
+
+    first: str
+    last: str
+    traces: tuple[str, ...] = ()
+
+
+class Calls:
+    """The calls of one shard or queue. `named`: what facts are told of. `function`: its name.
+
+    `errors`: by lane, what the last call of it failed with. `waiting`: lanes whose batch waits for room. `last_error`:
+    of any lane; stays when a later call succeeds.
+    """
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        slots: tuple[Slots, ...],
+        ports: Ports,
+        observers: Observers,
+        *,
+        named: dict[str, str],
+        function: str,
+    ) -> None:
+        self.errors: dict[int, str] = {}
+        self.waiting: set[int] = set()
+        self.last_error: str | None = None
+        self._invoker, self._slots, self._clock = invoker, slots, ports.clock
+        self._observers, self._named, self._function = observers, named, function
+        self._mapping, self._shard = named["mapping"], named["shard"]
+        self.live = observers.live(self._mapping, self._shard)
+        self._tickets: set[Ticket] = set()
+        self._draining = False
+
+    async def call(
+        self,
+        command: Deliver,
+        event: Event,
+        *,
+        about: Callable[[], About],
+        age_ms: Callable[[Millis], Millis],
+        read: Callable[[Invocation], Answered],
+        settled: Callable[[Answered], int],
+        until: Millis | None = None,
+    ) -> Answered | Throttled:
+        """What became of it; `Throttled` when there was no room until the time `until` (`None`: for ever).
+
+        `about`: says what the batch is; `age_ms`: how old its last record is at a time; `read`: the answer's meaning;
+        `settled`: how many records that settles.
+        """
+        if not await self._enter(command, until):
+            return Throttled()
+        live, count = self.live, len(command.records)
+        live.calls += 1
+        live.records += count
+        try:
+            started = self._clock.now()
+            age = age_ms(started) if self._observers.listening else 0
+            if self._observers.wants(facts.InvocationStarted):
+                self._notice_start(command, about(), started, age)
+            answer = await self._invoker.invoke(event, command.request_id)
+        finally:
+            live.calls -= 1
+            live.records -= count
+            for slots in self._slots:
+                slots.leave()
+        report = read(answer)
+        self._remember(command.lane, report)
+        if self._observers.listening:
+            self._notice_end(command, answer, report, started, settled=settled(report), age_ms=age)
+        return report
+
+    def drain(self) -> None:
+        """What waits for room does not wait any longer."""
+        self._draining = True
+        for ticket in list(self._tickets):
+            _dismiss(ticket)
+
+    # -- room ------------------------------------------------------------------------------------------------------
+
+    async def _enter(self, command: Deliver, until: Millis | None) -> bool:
+        entered = []
+        try:
+            for slots in self._slots:
+                if not slots.enter() and not await self._wait(slots, command, until):
+                    break
+                entered.append(slots)
+            else:
+                return True
+        except asyncio.CancelledError:
+            for slots in entered:
+                slots.leave()
+            raise
+        for slots in entered:
+            slots.leave()
+        return False
+
+    async def _wait(self, slots: Slots, command: Deliver, until: Millis | None) -> bool:
+        if self._draining:
+            return False
+        if command.lane not in self.waiting and self._observers.listening:
+            self._observers.notice(
+                facts.FunctionThrottled(
+                    at=self._clock.now(),
+                    **self._named,
+                    lane=command.lane,
+                    records=len(command.records),
+                    function=self._function,
+                )
+            )
+        ticket, timer = slots.line_up(), None
+        if until is not None:
+            wait_s = max(0, until - self._clock.now()) / 1000
+            timer = asyncio.get_running_loop().call_later(wait_s, _dismiss, ticket)
+        self._tickets.add(ticket)
+        self.waiting.add(command.lane)
+        try:
+            return await ticket
+        except asyncio.CancelledError:
+            slots.withdraw(ticket)
+            raise
+        finally:
+            self.waiting.discard(command.lane)
+            self._tickets.discard(ticket)
+            if timer is not None:
+                timer.cancel()
+
+    # -- what is told ----------------------------------------------------------------------------------------------
+
+    def _remember(self, lane: int, report: Answered) -> None:
+        if isinstance(report, Failed):
+            self.last_error = self.errors[lane] = f"{report.error_type}: {report.message}"
+        else:
+            self.errors.pop(lane, None)
+
+    def _notice_start(self, command: Deliver, about: About, now: Millis, age: Millis) -> None:
+        self._observers.notice(
+            facts.InvocationStarted(
+                at=now,
+                **self._named,
+                request_id=command.request_id,
+                lane=command.lane,
+                records=len(command.records),
+                first=about.first,
+                last=about.last,
+                invoke_count=command.invoke_count,
+                age_ms=age,
+                traces=about.traces,
+            )
+        )
+
+    def _notice_end(
+        self, command: Deliver, answer: Invocation, report: Answered, started: Millis, *, settled: int, age_ms: Millis
+    ) -> None:
+        now, count = self._clock.now(), len(command.records)
+        raised = answer if isinstance(answer, Raised) else None
+        failed = report if isinstance(report, Failed) else None
+        partly = report if isinstance(report, PartlyFailed) else None
+        self._observers.notice(
+            facts.InvocationEnded(
+                at=now,
+                mapping=self._mapping,  # by name: it is made for every batch, and costs half of what a `**` does
+                shard=self._shard,
+                request_id=command.request_id,
+                lane=command.lane,
+                records=count,
+                outcome="failed" if failed else "partly failed" if partly else "succeeded",
+                failed_records=count if failed else len(partly.item_identifiers) if partly else 0,
+                duration_ms=now - started,
+                error_type=failed.error_type if failed else None,
+                error_message=failed.message if failed else None,
+                error_trace=raised.trace if raised else None,
+                error_at=raised.at if raised else None,
+                function_error=failed.function_error if failed else None,
+                settled=settled,
+                age_ms=age_ms,
+            )
+        )
+
+
+def _dismiss(ticket: Ticket) -> None:
+    if not ticket.done():
+        ticket.set_result(False)

@@ -1,0 +1,67 @@
+"""What an update makes of a mapping's settings, and what it may not change.
+
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMapping.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypedDict
+
+from esm.errors import MappingError
+from esm.mapping.constraints import api_name, unknown
+from esm.mapping.function import Function, Handler
+from esm.mapping.limits import Limits
+from esm.mapping.settings import EventSourceMapping, OnDestinationFailure
+
+__all__ = ["Changes", "changed", "replaced"]
+
+FIXED = ("event_source_arn", "starting_position", "starting_position_timestamp", "uuid")
+"""What `UpdateEventSourceMapping` does not take: it is of the mapping's making."""
+
+
+class Changes(TypedDict, total=False):
+    """What can be changed, as `EventSourceMapping` takes it. `None`: back to the default."""
+
+    function: Function | Handler
+    enabled: bool | None
+    batch_size: int | None
+    maximum_batching_window_in_seconds: int | None
+    parallelization_factor: int | None
+    maximum_record_age_in_seconds: int | None
+    maximum_retry_attempts: int | None
+    bisect_batch_on_function_error: bool | None
+    tumbling_window_in_seconds: int | None
+    function_response_types: Sequence[str] | None
+    filter_criteria: Sequence[str | Mapping[str, Any]] | Mapping[str, Any] | None
+    destination_config: str | Mapping[str, Any] | None
+    on_destination_failure: OnDestinationFailure | None
+    scaling_config: Mapping[str, int] | None
+    provisioned_poller_config: Mapping[str, int] | None
+    metrics_config: Mapping[str, Sequence[str]] | None
+    kms_key_arn: str | None
+    tags: Mapping[str, str] | None
+    limits: Limits | None
+
+
+def changed(mapping: EventSourceMapping, settings: Mapping[str, Any]) -> EventSourceMapping:
+    """The mapping with some settings changed; one that is `None` goes back to its default.
+
+    Raises `MappingError` for what cannot be changed, in the words of the AWS SDK, and for what Lambda would refuse.
+    """
+    for name in settings:
+        if name not in Changes.__annotations__:
+            raise unknown(api_name(name), ("UUID", *map(api_name, Changes.__annotations__)))
+    kept = {field.name: getattr(mapping, field.name) for field in fields(mapping)}
+    return EventSourceMapping(**{**kept, **settings})
+
+
+def replaced(mapping: EventSourceMapping, by: EventSourceMapping) -> bool:
+    """Whether `enabled` is all that is another. Raises `MappingError` when something is that cannot be changed."""
+    for name in FIXED:
+        if getattr(mapping, name) != getattr(by, name):
+            text = f"{api_name(name)} of an event source mapping cannot be updated. Delete it and create another."
+            raise MappingError(text, field=name, value=getattr(by, name))
+    names = {field.name for field in fields(mapping) if getattr(mapping, field.name) != getattr(by, field.name)}
+    return names == {"enabled"}

@@ -1,0 +1,41 @@
+"""What a worker may take of the machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+
+from esm.mapping.constraints import integer
+
+__all__ = ["Resources"]
+
+LEAST_BYTES = 1 << 20
+"""Below it, not even one large record could be held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits of a whole worker, whatever number of mappings and shards it has. Raises `MappingError` below the least.
+
+    What has no room waits; nothing is refused, and no wait counts as an attempt.
+    """
+
+    bytes_in_flight: int = 256 << 20
+    """Bytes that records may take, from being asked for until they are settled; at least 1 MiB. They are counted as
+    they stand in an event; what Python needs to hold them is not counted. Default: 256 MiB (chosen)."""
+
+    threads: int = 256
+    """Plain functions that run at once, each in a thread; one that hangs past its end is not counted any more.
+    Default: 256 (chosen)."""
+
+    processes: int = os.cpu_count() or 1
+    """Calls at once of functions that run in processes of their own. Default: as many as there are processors."""
+
+    connections: int = 128
+    """Connections to each endpoint of each service. Default: 128 (chosen)."""
+
+    def __post_init__(self) -> None:
+        """Every limit is a whole number."""
+        for limit in fields(self):
+            least = LEAST_BYTES if limit.name == "bytes_in_flight" else 1
+            integer(limit.name, getattr(self, limit.name), minimum=least, path=f"resources.{limit.name}")
