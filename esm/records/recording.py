@@ -176,8 +176,10 @@ def line_of(value: RecordedLine | ShardMark | Header) -> bytes:
     return _encode(value) + b"\n"
 
 
-def recorded(shard_id: str, record: KinesisRecord | DynamoDBRecord | SqsMessage) -> RecordedLine:
-    """What is written of a record just read. `shard_id`: "" for a message."""
+def recorded(shard_id: str, record: KinesisRecord | DynamoDBRecord | SqsMessage | RecordedLine) -> RecordedLine:
+    """What is written of a record just read, or of one that was recorded already. `shard_id`: "" for a message."""
+    if isinstance(record, RecordedLine):
+        return record
     if isinstance(record, KinesisRecord):
         return RecordedKinesis(shard_id, record.sequence_number, record.key, record.arrived, record.data)
     if isinstance(record, SqsMessage):

@@ -53,14 +53,15 @@ class _Part:
 class _Track:
     """What is known of one shard. `dropped`: where its reader goes on by itself; `None` while it is in step."""
 
+    opened: bool = False
     parents: tuple[str, ...] = ()
     parts: deque[_Part] = field(default_factory=deque)
     size: int = 0
     ended: bool = False
     dropped: Place | None = None
 
-    def drop(self) -> None:
-        self.dropped = self.parts[0].place
+    def drop(self, place: Place) -> None:
+        self.dropped = place
         self.parts.clear()
         self.size = 0
 
@@ -116,6 +117,11 @@ class RecordedStream:
         return self._reel.invalid
 
     @property
+    def broken(self) -> RecordingError | None:
+        """Where it breaks off; `None`: nowhere yet."""
+        return self._broken
+
+    @property
     def problem(self) -> RecordingError | None:
         """What the first of them was."""
         return self._reel.problem
@@ -137,7 +143,12 @@ class RecordedStream:
         return [Shard(shard_id, track.parents) for shard_id, track in self.tracks.items() if has(shard_id)]
 
     def open(self, shard_id: str, position: Position) -> _Reader:
-        """A reader from `position` on."""
+        """A reader from `position` on; a second one of a shard begins by itself: the first may have read further."""
+        track = self.tracks[shard_id]
+        if track.opened:
+            self._size -= track.size
+            track.drop(Place())
+        track.opened = True
         return _Reader(self, shard_id, position)
 
     async def close(self) -> None:
@@ -191,7 +202,11 @@ class RecordedStream:
     def refuse(self, place: Place, record: object, problem: str) -> None:
         """As `Reel.refuse`, of a record of the block at `place`."""
         lines = (line for line, item in self._reel.numbered(place) if item == record)
-        self._reel.refuse(place, next(lines, None), problem)
+        try:
+            self._reel.refuse(place, next(lines, None), problem)
+        except RecordingError as error:
+            self._broken = self._broken or error
+            raise
 
     def _spread(self, frame: Frame) -> None:
         self.pace.begin(frame.items, self.selection)
@@ -217,7 +232,7 @@ class RecordedStream:
             if len(largest.parts) <= 1:
                 return
             self._size -= largest.size
-            largest.drop()
+            largest.drop(largest.parts[0].place)
 
     def _meet(self, item: RecordedLine | ShardMark) -> None:
         if item.shard_id not in self.tracks:

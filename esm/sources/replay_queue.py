@@ -41,7 +41,7 @@ class _Hidden:
 
 
 class RecordedQueue:
-    """Answers as `SqsApi` does. `ended` is set when every message was deleted or left.
+    """Answers as `SqsApi` does. `ended` is set when every message was deleted or left, also where the file breaks off.
 
     `visibility_seconds`: what the queue says of itself. `max_receive_count`: a message that was received so often and
     not deleted is left: it comes no more. `left`: how many were. Raises `RecordingError` for the first file at once.
@@ -119,6 +119,11 @@ class RecordedQueue:
         missing = {index: "ReceiptHandleIsInvalid" for index in range(len(entries)) if index not in there}
         return BatchOutput(frozenset(there), missing)
 
+    @property
+    def broken(self) -> RecordingError | None:
+        """Where the file breaks off; `None`: nowhere yet."""
+        return self._broken
+
     def close(self) -> None:
         """Lets go of the files."""
         self.reel.close()
@@ -146,9 +151,9 @@ class RecordedQueue:
             self._hide(message, until)
             got.append(message)
         if not got and self._over and not (self._hidden or self._shown or self._free or self._aside_count):
+            self.ended.set()
             if self._broken is not None:
                 raise self._broken
-            self.ended.set()
         return got
 
     async def _next(self) -> RecordedMessage | None:

@@ -75,12 +75,15 @@ class RecordingWriter:
             lines = [self._redaction.applied(line) for line in lines]
         self._write(b"".join(map(line_of, lines)))
         self.records += len(lines)
-        if self._is_full():
-            self._finish()
-            self._begin()
+        self._lines += len(lines)
+        self._rotate()
 
     def sync(self, *, to_disk: bool = True) -> None:
-        """Returns when all of it can be read from the file, also after a crash; `to_disk`: of the whole machine."""
+        """Returns when all of it can be read from the file, also after a crash; `to_disk`: of the whole machine.
+
+        A file that is old enough is finished by it, too.
+        """
+        self._rotate()
         self._put(self._packing.flush(end=False))
         if to_disk:
             with self._named():
@@ -113,7 +116,7 @@ class RecordingWriter:
         except OSError as error:
             raise RecordingError(str(part), None, error.strerror or type(error).__name__) from None
         self.files.append(target)
-        self._size, self._began = 0, self._now()
+        self._size, self._lines, self._began = 0, 0, self._now()
         self._write(line_of(msgspec.structs.replace(self._header, part=len(self.files), recorded_at=_iso(self._began))))
         for mark in self._marks.values():  # each file can be read without those before it
             self._write(line_of(mark))
@@ -126,6 +129,11 @@ class RecordingWriter:
             os.close(self._file)
             self._file = -1
             _appear(target)
+
+    def _rotate(self) -> None:
+        if self._lines and self._is_full():
+            self._finish()
+            self._begin()
 
     def _numbered(self, number: int) -> Path:
         if self._rotate_bytes is None and self._rotate_ms is None:

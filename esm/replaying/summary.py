@@ -1,0 +1,73 @@
+"""What a replay came to: counted while it runs, told when it is over."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from esm.telemetry import facts
+
+__all__ = ["Measure", "Replayed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A replay that is over.
+
+    `records`: of calls that succeeded, or that a partly failed call did not name. `filtered`: no filter let them
+    through. `given_up`: discarded, and messages that were not deleted. `invalid`: lines that were no record and were
+    left out, `invalid_first`: what the first of them was. `duration_ms`: of calls, by percentile (50, 90, 99, 100);
+    empty without any. `halted`: shards that did not come to their end, and why. `differences`: calls whose results were
+    not those of the other function.
+    """
+
+    source: str
+    read: int
+    records: int
+    filtered: int
+    invocations: int
+    failed: int
+    retries: int
+    given_up: int
+    invalid: int
+    invalid_first: str | None
+    seconds: float
+    duration_ms: dict[int, int]
+    halted: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    compared: int = 0
+    synthesised: str = ""
+
+
+class Measure:
+    """An `Observer` that counts what a summary tells."""
+
+    def __init__(self) -> None:
+        self.read = self.filtered = self.records = self.given_up = 0
+        self.invocations = self.failed = self.retries = 0
+        self._durations = array("q")
+
+    def notice(self, fact: facts.Fact) -> None:
+        """Counts it."""
+        match fact:
+            case facts.Polled():
+                self.read += fact.records
+                self.filtered += fact.filtered
+            case facts.InvocationStarted():
+                self.retries += fact.invoke_count > 1
+            case facts.InvocationEnded():
+                self.invocations += 1
+                self.records += fact.records - fact.failed_records
+                self.failed += fact.outcome != "succeeded"
+                self._durations.append(fact.duration_ms)
+            case facts.RecordsDiscarded():
+                self.given_up += fact.records
+            case _:
+                pass
+
+    def percentiles(self) -> dict[int, int]:
+        """Milliseconds that so many of a hundred calls took at the most; empty without calls."""
+        ordered = sorted(self._durations)
+        if not ordered:
+            return {}
+        return {percent: ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 90, 99, 100)}

@@ -1,0 +1,102 @@
+"""A live stream between two times: as it is read, but finite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from esm.clock import Clock, Millis
+from esm.records.position import Position
+from esm.records.record import EventShape, Page, Shard
+from esm.sources.files.selection import Pace, Selection
+from esm.sources.reader import ShardReader, StreamDescription, StreamSource
+
+__all__ = ["BoundedStream"]
+
+
+class BoundedStream:
+    """A `StreamSource` that ends: each shard with its first record at or after `selection.until`.
+
+    Or when its tip was reached after that time. Without a `since` it begins where the mapping says, without an `until`
+    it goes on. `pace`: when records are due.
+    """
+
+    def __init__(self, stream: StreamSource, *, clock: Clock, selection: Selection, pace: Pace) -> None:
+        self.selection, self.pace = selection, pace
+        self.finite = selection.until is not None
+        self._stream, self._clock = stream, clock
+
+    @property
+    def page_records_max(self) -> int:
+        """As the stream's."""
+        return self._stream.page_records_max
+
+    @property
+    def poll_interval_ms(self) -> Millis:
+        """As the stream's."""
+        return self._stream.poll_interval_ms
+
+    @property
+    def poll_spacing_ms(self) -> Millis:
+        """As the stream's."""
+        return self._stream.poll_spacing_ms
+
+    async def describe(self) -> StreamDescription:
+        """The stream's identity. Of what is finite nothing is waited for that may follow. Raises `SourceError`."""
+        description = await self._stream.describe()
+        return replace(description, active=False) if self.finite else description
+
+    async def shards(self) -> list[Shard]:
+        """The shards listed now of which records are wanted. Raises `SourceError`."""
+        return [shard for shard in await self._stream.shards() if self.selection.has_shard(shard.shard_id)]
+
+    def open(self, shard_id: str, position: Position) -> ShardReader:
+        """A reader from `position` on, or from the beginning of the range; nothing is called yet."""
+        since = self.selection.since
+        if position.type == "TRIM_HORIZON" and since is not None:
+            position = Position.at_timestamp(since)
+        return _Reader(self, self._stream.open(shard_id, position), self._clock)
+
+    def shape(self, shard_id: str) -> EventShape:
+        """As the stream's."""
+        return self._stream.shape(shard_id)
+
+    async def close(self) -> None:
+        """Gives up the stream."""
+        await self._stream.close()
+
+
+class _Reader:
+    """Reads one shard as far as its range goes."""
+
+    def __init__(self, bounds: BoundedStream, reader: ShardReader, clock: Clock) -> None:
+        self._bounds, self._reader, self._clock = bounds, reader, clock
+        self._held: list[Any] = []
+        self._page = Page([])
+        self._over = False
+
+    async def read(self, limit: int) -> Page:
+        """The next page, of records that are due. Raises `SourceError`."""
+        if not self._held:
+            self._page = await self._next(limit)
+            self._held = list(self._page.records)
+            if not self._held:
+                return self._page
+        count = await self._bounds.pace.due(self._held)
+        due, self._held = self._held[:count], self._held[count:]
+        page, self._page = replace(self._page, records=due), replace(self._page, trimmed=False)
+        return page if not self._held else replace(page, ended=False, behind_ms=max(1, page.behind_ms))
+
+    async def _next(self, limit: int) -> Page:
+        if self._over:
+            return Page([], ended=True)
+        began, selection = self._clock.now(), self._bounds.selection
+        page = await self._reader.read(limit)
+        records, until = page.records, selection.until
+        if until is not None:
+            end = next((n for n, record in enumerate(records) if record.arrived_at >= until), len(records))
+            self._over = page.ended or end < len(records) or (page.behind_ms == 0 and began >= until)
+            children = page.children if end == len(records) else ()
+            page = replace(page, records=records[:end], ended=self._over, children=children)
+        self._bounds.pace.begin(page.records, selection)
+        return replace(page, records=list(selection.of(page.records)))
