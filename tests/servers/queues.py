@@ -45,6 +45,10 @@ class Queues:
         """Deletes the queue."""
         await self._client.delete_queue(QueueUrl=await self.url(arn))
 
+    async def purge(self, arn: str) -> None:
+        """Deletes every message of it."""
+        await self._client.purge_queue(QueueUrl=await self.url(arn))
+
     async def url(self, arn: str) -> str:
         """What the server calls it."""
         answer = await self._client.get_queue_url(QueueName=arn.rpartition(":")[2])

@@ -1,13 +1,15 @@
-"""A worker on a queue is killed again and again: nothing is lost, order stays, and little is done twice."""
+"""Workers on a queue, killed again and again, behind a network that spoils their calls.
+
+Nothing is lost, message groups keep their order, and little is done twice, and nothing without a cause.
+`ESM_QUEUE_ROUNDS=50` plays more rounds; `ESM_QUEUE_SEED=7` begins with that seed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -15,38 +17,22 @@ from random import Random
 import pytest
 
 from esm.aws.session import AwsSession
+from tests.kill.queue_life import BATCH, SLOTS, VISIBILITY, Deed, Life, judge, read
+from tests.servers.faulty import FAULTS, FaultyProxy
 from tests.servers.queues import Queues
 from tests.servers.sessions import signed_in
 from tests.servers.streams import REGION
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service]
+pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(150)]
 
-KILLS = int(os.environ.get("ESM_QUEUE_KILLS", "3"))
-"""How many kills are played; more on demand."""
+ROUNDS = int(os.environ.get("ESM_QUEUE_ROUNDS", "1"))
+SEED = int(os.environ.get("ESM_QUEUE_SEED", "1"))
 
-MESSAGES = 90
-PATIENCE_S = 45.0
-BATCH, SLOTS = 3, 4
-
-PROGRAM = """
-import asyncio, os, sys
-import esm
-
-arn, url, path, region, slots, batch = sys.argv[1:]
-log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-async def handle(event, context):
-    for record in event["Records"]:
-        group = record["attributes"].get("MessageGroupId", "-")
-        os.write(log, f"begin {group} {record['body']}\\n".encode())
-        await asyncio.sleep(0.03)
-        os.write(log, f"end {group} {record['body']}\\n".encode())
-
-function = esm.Function(handle, timeout=1.0)
-scaling = {"MaximumConcurrency": int(slots)}
-mapping = esm.EventSourceMapping(event_source_arn=arn, function=function, batch_size=int(batch), scaling_config=scaling)
-asyncio.run(esm.run([mapping], store="memory:", endpoint_url=url, region_name=region))
-"""
+MESSAGES, GROUPS = 40, 5
+PATIENCE_S = 90.0
+RATE = 0.4
+HEALED_AT = 30
+"""So many messages are done when nothing is spoilt any more."""
 
 
 @pytest.fixture
@@ -55,69 +41,57 @@ async def queues(ministack: str, account: str) -> AsyncIterator[Queues]:
         yield Queues(await session.client("sqs", REGION), account)
 
 
-class Life:
-    """A worker's process."""
-
-    def __init__(self, arn: str, url: str, account: str, log: Path) -> None:
-        environment = {**os.environ, "AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": "secret"}
-        command = [sys.executable, "-c", PROGRAM, arn, url, str(log), REGION, str(SLOTS), str(BATCH)]
-        self.log = log
-        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-
-    async def until(self, lines: int) -> None:
-        give_up = time.perf_counter() + PATIENCE_S
-        while len(read(self.log)) < lines:
-            assert self.process.poll() is None
-            assert time.perf_counter() < give_up, "the worker does not get so far"
-            await asyncio.sleep(0.01)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+async def fill(queues: Queues, arn: str, rng: Random, *, fifo: bool) -> dict[str, str]:
+    """The group of each message, in order; "-" is none."""
+    kinds = rng.choices(["plain", "fails", "slow"], [0.88, 0.06, 0.06], k=MESSAGES)
+    bodies = [f"{number:03}-{kind}" for number, kind in enumerate(kinds)]
+    groups = [f"g{rng.randrange(GROUPS)}" for _ in bodies] if fifo else []
+    await queues.send_many(arn, bodies, groups)
+    return dict(zip(bodies, groups or ["-"] * MESSAGES, strict=True))
 
 
-def read(log: Path) -> list[tuple[str, str, str]]:
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [(what, group, body) for what, group, body in (line.split() for line in lines)]
-
-
-async def drained(queues: Queues, arn: str) -> None:
+async def live(queues: Queues, arn: str, life: Life) -> None:
+    """Until the queue is empty."""
     give_up = time.perf_counter() + PATIENCE_S
     while await queues.counts(arn) != (0, 0):
+        life.check()
         assert time.perf_counter() < give_up, "the queue does not become empty"
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
+def done(deeds: list[Deed]) -> Counter[str]:
+    """How often each message was done."""
+    return Counter(deed.body for deed in deeds if deed.what == "end")
+
+
+@pytest.fixture
+def place(ministack: str, account: str, tmp_path: Path) -> tuple[str, str, Path]:
+    """The server, the account on it, and the log."""
+    return ministack, account, tmp_path / "log"
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
-async def test_kills(fifo: bool, ministack: str, account: str, queues: Queues, tmp_path: Path) -> None:
-    rng, log = Random(7), tmp_path / "log"
-    arn = await queues.create(visibility=2, fifo=fifo)
-    groups = [f"g{i % 5}" for i in range(MESSAGES)] if fifo else []
-    await queues.send_many(arn, [f"{i:03}" for i in range(MESSAGES)], groups)
-    for _ in range(KILLS):
-        life = Life(arn, ministack, account, log)
-        try:
-            await life.until(len(read(log)) + rng.randint(3, 25))
-        finally:
-            life.kill()
-    life = Life(arn, ministack, account, log)
-    try:
-        await drained(queues, arn)
-    finally:
-        life.kill()
-    judge(read(log), fifo=fifo)
-
-
-def judge(lines: list[tuple[str, str, str]], *, fifo: bool) -> None:
-    """Every message was done; what was done twice is what was out, or not deleted yet, when a process was killed."""
-    ended = Counter(body for what, _, body in lines if what == "end")
-    assert set(ended) == {f"{i:03}" for i in range(MESSAGES)}
-    assert sum(ended.values()) - MESSAGES <= KILLS * SLOTS * BATCH * 2
-    done: defaultdict[str, set[str]] = defaultdict(set)
-    for what, group, body in lines if fifo else ():
-        if what == "end":
-            done[group].add(body)
-        else:
-            earlier = {f"{i:03}" for i in range(int(body)) if f"g{i % 5}" == group}
-            assert earlier <= done[group], f"{body} overtook an earlier message of its group"
+@pytest.mark.parametrize("kills", [0, 2], ids=["faults", "faults and kills"])
+async def test_a_round(kills: int, fifo: bool, seed: int, place: tuple[str, str, Path], queues: Queues) -> None:
+    (url, account, log), rng = place, Random(seed)
+    arn = await queues.create(visibility=VISIBILITY, fifo=fifo)
+    sent = await fill(queues, arn, rng, fifo=fifo)
+    async with FaultyProxy(url, rng, rate=RATE) as proxy:
+        for number in range(kills + 1):
+            life = Life(number, arn, proxy.url, account, log)
+            try:
+                if number < kills:
+                    lines = len(read(log)) + rng.randint(5, 30)
+                    await life.until(lambda deeds, lines=lines: len(deeds) >= lines)  # type: ignore[misc]  # bound
+                else:
+                    await life.until(lambda deeds: len(done(deeds)) >= HEALED_AT)
+                    proxy.heal()
+                    await live(queues, arn, life)
+            finally:
+                life.kill()
+        deeds = read(log)
+        judge(deeds, sent, proxy.touched)
+        assert {fault for _, fault in proxy.faults} <= set(FAULTS)
+        assert sum(proxy.faults.values()) > 3
+    assert done(deeds).total() - MESSAGES <= kills * SLOTS * BATCH * 2 + sum(proxy.touched.values())

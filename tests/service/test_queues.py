@@ -216,6 +216,36 @@ async def test_a_worker_that_is_cut_off_gives_back_what_it_handled(
     assert (await queues.counts(arn))[0] == 2
 
 
+async def test_a_queue_that_goes_is_asked_once_a_minute_and_its_messages_are_let_go(
+    ministack: str, account: str, queues: Queues
+) -> None:
+    def of(kind: type[Any]) -> list[Any]:
+        return [fact for fact in ledger.facts if isinstance(fact, kind)]
+
+    arn, ledger = await queues.create(), Ledger(0.5)
+    await queues.send(arn, "1")
+    async with worker(ministack, account, arn, ledger) as running:
+        await until(lambda: ledger.running == 1)
+        await queues.delete(arn)
+        await until(lambda: bool(of(facts.PollFailed)) and bool(of(facts.MessagesDeleted)))
+    assert all(fact.retry_at - fact.at == 60_000 for fact in of(facts.PollFailed))
+    assert [(fact.messages, fact.failed, fact.stale) for fact in of(facts.MessagesDeleted)] == [(0, 0, 1)]
+    assert running.clean
+
+
+async def test_a_queue_that_was_purged_is_read_on(ministack: str, account: str, queues: Queues) -> None:
+    arn, ledger = await queues.create(), Ledger(0.3)
+    await queues.send(arn, "1")
+    async with worker(ministack, account, arn, ledger):
+        await until(lambda: ledger.running == 1)
+        await queues.purge(arn)
+        await until(lambda: ledger.running == 0)
+        await queues.send(arn, "2")
+        await until(lambda: "2" in ledger.bodies)
+    assert ledger.bodies == ["1", "2"]
+    assert await queues.counts(arn) == (0, 0)
+
+
 async def test_a_queue_that_is_missing_or_too_quick_is_refused(ministack: str, account: str, queues: Queues) -> None:
     arn = await queues.create(visibility=2)
     with pytest.raises(esm.MappingError, match="Queue visibility timeout: 2 seconds is less than"):
