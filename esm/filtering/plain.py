@@ -158,7 +158,8 @@ def _all_of(kind: type, words: _Words, others: list[tuple[_Get, PlainTest]]) -> 
 def _openly(kind: type, dotted: list[str], test: PlainTest) -> PlainTest:
     """The same test where no key with dots is there, which spells a path that nested keys may spell as well."""
     if kind is dict:
-        return lambda value: test(value) if type(value) is dict and not any(key in value for key in dotted) else None
+        hiding = frozenset(dotted)
+        return lambda value: test(value) if type(value) is dict and hiding.isdisjoint(value) else None
     get, none = skim.field(kind, *dotted), skim.field(kind, *dotted)(kind())
     return lambda value: test(value) if type(value) is kind and get(value) == none else None
 
