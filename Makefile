@@ -93,7 +93,8 @@ kill: $(VENV)/.installed $(SERVERS) ## workers killed with SIGKILL at named poin
 	@$(BIN)/python -m tests.kill --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: $(VENV)/.installed ## records a second and CPU a record, beside other pollers
+bench: $(VENV)/.installed ## records and messages a second and CPU of each, beside other pollers
+	@$(BIN)/python -m tests.bench.peers
 	@$(BIN)/python -m tests.bench
 
 .PHONY: oldest

@@ -12,7 +12,7 @@ from typing import Any
 from tests.bench.comparison import Effort, Row
 from tests.bench.processes import cores
 
-__all__ = ["machine", "tables", "write"]
+__all__ = ["figure", "machine", "table", "tables", "write"]
 
 PACKAGES = ("asyncio-esm", "aiobotocore", "async-kinesis", "boto3", "botocore", "httptools", "msgspec", "uvloop")
 ESM = "esm"
@@ -22,7 +22,7 @@ def tables(rows: list[Row], variants: list[str]) -> str:
     """Markdown: what each variant costs, how many records that is, and how much more than esm it takes."""
     full = [row for row in rows if row.workload.records]
     parts = [
-        _table("CPU, us a record (a poll where it is empty)", rows, variants, lambda row, v: _figure(row.cost(v))),
+        _table("CPU, us a record (a poll where it is empty)", rows, variants, lambda row, v: figure(row.cost(v))),
         _table("Records a second and core", full, variants, lambda row, v: f"{1e6 / row.cost(v):,.0f}"),
     ]
     if ESM in variants:
@@ -86,7 +86,11 @@ def _under(where: dict[str, Any], effort: Effort) -> str:
 
 
 def _table(title: str, rows: list[Row], variants: list[str], cell: Any) -> str:
-    lines = [[title, *variants], *([row.workload.name, *(cell(row, v) for v in variants)] for row in rows)]
+    return table([[title, *variants], *([row.workload.name, *(cell(row, v) for v in variants)] for row in rows)])
+
+
+def table(lines: list[list[str]]) -> str:
+    """Markdown of a head line and the lines under it: the first column to the left, the others to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     texts = [
         "| " + " | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) + " |" for line in lines
@@ -95,7 +99,8 @@ def _table(title: str, rows: list[Row], variants: list[str], cell: Any) -> str:
     return "\n".join([texts[0], rule, *texts[1:]])
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """With two digits behind the point where they mean something."""
     return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 

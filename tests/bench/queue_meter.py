@@ -1,0 +1,172 @@
+"""Measures one poller of a queue from outside: what the server saw deleted, and the process's own CPU clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.bench.processes import ROOT, cores
+from tests.bench.queue_client import QueuePlan
+from tests.bench.queue_server import COUNTER_BYTES, QUEUE_PATH, Count, Counter
+
+__all__ = ["QueueSample", "Window", "drain_all", "measure_queue"]
+
+PATIENCE_S = 60.0
+LOOK_S = 0.01
+SIZE = 200
+
+
+@dataclass(frozen=True)
+class Window:
+    """`warm_up_s`: from the first delete on, for just-in-time compilers; then `seconds` are measured."""
+
+    warm_up_s: float = 1.2
+    seconds: float = 1.5
+
+
+@dataclass(frozen=True)
+class QueueSample:
+    """What one turn gave: CPU of the poller and of the server, user and system, all threads. `most_out`: messages."""
+
+    messages: int
+    seconds: float
+    cpu_s: float
+    server_cpu_s: float
+    calls: int
+    most_out: int
+    rss_mib: float
+
+    @property
+    def us_a_message(self) -> float:
+        """CPU of a message, microseconds."""
+        return self.cpu_s * 1e6 / self.messages
+
+    @property
+    def messages_a_second(self) -> float:
+        """By the clock on the wall."""
+        return self.messages / self.seconds
+
+
+def measure_queue(variant: str, handlers: int, takes_ms: int, window: Window) -> QueueSample:
+    """What became of one window. Raises `RuntimeError` with what the poller said when it ended by itself."""
+    with _serving(total=0) as server, _polling(variant, server, handlers, takes_ms) as poller:
+        poller.wait_for(lambda count: count.deleted > 0)
+        time.sleep(window.warm_up_s)
+        before, start = server.counter.read(), _reading(server, poller)
+        time.sleep(window.seconds)
+        after, end = server.counter.read(), _reading(server, poller)
+        poller.check()
+        return QueueSample(
+            messages=after.deleted - before.deleted,
+            seconds=end[0] - start[0],
+            cpu_s=end[1] - start[1],
+            server_cpu_s=end[2] - start[2],
+            calls=after.receives + after.deletes - before.receives - before.deletes,
+            most_out=after.most_out,
+            rss_mib=_rss_mib(poller.process.pid),
+        )
+
+
+def drain_all(variant: str, handlers: int, takes_ms: int, total: int) -> Count:
+    """The server's count once all of `total` messages are deleted, each counted once."""
+    with _serving(total=total) as server, _polling(variant, server, handlers, takes_ms) as poller:
+        poller.wait_for(lambda count: count.deleted == total)
+        return server.counter.read()
+
+
+@dataclass(frozen=True)
+class _Server:
+    url: str
+    counter: Counter
+    pid: int
+
+
+class _Poller:
+    def __init__(self, process: subprocess.Popen[str], counter: Counter, said: Path) -> None:
+        self.process, self._counter, self._said = process, counter, said
+
+    def check(self) -> None:
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the poller ended:\n{self._said.read_text()[-4000:]}")
+
+    def wait_for(self, holds: Callable[[Count], bool]) -> None:
+        give_up = time.perf_counter() + PATIENCE_S
+        while not holds(self._counter.read()):
+            self.check()
+            if time.perf_counter() > give_up:
+                raise RuntimeError(f"it does not get so far: {self._counter.read()}\n{self._said.read_text()[-4000:]}")
+            time.sleep(LOOK_S)
+
+
+@contextmanager
+def _serving(*, total: int) -> Iterator[_Server]:
+    pinned = cores()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "counter")
+        path.write_bytes(bytes(COUNTER_BYTES))
+        command = [sys.executable, "-m", "tests.bench.queue_server", "--counter", str(path)]
+        command += ["--size", str(SIZE), "--total", str(total)]
+        command += ["--core", str(pinned[0])] if pinned else []
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+                yield _Server(url, Counter(path), process.pid)
+            finally:
+                process.stdin.close()
+                process.wait(PATIENCE_S)
+
+
+@contextmanager
+def _polling(variant: str, server: _Server, handlers: int, takes_ms: int) -> Iterator[_Poller]:
+    pinned = cores()
+    environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
+    with tempfile.TemporaryDirectory() as folder:
+        plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder)
+        told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
+        said = Path(folder, "said")
+        with said.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.bench.queue_client"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+            try:
+                assert process.stdin is not None
+                process.stdin.write(json.dumps(told))
+                process.stdin.close()
+                yield _Poller(process, server.counter, said)
+            finally:
+                process.kill()
+                process.wait(PATIENCE_S)
+
+
+def _reading(server: _Server, poller: _Poller) -> tuple[float, float, float]:
+    """The time, and the CPU that poller and server have used."""
+    return time.perf_counter(), _cpu_s(poller.process.pid), _cpu_s(server.pid)
+
+
+def _cpu_s(pid: int) -> float:
+    """The CPU clock of another process; see the manual of `clock_getcpuclockid`."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _rss_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -1,0 +1,228 @@
+"""An SQS of canned answers, in a process of its own: several times faster than any client.
+
+    python -m tests.bench.queue_server --size 200 --total 0 --counter FILE
+
+Writes its port to standard output. Every receive finds as many messages as it asks for, until `total` were given, and
+nothing after that; 0: for ever. Ends when standard input does, and after ten minutes at the latest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import mmap
+import os
+import struct
+import sys
+from collections.abc import Callable
+from hashlib import md5
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import msgspec
+import uvloop
+
+__all__ = ["COUNTER_BYTES", "QUEUE_ARN", "QUEUE_PATH", "Count", "Counter"]
+
+LIFETIME_S = 600.0
+COUNTER_BYTES = 40
+RECEIVE_MAX = 10
+HANDLE_LENGTH = 410  # about as long as AWS's
+NUMBER_DIGITS = 12
+QUEUE_PATH = "/123456789012/bench"
+QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:bench"
+
+
+class Count(NamedTuple):
+    """What the server has seen so far. `most_out`: messages given and not yet deleted, at the most."""
+
+    receives: int
+    given: int
+    deletes: int
+    deleted: int
+    most_out: int
+
+
+class Counter:
+    """A `Count` in a file that both processes map."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        descriptor = os.open(path, os.O_RDWR)
+        self._map = mmap.mmap(descriptor, COUNTER_BYTES)
+        os.close(descriptor)
+
+    def received(self, messages: int) -> None:
+        """One more receive, that gave so many."""
+        now = self.read()
+        given = now.given + messages
+        self._write(now.receives + 1, given, now.deletes, now.deleted, max(now.most_out, given - now.deleted))
+
+    def deleted(self, messages: int) -> None:
+        """One more call, that deleted so many."""
+        now = self.read()
+        self._write(now.receives, now.given, now.deletes + 1, now.deleted + messages, now.most_out)
+
+    def read(self) -> Count:
+        """The count now."""
+        return Count(*struct.unpack_from("<5Q", self._map))
+
+    def _write(self, *figures: int) -> None:
+        struct.pack_into("<5Q", self._map, 0, *figures)
+
+
+class _Receive(msgspec.Struct):
+    MaxNumberOfMessages: int = 1
+    WaitTimeSeconds: int = 0
+
+
+class _Entry(msgspec.Struct):
+    Id: str
+    ReceiptHandle: str
+
+
+class _Entries(msgspec.Struct):
+    Entries: list[_Entry]
+
+
+_RECEIVE = msgspec.json.Decoder(_Receive)
+_ENTRIES = msgspec.json.Decoder(_Entries)
+
+
+class Queue:
+    """Answers the calls that pollers make."""
+
+    def __init__(self, size: int, total: int, counter: Counter) -> None:
+        self._total, self._counter = total, counter
+        self._next = 0
+        self._left: set[int] = set()
+        message = _message(size)
+        self._pages = [b'{"Messages":[' + b",".join([message] * count) + b"]}" for count in range(RECEIVE_MAX + 1)]
+
+    def answer(self, operation: bytes, request: bytes, url: str, send: Callable[[bytes], None]) -> None:
+        """Sends the body of the answer, at once or in time."""
+        if operation == b"receivemessage":
+            self._receive(_RECEIVE.decode(request), send)
+        elif operation == b"deletemessagebatch":
+            send(self._delete(_ENTRIES.decode(request).Entries))
+        elif operation == b"getqueueurl":
+            send(json.dumps({"QueueUrl": url + QUEUE_PATH}).encode())
+        else:
+            send(b'{"Attributes":{"VisibilityTimeout":"30"}}')
+
+    def _receive(self, request: _Receive, send: Callable[[bytes], None]) -> None:
+        count = request.MaxNumberOfMessages
+        if self._total:
+            count = min(count, self._total - self._next)
+        self._counter.received(count)
+        if not count:
+            asyncio.get_running_loop().call_later(request.WaitTimeSeconds, send, b"{}")
+            return
+        numbers = range(self._next, self._next + count)
+        self._next += count
+        if self._total:
+            self._left.update(numbers)
+        send(self._pages[count] % tuple(chain.from_iterable(zip(numbers, numbers, strict=True))))
+
+    def _delete(self, entries: list[_Entry]) -> bytes:
+        """Messages are named by the number in their handle; with a `total`, each is counted once."""
+        count = len(entries)
+        if self._total:
+            numbers = {int(entry.ReceiptHandle[:NUMBER_DIGITS]) for entry in entries}
+            count = len(numbers & self._left)
+            self._left -= numbers
+        self._counter.deleted(count)
+        done = ",".join([f'{{"Id":"{entry.Id}"}}' for entry in entries])
+        return f'{{"Successful":[{done}],"Failed":[]}}'.encode()
+
+
+def _message(size: int) -> bytes:
+    """A message with two places for its number; what else a `%` stands for is none."""
+    body = "x" * size
+    handle = ("0" * NUMBER_DIGITS).ljust(HANDLE_LENGTH, "A")
+    message = {
+        "MessageId": "00000000-0000-0000-0000-" + "0" * NUMBER_DIGITS,
+        "ReceiptHandle": handle,
+        "MD5OfBody": md5(body.encode(), usedforsecurity=False).hexdigest(),
+        "Body": body,
+        "Attributes": {
+            "SenderId": "AIDACKCEVSQ6C2EXAMPLE",
+            "ApproximateFirstReceiveTimestamp": "1732200000123",
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": "1732200000100",
+        },
+    }
+    text = json.dumps(message, separators=(",", ":"))
+    number = f"%0{NUMBER_DIGITS}d"
+    for before in ('"00000000-0000-0000-0000-', '"ReceiptHandle":"'):
+        text = text.replace(before + "0" * NUMBER_DIGITS, before + number)
+    return text.encode()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection, kept alive."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        host, port = transport.get_extra_info("sockname")[:2]
+        self._url = f"http://{host}:{port}"
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head = self._received[:end].lower()
+            total = end + 4 + int(_header(head, b"content-length"))
+            if len(self._received) < total:
+                return
+            request, self._received = self._received[end + 4 : total], self._received[total:]
+            operation = _header(head, b"x-amz-target").rpartition(b".")[2]
+            self._queue.answer(operation, request, self._url, self._send)
+
+    def _send(self, body: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\n"
+                b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    _, _, rest = head.partition(b"\r\n" + name + b":")
+    return rest.partition(b"\r\n")[0].strip()
+
+
+async def _serve(queue: Queue) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(sys.stdin, ended.set)  # readable when the other end is gone
+    server = await loop.create_server(lambda: Connection(queue), "127.0.0.1", 0, backlog=4096)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    try:
+        async with asyncio.timeout(LIFETIME_S):
+            await ended.wait()
+    finally:
+        server.close()
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--total", type=int, required=True)
+    parser.add_argument("--counter", type=Path, required=True)
+    parser.add_argument("--core", type=int)
+    options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+    queue = Queue(options.size, options.total, Counter(options.counter))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(queue))
+
+
+if __name__ == "__main__":
+    _main()

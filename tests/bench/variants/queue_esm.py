@@ -1,0 +1,56 @@
+"""`esm.Worker` on a queue as a user runs it, with its store in SQLite, which a queue has no need of.
+
+Fifty handlers: five provisioned pollers have ten each. One handler: Lambda allows no less than two, so a lock in the
+function makes it one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import uvloop
+from aiobotocore.session import get_session
+
+import esm
+from tests.bench.queue_client import Handler, QueuePlan
+from tests.bench.queue_server import QUEUE_ARN
+
+__all__ = ["run", "run_on_uvloop"]
+
+SLOTS_A_POLLER = 10
+
+
+def run(plan: QueuePlan) -> None:
+    """Works until it is ended, on asyncio's own loop."""
+    asyncio.run(_work(plan))
+
+
+def run_on_uvloop(plan: QueuePlan) -> None:
+    """The same on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(plan))
+
+
+async def _work(plan: QueuePlan) -> None:
+    session = get_session()
+    session.set_credentials("bench", "bench")
+    mapping = esm.EventSourceMapping(event_source_arn=QUEUE_ARN, batch_size=10, **_handlers(plan))
+    store = f"sqlite:///{plan.folder}/positions.db"
+    async with esm.Worker([mapping], store=store, endpoint_url=plan.url, session=session) as worker:
+        await worker.join()
+
+
+def _handlers(plan: QueuePlan) -> dict[str, Any]:
+    handle = Handler(plan).handle
+    if plan.handlers > 1:
+        pollers = plan.handlers // SLOTS_A_POLLER
+        config = {"MinimumPollers": pollers, "MaximumPollers": pollers}
+        return {"function": handle, "provisioned_poller_config": config}
+    lock = asyncio.Lock()
+
+    async def one_at_a_time(event: dict[str, Any], context: Any) -> None:
+        async with lock:
+            await handle(event, context)
+
+    return {"function": one_at_a_time, "scaling_config": {"MaximumConcurrency": 2}}
