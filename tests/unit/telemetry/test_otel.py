@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.semconv._incubating.attributes import aws_attributes, messaging_attributes
+from opentelemetry.semconv._incubating.attributes import messaging_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
 from esm.telemetry import facts
@@ -87,7 +87,6 @@ def test_attributes_are_the_conventions_own() -> None:
     own = {value for name, value in vars(messaging_attributes).items() if name.isupper()}
     (span,) = Seen(changed(), *batch()).spans
     assert {name for name in attributes(span) if name.startswith("messaging.")} <= own
-    assert aws_attributes.AWS_LAMBDA_RESOURCE_MAPPING_ID in attributes(span)
     assert attributes(span)["messaging.system"] == "aws_kinesis"
     assert attributes(span)["messaging.destination.partition.id"] == "shard-0"
 
