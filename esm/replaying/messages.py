@@ -30,8 +30,8 @@ WAIT_SECONDS = 2
 HIDDEN_SECONDS = 60
 """For how long a message is hidden until it is written (chosen)."""
 
-AGAIN_S = 1.0
-"""How long nothing is received when all that came had been copied already (chosen)."""
+AGAIN_SECONDS = 1
+"""How long a message stays hidden that was copied before: the others get their turn meanwhile (chosen)."""
 
 
 class MessageRecorder:
@@ -98,8 +98,7 @@ class MessageRecorder:
         pacer = PollPacer()
         while not self._stopping.is_set() and (self._until is None or self._clock.now() < self._until):
             try:
-                if not await self._pass():
-                    await self._wait(AGAIN_S)
+                await self._pass()
                 pacer.failures = 0
             except RecordingError:
                 return  # whoever runs this has it from the pen
@@ -109,26 +108,27 @@ class MessageRecorder:
                 retry_at = pacer.after_failure(self._clock.now(), self._jitter)
                 await self._wait((retry_at - self._clock.now()) / 1000)
 
-    async def _pass(self) -> bool:
-        """One receive and what follows from it; whether to go on at once."""
+    async def _pass(self) -> None:
+        """One receive and what follows from it."""
         messages = await self._api.receive_message(
             self._queue_arn,
             SQS_RECEIVE_MESSAGES,
             wait_seconds=WAIT_SECONDS,
             visibility_seconds=HIDDEN_SECONDS,
         )
-        if not messages:
-            return True
         fresh = [message for message in messages if message.message_id not in self._written]
+        before = [message for message in messages if message.message_id in self._written]
+        written = []
         try:
-            count = await self._pen.messages(fresh, to_disk=self._drain)
-            self._written.update(message.message_id for message in fresh[:count])
+            written = fresh[: await self._pen.messages(fresh, to_disk=self._drain)]
+            self._written.update(message.message_id for message in written)
         finally:
-            done = [message for message in messages if message.message_id in self._written]
             if self._drain:
-                await self._delete(done)
-            await self._show([message for message in messages if not self._drain or message not in done])
-        return bool(fresh)
+                await self._delete(written + before)
+                await self._show(fresh[len(written) :], 0)
+            else:
+                await self._show(fresh, 0)
+                await self._show(before, AGAIN_SECONDS)
 
     async def _delete(self, messages: list[SqsMessage]) -> None:
         if not messages:
@@ -136,10 +136,10 @@ class MessageRecorder:
         output = await self._api.delete_message_batch(self._queue_arn, [each.receipt_handle for each in messages])
         self._written.difference_update(messages[index].message_id for index in output.successful)
 
-    async def _show(self, messages: list[SqsMessage]) -> None:
-        """To everybody else, at once."""
+    async def _show(self, messages: list[SqsMessage], seconds: int) -> None:
+        """To everybody else, so soon."""
         if messages:
-            entries = [(message.receipt_handle, 0) for message in messages]
+            entries = [(message.receipt_handle, seconds) for message in messages]
             await self._api.change_message_visibility_batch(self._queue_arn, entries)
 
     async def _wait(self, seconds: float) -> None:
