@@ -17,6 +17,7 @@ from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
 from esm.runtime.queue import QueueRunner
 from esm.runtime.recorded import recorded
+from esm.runtime.watchdog import Watchdog
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers
@@ -35,6 +36,7 @@ class Builder:
     budget: Budget
     worker_id: str
     home: Home
+    watchdog: Watchdog
 
     async def build(self, mapping: EventSourceMapping) -> Runner:
         """What runs it, not begun yet. Raises `MappingError`, `HandlerNotFoundError`, `DestinationError`."""
@@ -50,7 +52,7 @@ class Builder:
             mapping=mapping,
             ports=ports,
             store=self.store,
-            invoker=invoker,
+            invoker=self.watchdog.watched(invoker, mapping),
             destination=destination,
             criteria=criteria,
             observers=self.observers,

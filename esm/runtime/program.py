@@ -72,6 +72,7 @@ class WorkerOptions(TypedDict, total=False):
     resources: Resources | None
     silent_after: float
     restart_silent_after: float | None
+    blocked_after: float | None
 
 
 async def run(mappings: Iterable[EventSourceMapping], **options: Unpack[WorkerOptions]) -> bool:

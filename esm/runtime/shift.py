@@ -26,6 +26,7 @@ from esm.runtime.ports import Ports
 from esm.runtime.real import worker_id
 from esm.runtime.resources import Resources
 from esm.runtime.watch import SilenceWatch
+from esm.runtime.watchdog import Watchdog
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers
@@ -48,11 +49,13 @@ class Shift:
         drain_timeout: float,
         silent_after: float,
         restart_silent_after: float | None,
+        blocked_after: float | None,
     ) -> None:
         self.id = worker_id(ports.rng)
         self.home = Home()
         self.budget = Budget(resources.bytes_in_flight)
         self.clean = True
+        self._watchdog = Watchdog(observers, ports.clock, after=blocked_after)
         builder = Builder(
             ports=ports,
             store=store,
@@ -61,6 +64,7 @@ class Shift:
             budget=self.budget,
             worker_id=self.id,
             home=self.home,
+            watchdog=self._watchdog,
         )
         self.mappings = Mappings(
             settings,
@@ -99,6 +103,7 @@ class Shift:
             await self._close()
             raise
         self._task = asyncio.create_task(self._run(), name=f"esm worker {self.id}")
+        self._watchdog.start()
 
     def stop(self, *, now: bool = False) -> None:
         """Begins to stop; `now`: what is out is cut off, not waited for."""
@@ -145,6 +150,7 @@ class Shift:
             try:
                 await self._close()
             finally:
+                self._watchdog.stop()
                 self._observers.notice(facts.WorkerStopped(at=self._ports.clock.now(), clean=self.clean))
 
     async def _drain(self) -> None:

@@ -37,30 +37,29 @@ _LOOPS_OWN = frozenset({"asyncio.events", "asyncio.base_events", "asyncio.runner
 
 
 class Watchdog:
-    """Watches the event loop it is started in. `after`: seconds without a turn until that is told.
+    """Watches the event loop it is started in. `after`: seconds without a turn until that is told; `None`: never.
 
     Told are those observers that any thread may tell, at once, and the others when the loop turns. Whoever blocks in a
     task of his own making, and not in the call itself, is told without the call's name.
     """
 
-    def __init__(self, observers: Observers, clock: Clock, *, after: float = BLOCKED_AFTER_S) -> None:
+    def __init__(self, observers: Observers, clock: Clock, *, after: float | None = BLOCKED_AFTER_S) -> None:
         self._observers, self._clock, self._after = observers, clock, after
         self._calls: dict[str, EventSourceMapping] = {}  # by request id
         self._over = threading.Event()
         self._turned = threading.Event()
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread = 0
 
     def watched(self, invoker: Invoker, mapping: EventSourceMapping) -> Invoker:
         """The invoker, whose calls are known by their mapping from now on."""
-        return _Watched(invoker, mapping, self._calls)
+        return invoker if self._after is None else _Watched(invoker, mapping, self._calls)
 
     def start(self) -> None:
         """Begins to watch; called in the loop's thread."""
-        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
-        self._thread = threading.Thread(target=self._watch, args=(self._loop,), name="esm-watchdog", daemon=True)
-        self._thread.start()
+        if self._after is not None:
+            arguments = (asyncio.get_running_loop(), threading.get_ident(), self._after)
+            self._thread = threading.Thread(target=self._watch, args=arguments, name="esm-watchdog", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread. Stopping twice, or what was never started, is fine."""
@@ -72,16 +71,16 @@ class Watchdog:
 
     # -- in the thread of its own ----------------------------------------------------------------------------------
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch(self, loop: asyncio.AbstractEventLoop, thread: int, after: float) -> None:
         with suppress(RuntimeError):  # the loop is closed, whoever forgot to stop this
-            while not self._over.wait(self._after / 4):
+            while not self._over.wait(after / 4):
                 since = self._clock.now()
                 self._turned.clear()
                 loop.call_soon_threadsafe(self._turned.set)
-                if not self._turned.wait(self._after) and not self._turned.wait(GRACE_S):
-                    self._blocked(loop, since)
+                if not self._turned.wait(after) and not self._turned.wait(GRACE_S):
+                    self._blocked(loop, thread, since)
 
-    def _blocked(self, loop: asyncio.AbstractEventLoop, since: Millis) -> None:
+    def _blocked(self, loop: asyncio.AbstractEventLoop, thread: int, since: Millis) -> None:
         """Tells of it, waits for its end, and tells of that."""
         request_id, mapping = self._call(loop)
         named = {
@@ -89,7 +88,7 @@ class Watchdog:
             "function": "" if mapping is None else mapping.function.name,
             "request_id": request_id,
         }
-        stack = _places(sys._current_frames().get(self._loop_thread))  # noqa: SLF001  # documented, for debuggers
+        stack = _places(sys._current_frames().get(thread))  # noqa: SLF001  # documented, for debuggers
         if self._turned.is_set():
             return  # it turned just now, and the stack is another's
         now = self._clock.now()

@@ -24,6 +24,7 @@ from esm.runtime.real import real_ports
 from esm.runtime.resources import Resources
 from esm.runtime.shift import Shift
 from esm.runtime.status import MappingStatus, WorkerStatus
+from esm.runtime.watchdog import BLOCKED_AFTER_S
 from esm.stores.open import open_store
 from esm.stores.store import LeaseStore
 from esm.telemetry.observer import Observer, Observers
@@ -45,7 +46,9 @@ class Worker:
     worker stops, or their mapping is updated, disabled or deleted.
     `observers`: are told every fact. `ports`: the world outside, for simulations; `None`: the real one. `resources`:
     what it may take of the machine. `silent_after`: seconds after which a shard from which nothing comes is a fact
-    (`ShardSilent`); `restart_silent_after`: seconds after which it is begun anew, `None`: never.
+    (`ShardSilent`); `restart_silent_after`: seconds after which it is begun anew, `None`: never. `blocked_after`:
+    seconds after which an event loop that does not turn is a fact (`LoopBlocked`), told by a thread; `None`: never, as
+    with `ports`.
 
     An async context manager: entering checks every source and begins to read; leaving stops. It may be entered again
     when it was left, with the mappings it had then. Installs no signal handler, and leaves no thread and no task.
@@ -67,6 +70,7 @@ class Worker:
         resources: Resources | None = None,
         silent_after: float = SILENT_AFTER_S,
         restart_silent_after: float | None = None,
+        blocked_after: float | None = BLOCKED_AFTER_S,
     ) -> None:
         self._given = tuple(mappings)
         self._settings: dict[str, EventSourceMapping] | None = None
@@ -75,6 +79,8 @@ class Worker:
         self._restart_after = (
             None if restart_silent_after is None else _seconds("restart_silent_after", restart_silent_after)
         )
+        blocked_after = None if ports is not None else blocked_after
+        self._blocked_after = None if blocked_after is None else _seconds("blocked_after", blocked_after)
         self._resources = resources or Resources()
         self._store = open_store(store)
         self._observers = tuple(observers)
@@ -109,6 +115,7 @@ class Worker:
                 drain_timeout=self.drain_timeout,
                 silent_after=self._silent_after,
                 restart_silent_after=self._restart_after,
+                blocked_after=self._blocked_after,
             )
             await self._shift.start()
         finally:
@@ -135,6 +142,11 @@ class Worker:
         if self._shift is not None:
             self._shift.home.check()
             self._shift.stop(now=now)
+
+    @property
+    def running(self) -> bool:
+        """Whether it was entered and has not ended."""
+        return self._shift is not None and not self._shift.over
 
     @property
     def clean(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from esm.telemetry.facts import Fact, ObserverDropped
 
@@ -15,8 +16,9 @@ class Observer(Protocol):
     """Is told every fact, in order, in the event loop's thread. Must not wait.
 
     It may have more attributes: `kinds`, a frozenset of the kinds of facts that it wants, so that others need not be
-    made for it alone; a true `wants_traces`, to be told where messages come from (`InvocationStarted.traces`); and
-    `follow(mapping, shard, live)`, which gets the numbers of a shard that are kept up to date.
+    made for it alone; a true `wants_traces`, to be told where messages come from (`InvocationStarted.traces`);
+    `follow(mapping, shard, live)`, which gets the numbers of a shard that are kept up to date; and a true `any_thread`,
+    to be told by another thread that the loop is blocked while it is (`LoopBlocked`).
     """
 
     def notice(self, fact: Fact) -> None:
@@ -34,6 +36,9 @@ class Live:
     calls: int = 0
     records: int = 0
     checkpoints: int = 0
+
+
+_Failed: TypeAlias = tuple[Observer, str]
 
 
 class Observers:
@@ -64,20 +69,38 @@ class Observers:
 
     def notice(self, fact: Fact) -> None:
         """Tells all of them; then, whom it was left to tell, which of them raised."""
-        failed = None
-        for observer in self._observers:
-            try:
-                observer.notice(fact)
-            except Exception as error:  # noqa: BLE001  # an observer is somebody else's code
-                failed = [*(failed or ()), (observer, type(error).__name__)]
+        failed = _tell(self._observers, fact)
         if failed:
             self._drop(failed, fact)
 
-    def _drop(self, failed: list[tuple[Observer, str]], fact: Fact) -> None:
+    def notice_from_thread(self, fact: Fact, loop: asyncio.AbstractEventLoop) -> None:
+        """Tells those that any thread may tell, and the others when `loop` turns."""
+        at_once = tuple(each for each in self._observers if getattr(each, "any_thread", False))
+        failed = _tell(at_once, fact)
+        loop.call_soon_threadsafe(self._notice_others, fact, at_once, failed or [])
+
+    def _notice_others(self, fact: Fact, told: tuple[Observer, ...], failed: list[_Failed]) -> None:
+        others = tuple(each for each in self._observers if all(each is not observer for observer in told))
+        failed = [*failed, *(_tell(others, fact) or ())]
+        if failed:
+            self._drop(failed, fact)
+
+    def _drop(self, failed: list[_Failed], fact: Fact) -> None:
         self._observers = tuple(each for each in self._observers if all(each is not observer for observer, _ in failed))
         self._kinds = _kinds(self._observers)
         for observer, error in failed:
             self.notice(ObserverDropped(at=fact.at, observer=type(observer).__name__, error=error))
+
+
+def _tell(observers: tuple[Observer, ...], fact: Fact) -> list[_Failed] | None:
+    """Those that raised, and what; `None` when none did."""
+    failed = None
+    for observer in observers:
+        try:
+            observer.notice(fact)
+        except Exception as error:  # noqa: BLE001  # an observer is somebody else's code
+            failed = [*(failed or ()), (observer, type(error).__name__)]
+    return failed
 
 
 def _kinds(observers: tuple[Observer, ...]) -> frozenset[type[Fact]] | None:

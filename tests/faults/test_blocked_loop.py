@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from esm.clock import Millis, SystemClock
+from esm.errors import MappingError
 from esm.handlers.invoker import Event, Invocation, Returned
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.watchdog import Watchdog
+from esm.runtime.worker import Worker
 from esm.telemetry.facts import Fact, LoopBlocked, LoopFreed, ObserverDropped
 from esm.telemetry.logs import LogObserver
 from esm.telemetry.observer import Observer, Observers
@@ -181,3 +183,28 @@ def test_an_observer_that_raises_is_dropped_in_the_loop(any_thread: bool) -> Non
     (dropped,) = other.of(ObserverDropped)
     assert (dropped.observer, dropped.error) == ("Broken", "RuntimeError")
     assert {thread for _, thread in other.told} == {threading.get_ident()}
+
+
+def test_a_worker_has_one_and_leaves_no_thread_behind() -> None:
+    listener = Listener(any_thread=True)
+
+    async def main() -> None:
+        worker = Worker([], store="memory:", observers=[listener], blocked_after=AFTER)
+        for _ in range(2):
+            listener.heard.clear()
+            async with worker:
+                running = worker.running
+                assert listener.heard.wait(PATIENCE)
+            assert (running, worker.running) == (True, False)
+            assert not any(thread.name == "esm-watchdog" for thread in threading.enumerate())
+        async with Worker([], store="memory:", blocked_after=None):
+            assert not any(thread.name == "esm-watchdog" for thread in threading.enumerate())
+
+    asyncio.run(main())
+    assert len(listener.of(LoopBlocked)) == 2
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(MappingError, match="blockedAfter"):
+        Worker([], store="memory:", blocked_after=seconds)
