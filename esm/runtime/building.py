@@ -27,7 +27,7 @@ __all__ = ["Builder"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """What all mappings of a worker share. `worker_id`: what signs leases."""
+    """What all mappings of a worker share. `worker_id`: what signs leases. `drain_timeout`: seconds a stop waits."""
 
     ports: Ports
     store: LeaseStore
@@ -35,6 +35,7 @@ class Builder:
     concurrency: Concurrency
     budget: Budget
     worker_id: str
+    drain_timeout: float
     home: Home
     watchdog: Watchdog
 
@@ -60,7 +61,9 @@ class Builder:
             budget=self.budget,
             home=self.home,
         )
-        return QueueRunner(context) if mapping.source_kind == "sqs" else MappingRunner(context, self.worker_id)
+        if mapping.source_kind == "sqs":
+            return QueueRunner(context, drain_timeout=self.drain_timeout)
+        return MappingRunner(context, self.worker_id)
 
     def _abandoned(self, mapping: EventSourceMapping, request_id: str, hung: int) -> None:
         now = self.ports.clock.now()

@@ -17,7 +17,12 @@ from esm.machine.pacing import PollPacer
 from esm.machine.queue import BatchSnapshot, QueueMachine
 from esm.machine.queue_commands import QueueCommand, Receive, Received
 from esm.machine.queue_rules import QueueRules
-from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES, PROVISIONED_CONCURRENCY_ADDED_A_MINUTE, PROVISIONED_SLOTS
+from esm.mapping.limits import (
+    INVOCATION_PAYLOAD_BYTES,
+    PROVISIONED_CONCURRENCY_ADDED_A_MINUTE,
+    PROVISIONED_SLOTS,
+    SQS_WAIT_SECONDS,
+)
 from esm.mapping.rules import check_visibility_timeout
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Share
@@ -29,13 +34,16 @@ from esm.runtime.perform_queue import QueuePerformer
 from esm.runtime.status import LaneStatus, QueueStatus, ShardStatus
 from esm.telemetry import facts
 
-__all__ = ["QueueRunner", "queue_rules"]
+__all__ = ["QueueRunner", "longest_poll", "queue_rules"]
 
 START_TRIES = 4
 """How often the queue is asked for before the worker refuses to start (chosen)."""
 
 ATTRIBUTES_INTERVAL_S = 60.0
 """How often the queue is asked whether its visibility timeout has changed (chosen)."""
+
+POLL_MARGIN_S = 1.0
+"""So much before the end of a stop's time its longest poll is over (chosen)."""
 
 FLUSH_S = 1.0
 """How long the last deletes and releases may take when everything else was cut off (chosen)."""
@@ -47,9 +55,9 @@ _EVENT_WRAPPING = len('{"Records":[]}')
 
 
 class QueueRunner:
-    """Runs the mapping of one queue until it is stopped."""
+    """Runs the mapping of one queue until it is stopped. `drain_timeout`: seconds that a stop waits for it."""
 
-    def __init__(self, context: MappingContext) -> None:
+    def __init__(self, context: MappingContext, *, drain_timeout: float) -> None:
         mapping, ports = context.mapping, context.ports
         self.context = context
         self.last_error: str | None = None
@@ -60,7 +68,7 @@ class QueueRunner:
         self._stop = anyio.Event()
         self._performer = QueuePerformer(context, self._source, self._named)
         self._machine = _Machine(
-            queue_rules(mapping),
+            queue_rules(mapping, wait_seconds=longest_poll(drain_timeout)),
             visibility_seconds=1,
             jitter=ports.rng.random,
             new_id=ports.new_id,
@@ -312,7 +320,15 @@ class _Machine(QueueMachine):
         self.woken()
 
 
-def queue_rules(mapping: EventSourceMapping) -> QueueRules:
+def longest_poll(drain_timeout: float) -> int:
+    """Seconds that a poll may last: less than a stop waits, for a poll that is cut off may take a message and hide it.
+
+    At least one: less is no long poll, and finds less. (chosen)
+    """
+    return max(1, min(SQS_WAIT_SECONDS, int(drain_timeout - POLL_MARGIN_S)))
+
+
+def queue_rules(mapping: EventSourceMapping, *, wait_seconds: int = SQS_WAIT_SECONDS) -> QueueRules:
     """What the queue of a mapping obeys.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
@@ -335,5 +351,6 @@ def queue_rules(mapping: EventSourceMapping) -> QueueRules:
         fifo=mapping.event_source_arn.endswith(".fifo"),
         batching_window_ms=mapping.maximum_batching_window_in_seconds * 1000,
         slows_on_error=not mapping.reports_batch_item_failures,
+        wait_seconds=wait_seconds,
         **rules,
     )

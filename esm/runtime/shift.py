@@ -63,6 +63,7 @@ class Shift:
             concurrency=concurrency,
             budget=self.budget,
             worker_id=self.id,
+            drain_timeout=drain_timeout,
             home=self.home,
             watchdog=self._watchdog,
         )

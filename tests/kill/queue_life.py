@@ -30,7 +30,6 @@ CALL_S = 1.2
 # A function fails, or takes so long that its messages' visibility is extended, by what the message says.
 PROGRAM = """
 import asyncio, os, sys
-from dataclasses import replace
 import esm
 from esm.aws import sqs
 from esm.aws.session import AwsSession
@@ -40,8 +39,7 @@ arn, url, path, region, slots, batch, life, deadline = sys.argv[1:]
 log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 AwsSession.__init__.__kwdefaults__["read_timeout"] = float(deadline)
 sqs.RECEIVE_TIMEOUT_S = 1 + float(deadline)
-rules = queue.queue_rules
-queue.queue_rules = lambda mapping: replace(rules(mapping), wait_seconds=1)
+queue.SQS_WAIT_SECONDS = 1
 tries = {}
 
 def write(what, record):

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -18,7 +17,6 @@ import pytest
 import esm
 from esm.aws import sqs as sqs_module
 from esm.aws.session import AwsSession
-from esm.machine.queue_rules import QueueRules
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime import queue as queue_module
 from tests.servers.faulty import FAULTS, FaultyProxy
@@ -39,8 +37,7 @@ VISIBILITY = 2
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long polls of a second, and deadlines of little more."""
-    real: Callable[[EventSourceMapping], QueueRules] = queue_module.queue_rules
-    monkeypatch.setattr(queue_module, "queue_rules", lambda mapping: replace(real(mapping), wait_seconds=1))
+    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", 1)
     monkeypatch.setattr(sqs_module, "RECEIVE_TIMEOUT_S", 1 + CALL_S)
     defaults = AwsSession.__init__.__kwdefaults__ or {}
     monkeypatch.setitem(defaults, "read_timeout", CALL_S)

@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import esm
 from esm.aws.session import AwsSession
-from esm.machine.queue_rules import QueueRules
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime import queue as queue_module
 from esm.telemetry import facts
@@ -35,8 +33,7 @@ LONGER = 5
 @pytest.fixture(autouse=True)
 def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop waits for long polls: here they are short."""
-    real: Callable[[EventSourceMapping], QueueRules] = queue_module.queue_rules
-    monkeypatch.setattr(queue_module, "queue_rules", lambda mapping: replace(real(mapping), wait_seconds=1))
+    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", 1)
 
 
 @pytest.fixture

@@ -6,15 +6,13 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import esm
 from esm.aws.session import AwsSession
-from esm.machine.queue_rules import QueueRules
-from esm.mapping.settings import EventSourceMapping
+from esm.mapping.limits import SQS_WAIT_SECONDS
 from esm.runtime import queue as queue_module
 from esm.telemetry import facts
 from tests.servers.queues import Queues
@@ -28,9 +26,8 @@ PATIENCE_S = 30.0
 
 @pytest.fixture(autouse=True)
 def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop waits for long polls: here they are short."""
-    real: Callable[[EventSourceMapping], QueueRules] = queue_module.queue_rules
-    monkeypatch.setattr(queue_module, "queue_rules", lambda mapping: replace(real(mapping), wait_seconds=1))
+    """A stop waits for long polls: here they are short, unless the time to stop says otherwise."""
+    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", 1)
 
 
 @pytest.fixture
@@ -73,7 +70,16 @@ class Ledger:
         return [record["body"] for record in self.records]
 
 
-def worker(url: str, account: str, arn: str, ledger: Ledger, *, timeout: float = 3.0, **settings: Any) -> esm.Worker:
+def worker(
+    url: str,
+    account: str,
+    arn: str,
+    ledger: Ledger,
+    *,
+    timeout: float = 3.0,
+    drain_timeout: float = 25.0,
+    **settings: Any,
+) -> esm.Worker:
     function = esm.Function(ledger.handle, timeout=timeout)
     mapping = esm.EventSourceMapping(event_source_arn=arn, function=function, **settings)
     return esm.Worker(
@@ -83,6 +89,7 @@ def worker(url: str, account: str, arn: str, ledger: Ledger, *, timeout: float =
         region_name=REGION,
         session=signed_in(account),
         observers=[ledger],
+        drain_timeout=drain_timeout,
     )
 
 
@@ -202,6 +209,44 @@ async def test_stops_under_load_lose_and_repeat_nothing(ministack: str, account:
         await until(lambda: len(ledger.records) >= 150)
     assert sorted(map(int, ledger.bodies)) == list(range(150))
     assert await queues.counts(arn) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("drain_timeout", "seconds"), [(60.0, 20), (25.0, 20), (20.0, 19), (10.0, 9), (2.9, 1), (1.0, 1), (0.0, 1)]
+)
+def test_a_poll_is_over_before_the_time_of_a_stop_is(
+    monkeypatch: pytest.MonkeyPatch, drain_timeout: float, seconds: int
+) -> None:
+    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", SQS_WAIT_SECONDS)
+    assert queue_module.longest_poll(drain_timeout) == seconds
+
+
+async def test_an_idle_queue_stops_clean_in_less_than_the_longest_poll_and_takes_nothing_more(
+    ministack: str, account: str, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", SQS_WAIT_SECONDS)
+    arn, ledger = await queues.create(), Ledger()
+    async with worker(ministack, account, arn, ledger, drain_timeout=4.0) as running:
+        await asyncio.sleep(0.3)
+        began = time.perf_counter()
+        running.stop()
+        await queues.send(arn, "1")
+        await running.join()
+    assert running.clean
+    assert time.perf_counter() - began < 4.0
+    assert ledger.bodies == []
+    assert await queues.counts(arn) == (1, 0)
+
+
+async def test_a_stop_with_no_time_for_a_poll_cuts_it_off_and_says_so(
+    ministack: str, account: str, queues: Queues
+) -> None:
+    arn = await queues.create()
+    async with worker(ministack, account, arn, Ledger(), drain_timeout=0.2) as running:
+        await asyncio.sleep(0.1)
+        began = time.perf_counter()
+    assert not running.clean
+    assert time.perf_counter() - began < 0.9
 
 
 async def test_a_worker_that_is_cut_off_gives_back_what_it_handled(
