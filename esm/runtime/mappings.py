@@ -54,7 +54,7 @@ class Mappings:
         self._drain_timeout = drain_timeout
         self._exhausted = exhausted
         self._pending: set[asyncio.Future[None]] = set()
-        self._tasks: TaskGroup | None = None
+        self._begun: asyncio.Future[TaskGroup] = asyncio.get_running_loop().create_future()
         self._stopping = False
 
     # -- all together ----------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class Mappings:
 
     def begin(self, tasks: TaskGroup) -> None:
         """Runs those that were started."""
-        self._tasks = tasks
+        self._begun.set_result(tasks)
         self._limit()
         for life in list(self.lives.values()):
             if life.runner is not None:
@@ -123,7 +123,7 @@ class Mappings:
 
     async def create(self, mapping: EventSourceMapping) -> MappingStatus:
         """Takes one more. Raises `MappingError`, `SourceError`, `StoreError`, `HandlerNotFoundError`."""
-        tasks = self._running()
+        tasks = await self._running()
         self._check(mapping)
         action = Action.CREATE if mapping.enabled else Action.CREATE_DISABLED
         transition = begin(None, action, mapping.source_kind)
@@ -135,7 +135,7 @@ class Mappings:
             life.enter(transition.at_once)
             if mapping.enabled:
                 await runner.start()
-            self._running()
+            await self._running()
         except BaseException:
             del self.lives[mapping.uuid]
             if runner is not None:
@@ -165,7 +165,8 @@ class Mappings:
     async def delete(self, uuid: str, *, keep_positions: bool, wait: bool) -> MappingStatus:
         """Ends one for good; its positions go with it, unless they are kept. Raises `MappingError`."""
         life = self._at(uuid)
-        tasks, transition = self._running(), self._begin(life, Action.DELETE)
+        tasks = await self._running()
+        transition = self._begin(life, Action.DELETE)
 
         async def drop() -> None:
             await life.end(self._drain_timeout)
@@ -189,14 +190,15 @@ class Mappings:
     async def _change(self, life: Life, mapping: EventSourceMapping, switched: bool, *, wait: bool) -> MappingStatus:
         uuid = mapping.uuid
         action = (Action.ENABLE if mapping.enabled else Action.DISABLE) if switched else Action.UPDATE
-        tasks, transition = self._running(), self._begin(life, action)
+        tasks = await self._running()
+        transition = self._begin(life, action)
         if transition.then in SETTLED:
             transition = transition._replace(then=State.ENABLED if mapping.enabled else State.DISABLED)
         self._check(mapping, instead_of=life)
         life.busy = True
         try:
             runner = await self._build(mapping)
-            self._running()
+            await self._running()
         except BaseException:
             life.busy = False
             raise
@@ -231,10 +233,11 @@ class Mappings:
             raise not_found()
         return life
 
-    def _running(self) -> TaskGroup:
-        if self._tasks is None or self._stopping:
+    async def _running(self) -> TaskGroup:
+        tasks = await asyncio.shield(self._begun)
+        if self._stopping:
             raise EsmError("mappings are changed inside the worker's `async with`, before it stops")
-        return self._tasks
+        return tasks
 
     def _begin(self, life: Life, action: Action) -> Transition:
         state = State.UPDATING if life.busy and life.state in SETTLED else life.state
@@ -283,7 +286,8 @@ class Mappings:
     def _ended(self) -> None:
         """One has ended. When all have, by themselves, the worker has nothing left to do."""
         for life in self.lives.values():
-            if life.over and (life.state is State.DISABLING or (life.state is State.ENABLED and life.exhausted)):
+            by_itself = life.state is State.ENABLED and life.exhausted
+            if life.over and not life.busy and (by_itself or life.state is State.DISABLING):
                 life.enter(State.DISABLED)
         enabled = [life for life in self.lives.values() if life.mapping.enabled]
         if enabled and all(life.over and life.exhausted for life in enabled):

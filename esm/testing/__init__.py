@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esm.testing.events import DeleteItem, Merge, Put, PutItem, Queue, Send, Split, UpdateItem
+from esm.testing.events import DeleteItem, Merge, Put, PutConcurrency, PutItem, Queue, Send, Split, UpdateItem
 from esm.testing.queue_stage import QueueTrace
 from esm.testing.simulate import Invocation, Trace, simulate
 
@@ -11,6 +11,7 @@ __all__ = [
     "Invocation",
     "Merge",
     "Put",
+    "PutConcurrency",
     "PutItem",
     "Queue",
     "QueueTrace",

@@ -11,6 +11,7 @@ __all__ = [
     "ItemEvent",
     "Merge",
     "Put",
+    "PutConcurrency",
     "PutItem",
     "Queue",
     "QueueEvent",
@@ -104,6 +105,17 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class PutConcurrency:
+    """The function may have so many calls at once from now on, 0 for none; `None`: as many as its `esm.Function` says.
+
+    `at`: seconds from the start of the mapping, not before it.
+    """
+
+    reserved: int | None
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """The queue that a simulated mapping reads. `visibility_timeout`: seconds.
 
@@ -124,4 +136,4 @@ class Queue:
 ItemEvent = PutItem | UpdateItem | DeleteItem
 StreamEvent = Put | Split | Merge | ItemEvent
 QueueEvent = Send
-SourceEvent = StreamEvent | QueueEvent
+SourceEvent = StreamEvent | QueueEvent | PutConcurrency

@@ -28,7 +28,7 @@ from esm.runtime.status import ShardStatus
 from esm.runtime.worker import Worker
 from esm.stores.memory import MemoryStore
 from esm.telemetry.facts import Fact, InvocationEnded, InvocationStarted
-from esm.testing.events import Queue, SourceEvent
+from esm.testing.events import PutConcurrency, Queue, SourceEvent
 from esm.testing.loop import SimClock
 from esm.testing.queue_stage import QueueStage, QueueTrace
 from esm.testing.run import run
@@ -137,7 +137,7 @@ class _Scene:
             [self._mapping], store=store, ports=self._ports(stage, clock), drain_timeout=_DRAIN_S, observers=[self]
         )
         async with worker:
-            feed = asyncio.create_task(self._feed(stage, self._events[len(before) :]))
+            feed = asyncio.create_task(self._feed(stage, self._events[len(before) :], worker))
             try:
                 await self._until_quiet(worker, feed)
             finally:
@@ -176,10 +176,15 @@ class _Scene:
             open_queue=stage.open_queue,
         )
 
-    async def _feed(self, stage: Stage | QueueStage, events: list[SourceEvent]) -> None:
+    async def _feed(self, stage: Stage | QueueStage, events: list[SourceEvent], worker: Worker | None = None) -> None:
         for event in events:
             await self._sleep_until(event.at)
-            stage.play(event)
+            if not isinstance(event, PutConcurrency):
+                stage.play(event)
+            elif worker is None:
+                raise ValueError("before the start, a function has the reserved concurrency that esm.Function says")
+            else:
+                worker.put_function_concurrency(self._mapping.function.name, event.reserved)
 
     async def _sleep_until(self, at: float) -> None:
         wait_ms = self._begun_at + round(at * 1000) - self._clock.now()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import wraps
 from typing import Any, TypeVar
 
 from esm.aws.kinesis_api import KinesisApi
@@ -24,10 +25,13 @@ from esm.stores.memory import MemoryStore
 from esm.telemetry.facts import Fact
 from esm.testing.kinesis import SimulatedKinesis
 from esm.testing.loop import SimClock
+from esm.testing.run import run
 
-__all__ = ["ARN", "Instead", "Stand", "shards"]
+__all__ = ["ARN", "Instead", "Stand", "shards", "simulated", "slow", "until"]
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/stand"
+
+OPTIONS = ("drain_timeout", "ports", "resources", "silent_after", "restart_silent_after")
 
 F = TypeVar("F", bound=Fact)
 
@@ -68,13 +72,20 @@ class Stand:
 
     def worker(self, **settings: Any) -> Worker:
         """A worker with one mapping; what is no setting of a mapping is the worker's."""
-        options = {name: settings.pop(name) for name in ("drain_timeout", "ports") if name in settings}
-        settings = {"starting_position": "TRIM_HORIZON", **settings}
-        function = settings.pop("function", self.handle)
-        mapping = EventSourceMapping(
-            event_source_arn=ARN, function=Function(function, name="stand", timeout=3.0), **settings
-        )
-        return Worker([mapping], store=self.store, observers=[self], **{"ports": self.ports(), **options})
+        options = {name: settings.pop(name) for name in OPTIONS if name in settings}
+        return Worker([self.mapping(**settings)], **{**self.options(), **options})
+
+    def options(self) -> dict[str, Any]:
+        """What any worker here is made with."""
+        return {"store": self.store, "observers": [self], "ports": self.ports()}
+
+    def mapping(self, **settings: Any) -> EventSourceMapping:
+        """Of the stream; `name`: of its function."""
+        settings = {"starting_position": "TRIM_HORIZON", "event_source_arn": ARN, **settings}
+        function, name = settings.pop("function", self.handle), settings.pop("name", "stand")
+        if not isinstance(function, Function):
+            function = Function(function, name=name, timeout=3.0)
+        return EventSourceMapping(function=function, **settings)
 
     def ports(self, **others: Any) -> Ports:
         """The simulated world, or `others` in place of parts of it."""
@@ -128,3 +139,26 @@ class Stand:
 def shards(worker: Worker) -> dict[int, ShardStatus]:
     """The shards of the worker's mapping, by the number in their names."""
     return {int(shard.shard_id.rpartition("-")[2]): shard for shard in worker.status().mappings[0].shards}
+
+
+def simulated(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """The test, in virtual time."""
+
+    @wraps(test)
+    def in_virtual_time() -> None:
+        run(test(), until=100_000)
+
+    del in_virtual_time.__wrapped__  # what runs is no coroutine
+    return in_virtual_time
+
+
+async def until(holds: Callable[[], bool], seconds: float = 600) -> None:
+    """Waits for it, for so long at the most."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110  # nobody tells of it, and time is virtual
+            await asyncio.sleep(0.1)
+
+
+async def slow(_event: Any, _context: Any) -> None:
+    """A function that takes two seconds."""
+    await asyncio.sleep(2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import wraps
 from typing import Any
 
 import anyio
@@ -13,16 +12,7 @@ import pytest
 from esm.errors import EsmError, SourceDeniedError
 from esm.telemetry import facts
 from esm.testing.run import run
-from tests.simulation.stand import Instead, Stand
-
-
-def simulated(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    @wraps(test)
-    def in_virtual_time() -> None:
-        run(test(), until=100_000)
-
-    del in_virtual_time.__wrapped__  # what runs is no coroutine
-    return in_virtual_time
+from tests.simulation.stand import Instead, Stand, simulated, slow
 
 
 @simulated
@@ -117,7 +107,7 @@ async def test_a_worker_that_did_not_start_may_be_entered_again() -> None:
 async def test_a_cancelled_scope_of_the_host_is_left_when_the_worker_has_stopped() -> None:
     stand = Stand()
     stand.put()
-    worker = stand.worker(function=_slow)
+    worker = stand.worker(function=slow)
 
     async def host() -> None:
         async with worker:
@@ -129,10 +119,6 @@ async def test_a_cancelled_scope_of_the_host_is_left_when_the_worker_has_stopped
         tasks.cancel_scope.cancel()
     assert len(stand.of(facts.WorkerStopped)) == 1
     await stand.store.open()  # it was closed
-
-
-async def _slow(_event: Any, _context: Any) -> None:
-    await asyncio.sleep(2)
 
 
 @pytest.mark.parametrize("part", ["store", "ports", "release"])

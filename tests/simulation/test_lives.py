@@ -1,0 +1,187 @@
+"""A worker among others and again and again: faults stay where they are, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from esm.errors import MappingError, StoreError
+from esm.runtime.mapping import MappingRunner
+from esm.telemetry import facts
+from tests.simulation.stand import ARN, Instead, Stand, shards, simulated, slow, until
+
+OTHER = ARN.replace("stand", "other")
+
+
+@simulated
+async def test_an_update_does_not_need_the_source_to_answer() -> None:
+    """What is wrong with it passes; meanwhile it is asked again and again."""
+    stand = Stand()
+    out = False
+
+    async def sometimes(_n: int, real: Any, *args: Any) -> Any:
+        if out:
+            await asyncio.sleep(30)
+        return await real(*args)
+
+    stand.api = Instead(stand.kinesis, describe_stream_summary=sometimes)
+    async with stand.worker() as worker:
+        (mapping,) = worker.mappings
+        first = stand.put()
+        await asyncio.sleep(3)
+        out = True
+        assert (await worker.update(mapping.uuid, batch_size=7)).state == "Enabled"
+        out = False
+        second = stand.put()
+        await until(lambda: stand.seen == [first, second])
+
+
+@simulated
+async def test_a_fault_of_one_mapping_ends_no_other_and_is_tried_again() -> None:
+    """I21: what runs a mapping dies of a bug; it says so, gives up its leases and begins anew."""
+    stand = Stand()
+    real = MappingRunner._begin_ready
+    broken: list[int] = []
+
+    async def begin(self: MappingRunner, tasks: Any) -> None:
+        if self.mapping.function.name == "broken" and len(broken) < 3:
+            broken.append(stand.clock.now())
+            raise ZeroDivisionError("a bug")
+        await real(self, tasks)
+
+    seen: list[int] = []
+
+    async def handle(event: dict[str, Any], _context: Any) -> None:
+        seen.append(len(event["Records"]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MappingRunner, "_begin_ready", begin)
+        async with stand.worker() as worker:
+            await worker.create(stand.mapping(function=handle, name="broken"))
+            expected = [stand.put()]
+            await until(lambda: bool(seen))
+            assert stand.seen == expected
+            failed = stand.of(facts.MappingFailed)
+            assert [fact.error for fact in failed] == [
+                "ExceptionGroup('unhandled errors in a TaskGroup', [ZeroDivisionError('a bug')])"
+            ] * 3
+            assert [fact.at for fact in failed] == broken
+            assert [status.state for status in worker.list()] == ["Enabled", "Enabled"]
+        assert worker.clean
+
+
+@simulated
+async def test_a_mapping_that_hangs_at_its_start_holds_up_no_other() -> None:
+    """I21."""
+    stand = Stand()
+    stand.kinesis.create_stream(OTHER, 1)
+
+    async def hangs(_n: int, real: Any, arn: str, *args: Any) -> Any:
+        if arn == OTHER:
+            await asyncio.sleep(3600)
+        return await real(arn, *args)
+
+    stand.api = Instead(stand.kinesis, describe_stream_summary=hangs)
+    async with stand.worker() as worker:
+        creating = asyncio.create_task(worker.create(stand.mapping(event_source_arn=OTHER)))
+        await asyncio.sleep(1)
+        assert sorted(status.state for status in worker.list()) == ["Creating", "Enabled"]
+        expected = [stand.put()]
+        await asyncio.sleep(3)
+        assert stand.seen == expected
+        creating.cancel()
+        await asyncio.wait([creating])
+        assert [status.state for status in worker.list()] == ["Enabled"]
+
+
+@simulated
+async def test_a_worker_is_entered_and_left_as_often_as_wanted() -> None:
+    stand = Stand()
+    worker = stand.worker()
+    expected = []
+    threads, tasks = threading.enumerate(), asyncio.all_tasks()
+    for _ in range(5):
+        async with worker:
+            expected.append(stand.put())
+            await asyncio.sleep(3)
+            assert shards(worker)[0].state == "reading"
+        assert worker.clean
+        assert (threading.enumerate(), asyncio.all_tasks()) == (threads, tasks)
+        assert shards(worker)[0].state == "stopped"
+    assert stand.seen == expected
+
+
+@simulated
+async def test_two_workers_with_one_store_in_memory_are_refused() -> None:
+    """T10."""
+    stand = Stand()
+    async with stand.worker():
+        with pytest.raises(StoreError, match="is open in another worker already"):
+            await stand.worker().__aenter__()
+
+
+@simulated
+async def test_a_function_shares_its_concurrency_among_its_mappings() -> None:
+    stand = Stand()
+    other = stand.kinesis.create_stream(OTHER, 1)
+    other.put(b"x", "key")
+    running, most = 0, 0
+
+    async def handle(_event: Any, _context: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(2)
+        running -= 1
+
+    async with stand.worker(function=handle) as worker:
+        stand.put()
+        await worker.create(stand.mapping(function=handle, event_source_arn=OTHER))
+        await asyncio.sleep(5)
+        assert most == 2
+        worker.put_function_concurrency("stand", 1)
+        assert {status.reserved_concurrency for status in worker.list()} == {1}
+        most = 0
+        stand.put()
+        other.put(b"x", "key")
+        await asyncio.sleep(1.5)
+        assert sorted(lane.state for status in worker.list() for lane in status.shards[0].lanes) == [
+            "invoking",
+            "throttled",
+        ]
+        assert "concurrency" in [status.shards[0].waits_for for status in worker.list()]
+        await asyncio.sleep(5)
+        assert most == 1
+        with pytest.raises(MappingError, match="Function not found: another"):
+            worker.put_function_concurrency("another", 1)
+
+
+@simulated
+async def test_a_stop_does_not_wait_for_room() -> None:
+    stand = Stand()
+    worker = stand.worker()
+    async with worker:
+        worker.put_function_concurrency("stand", 0)
+        stand.put()
+        await asyncio.sleep(5)
+        stopping = stand.clock.now()
+    assert stand.clock.now() - stopping < 1000
+    assert (worker.clean, stand.seen) == (True, [])
+
+
+@simulated
+async def test_a_drain_of_no_time_is_clean_when_nothing_is_out() -> None:
+    stand = Stand()
+    worker = stand.worker(drain_timeout=0)
+    async with worker:
+        stand.put()
+        await asyncio.sleep(5)
+    assert worker.clean
+    busy = stand.worker(drain_timeout=0, function=slow)
+    async with busy:
+        stand.put()
+        await asyncio.sleep(1.5)
+    assert not busy.clean
