@@ -17,7 +17,7 @@ import structlog
 from esm.clock import Millis
 from esm.telemetry import facts
 
-__all__ = ["LogObserver", "announce", "configure_logging", "quiet_sdk"]
+__all__ = ["LogObserver", "announce", "configure_logging", "event_name", "quiet_sdk"]
 
 REPEAT_MS = 60_000
 """The same trouble of the same shard is one line a minute (chosen)."""
@@ -50,12 +50,18 @@ _TRACE = "error_trace"
 
 
 class LogObserver:
-    """An `Observer` that writes a structlog line for each fact. `logger`: any structlog logger; `None`: the default."""
+    """An `Observer` that writes a structlog line for each fact. `logger`: any structlog logger; `None`: the default.
+
+    It wants what is written at the level that the logger has when this is made: set logging up before.
+    """
 
     any_thread = True
 
     def __init__(self, logger: Any = None) -> None:
         self._log = structlog.get_logger("esm") if logger is None else logger
+        self.kinds = frozenset(
+            kind for kind in facts.Fact.__subclasses__() if self._log.is_enabled_for(_highest_level(kind))
+        )
         self._told: dict[tuple[str, str, str], Millis] = {}
 
     def notice(self, fact: facts.Fact) -> None:
@@ -65,7 +71,7 @@ class LogObserver:
             return
         values = {name: getattr(fact, name) for name in _field_names(type(fact))}
         trace = values.pop(_TRACE, None)
-        self._log.log(level, _event_name(type(fact)), **{k: v for k, v in values.items() if v not in (None, "", ())})
+        self._log.log(level, event_name(type(fact)), **{k: v for k, v in values.items() if v not in (None, "", ())})
         if trace:
             named = {name: values[name] for name in ("mapping", "shard", "request_id")}
             self._log.debug("handler_trace", **named, trace=trace)
@@ -85,6 +91,10 @@ class LogObserver:
             return True
         self._told[key] = fact.at
         return False
+
+
+def _highest_level(kind: type[facts.Fact]) -> int:
+    return logging.WARNING if kind is facts.InvocationEnded else _LEVELS.get(kind, logging.INFO)
 
 
 def announce(event: str, **values: object) -> None:
@@ -149,5 +159,6 @@ def _field_names(kind: type[facts.Fact]) -> tuple[str, ...]:
     return names
 
 
-def _event_name(kind: type[facts.Fact]) -> str:
+def event_name(kind: type[facts.Fact]) -> str:
+    """What the line of a fact is called: `invocation_ended`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

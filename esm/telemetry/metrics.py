@@ -36,6 +36,8 @@ class Metrics:
     A mapping's counters stay when it is disabled, its shards go; when it is deleted, all of it goes.
     """
 
+    any_thread = True
+
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = SystemClock() if clock is None else clock
         self._tallies: dict[str, Tally] = {}
