@@ -11,6 +11,7 @@ from esm.errors import (
     EsmError,
     HandlerNotFoundError,
     MappingError,
+    ProbeError,
     RecordingError,
     SourceDeniedError,
     SourceError,
@@ -124,6 +125,7 @@ def _setting(error: MappingError) -> str:
 _KINDS: dict[type[Exception], tuple[Exit, Callable[[Any], str]]] = {
     MappingError: (Exit.INVALID, _setting),
     HandlerNotFoundError: (Exit.HANDLER_NOT_FOUND, str),
+    ProbeError: (Exit.INVALID, lambda error: f"--http: {error}"),
     RecordingError: (Exit.SOURCE_MISSING, str),
     StoreError: (Exit.STORE, lambda error: f"store: {error}"),
     TemplateError: (Exit.INVALID, str),

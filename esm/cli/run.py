@@ -15,6 +15,7 @@ from esm.cli.exits import Exit, of_mapping
 from esm.cli.halts import Halts, is_stuck
 from esm.cli.live import LiveTable
 from esm.cli.load import load, select
+from esm.cli.probes import Probing
 from esm.cli.summary import as_json, as_text
 from esm.cli.tally import Tally
 from esm.clock import SystemClock
@@ -50,6 +51,9 @@ class Options:
     stack_name: str | None = None
     imports: Path | None = None
     create_resources: bool = False
+    http: str | None = None
+    http_token_file: Path | None = None
+    http_hosts: Sequence[str] = ()
 
 
 def run(options: Options) -> int:
@@ -62,10 +66,11 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options, ending: Ending) -> int:
+    probing = Probing.typed(options.http, options.http_token_file, options.http_hosts)
     mappings = _of_file(options) if is_template(options.target) else _of_module(options)
     clock, tally = SystemClock(), Tally()
     began = clock.now()
-    worker = _work(options, mappings, ending, tally)
+    worker = _work(options, mappings, ending, tally, probing)
     status = worker.status()
     code = _code(ending, status)
     write = as_json if options.json else as_text
@@ -100,7 +105,9 @@ def _of_file(options: Options) -> list[EventSourceMapping]:
     return file_mappings(options.target, typed, options.only, options.without, at)
 
 
-def _work(options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally) -> Worker:
+def _work(
+    options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, probing: Probing
+) -> Worker:
     with ExitStack() as stack:
         table = None
         if not options.json and sys.stdout.isatty() and sys.stderr.isatty():
@@ -109,7 +116,7 @@ def _work(options: Options, mappings: list[EventSourceMapping], ending: Ending, 
         stream = sys.stderr if table is None else table.stream
         configure_logging(level=options.log_level, json=options.json, stream=stream)
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
-        return runner.run(_go(options, mappings, ending, tally, table))
+        return runner.run(_go(options, mappings, ending, tally, table, probing=probing))
 
 
 def _announce(options: Options, mappings: list[EventSourceMapping]) -> None:
@@ -130,7 +137,13 @@ def _announce(options: Options, mappings: list[EventSourceMapping]) -> None:
 
 
 async def _go(
-    options: Options, mappings: list[EventSourceMapping], ending: Ending, tally: Tally, table: LiveTable | None
+    options: Options,
+    mappings: list[EventSourceMapping],
+    ending: Ending,
+    tally: Tally,
+    table: LiveTable | None,
+    *,
+    probing: Probing,
 ) -> Worker:
     halts = Halts(ending.stop)
     worker = Worker(
@@ -139,7 +152,7 @@ async def _go(
         endpoint_url=options.endpoint_url,
         region_name=options.region,
         drain_timeout=options.drain_timeout,
-        observers=[LogObserver(), tally, halts],
+        observers=[LogObserver(), tally, halts, *probing.observers],
     )
     halts.status = worker.status
     tasks: list[asyncio.Task[None]] = []
@@ -153,7 +166,8 @@ async def _go(
             tasks.append(asyncio.create_task(table.follow(worker)))
 
     try:
-        await ending.work(worker, started)
+        async with probing.beside(worker):
+            await ending.work(worker, started)
     except SourceError as error:
         raise of_mapping(error, _culprit(worker), options.endpoint_url) from error
     finally:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -138,7 +139,8 @@ class Probes:
                 (str(self.address.ip), self.address.port), family=family, backlog=CONNECTIONS_MAX
             )
         except OSError as error:
-            raise ProbeError(f"cannot listen on {self.address}: {error.strerror}") from error
+            what = os.strerror(error.errno) if error.errno else str(error)
+            raise ProbeError(f"cannot listen on {self.address}: {what}") from error
         self._listener.setblocking(False)
         self.address = Address(self.address.ip, self._listener.getsockname()[1])
         self._task = asyncio.create_task(self._accept(self._listener), name=f"esm probes {self.address}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +29,16 @@ __all__ = ["run_command"]
     metavar="SECONDS",
     help="How long what is out gets to end after a signal.",
 )
+@click.option("--http", metavar="ADDRESS", help="Answer probes there, as 127.0.0.1:8080; more in the README.")
+@click.option(
+    "--http-token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What probes must bear; else ESM_HTTP_TOKEN. Needed where the address is not loopback.",
+)
+@click.option(
+    "--http-host", "http_hosts", multiple=True, metavar="NAME", help="A further name that probes may call it by."
+)
 @click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
 def run_command(**typed: Any) -> int:
@@ -43,6 +54,7 @@ def run_command(**typed: Any) -> int:
         esm run app:mappings --endpoint-url http://127.0.0.1:4566
         esm run app:mappings --live --only handle --store sqlite:////var/lib/esm/positions.db
         esm run shop.workers:make_mappings --live --json --drain-timeout 50
+        esm run app:mappings --live --http 127.0.0.1:8080
         esm run template.yaml --endpoint-url http://127.0.0.1:4566 --create-resources
         esm run template.yaml --live --account 123456789012 --region eu-west-1 --parameter Stage=prod
     """  # noqa: D301  # click's own mark
