@@ -14,7 +14,9 @@ from esm.cli.commands.doctor import doctor_command
 from esm.cli.commands.filters import filter_command
 from esm.cli.commands.plan import plan_command
 from esm.cli.commands.positions import positions_command
+from esm.cli.commands.record import record_command
 from esm.cli.commands.redrive import redrive_command
+from esm.cli.commands.replay import replay_command
 from esm.cli.commands.run import run_command
 from esm.cli.exits import MEANINGS, Exit, failure_of
 
@@ -76,5 +78,14 @@ def _version() -> None:
     click.echo(version_of("asyncio-esm"))
 
 
-for _command in (run_command, plan_command, doctor_command, redrive_command, positions_command, filter_command):
+for _command in (
+    run_command,
+    plan_command,
+    doctor_command,
+    redrive_command,
+    record_command,
+    replay_command,
+    positions_command,
+    filter_command,
+):
     command_line.add_command(_command)

@@ -46,6 +46,9 @@ class Exit(IntEnum):
     IN_USE = 13
     LEFT = 14
     UNSUPPORTED = 15
+    RECORDING = 16
+    DIFFERENT = 17
+    GIVEN_UP = 18
     FORCED = EXIT_FORCED
     AT_ONCE = EXIT_AT_ONCE
 
@@ -67,6 +70,9 @@ MEANINGS = {
     Exit.IN_USE: "refused: a live worker reads a shard whose position was to be moved",
     Exit.LEFT: "esm redrive left documents where they were: each says why",
     Exit.UNSUPPORTED: "a mapping of a template cannot run here, and was not left out",
+    Exit.RECORDING: "a recording, or another file of records, cannot be read or written",
+    Exit.DIFFERENT: "esm replay --against: the functions did not give the same",
+    Exit.GIVEN_UP: "esm replay: the function failed with records, and they were given up",
     Exit.FORCED: "ended by force: something did not end within the drain time",
     Exit.AT_ONCE: "ended at once by a second signal",
 }
@@ -126,7 +132,7 @@ _KINDS: dict[type[Exception], tuple[Exit, Callable[[Any], str]]] = {
     MappingError: (Exit.INVALID, _setting),
     HandlerNotFoundError: (Exit.HANDLER_NOT_FOUND, str),
     ProbeError: (Exit.INVALID, lambda error: f"--http: {error}"),
-    RecordingError: (Exit.SOURCE_MISSING, str),
+    RecordingError: (Exit.RECORDING, str),
     StoreError: (Exit.STORE, lambda error: f"store: {error}"),
     TemplateError: (Exit.INVALID, str),
     DestinationError: (Exit.DESTINATION, lambda error: f"destination_config: {error}"),

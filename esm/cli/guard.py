@@ -15,7 +15,9 @@ _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonweb
 
 def check(mappings: Sequence[EventSourceMapping], endpoint_url: str | None, *, live: bool) -> None:
     """Nothing, when these may be read. Raises `Failure`: what would have been, or what the URL lacks."""
-    check_sources([mapping.event_source_arn for mapping in mappings], endpoint_url, live=live)
+    sources = [mapping.event_source_arn for mapping in mappings if mapping.source_kind != "file"]
+    if sources or endpoint_url is not None:
+        check_sources(sources, endpoint_url, live=live or not sources)
 
 
 def check_sources(sources: Iterable[str], endpoint_url: str | None, *, live: bool) -> None:

@@ -313,8 +313,9 @@ class Replay:
             seconds=(self._clock.now() - self._began) / 1000,
             duration_ms=measure.percentiles(),
             halted=tuple(f"{s.shard_id}: {s.last_error}" for s in shards if s.state in ("halted", "lost")),
-            differences=tuple(self._differences.kept),
             compared=self._differences.compared,
+            different=self._differences.count,
+            differences=tuple(self._differences.kept),
             synthesised=self._synthesised,
         )
 

@@ -17,8 +17,9 @@ class Replayed:
     `records`: of calls that succeeded, or that a partly failed call did not name. `filtered`: no filter let them
     through. `given_up`: discarded, and messages that were not deleted. `invalid`: lines that were no record and were
     left out, `invalid_first`: what the first of them was. `duration_ms`: of calls, by percentile (50, 90, 99, 100);
-    empty without any. `halted`: shards that did not come to their end, and why. `differences`: calls whose results were
-    not those of the other function.
+    empty without any. `halted`: shards that did not come to their end, and why. `compared`: calls of two functions;
+    `different`: those whose results differ, `differences`: the first hundred of them, in words. `synthesised`: what of
+    the records was made up, as the files do not tell it.
     """
 
     source: str
@@ -34,8 +35,9 @@ class Replayed:
     seconds: float
     duration_ms: dict[int, int]
     halted: tuple[str, ...] = ()
-    differences: tuple[str, ...] = ()
     compared: int = 0
+    different: int = 0
+    differences: tuple[str, ...] = ()
     synthesised: str = ""
 
 

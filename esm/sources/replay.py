@@ -29,10 +29,13 @@ from esm.sources.files.reel import Frame, Place, Reel
 from esm.sources.files.selection import Pace, Selection
 from esm.sources.reader import StreamDescription
 
-__all__ = ["KEPT_BYTES_MAX", "RecordedStream"]
+__all__ = ["KEPT_BYTES_MAX", "PAGE_BYTES", "RecordedStream"]
 
 KEPT_BYTES_MAX = 32 << 20
 """Bytes of lines kept for shards whose readers have not asked for them yet (chosen)."""
+
+PAGE_BYTES = 6 << 20
+"""A page is about as large at the most: as the largest event, so that a batch can be full (chosen)."""
 
 _DIGITS_MAX = 256
 """A sequence number has 56, or fewer (chosen)."""
@@ -261,17 +264,28 @@ class _Reader:
         self._ended = False
 
     async def read(self, limit: int) -> Page:
-        """The next page, of at most `limit` records that are due; waits for the first. Raises `RecordingError`."""
-        while self._part is None or self._at >= len(self._part.records):
-            self._part, self._at = await self._next_part(), 0
-            if self._part is None:
-                return Page([], ended=True)
-        part = self._part
-        records = part.records[self._at : self._at + limit] if self._at or limit < len(part.records) else part.records
-        count = await self._stream.pace.due(records)
-        self._at += count
-        size = part.size * count // len(part.records)
-        return Page(records if count == len(records) else records[:count], behind_ms=1, size_bytes=size)
+        """The next page, of at most `limit` records that are due; waits for the first. Raises `RecordingError`.
+
+        Blocks are put together, so that batches are as full as those of a stream whose records are all there.
+        """
+        page: list[Any] = []
+        size = 0
+        while len(page) < limit and size < PAGE_BYTES:
+            if self._part is None or self._at >= len(self._part.records):
+                if page and self._stream.pace.holds_back:
+                    break
+                self._part, self._at = await self._next_part(), 0
+                if self._part is None:
+                    return Page(page, size_bytes=size, ended=True)
+                continue
+            records = self._part.records[self._at : self._at + limit - len(page)]
+            count = await self._stream.pace.due(records)
+            self._at += count
+            size += self._part.size * count // len(self._part.records)
+            page += records[:count]
+            if count < len(records):
+                break
+        return Page(page, behind_ms=1, size_bytes=size)
 
     async def _next_part(self) -> _Part | None:
         """The next of this shard's records that are wanted; possibly none of a block; `None` at the end."""

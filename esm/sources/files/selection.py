@@ -56,6 +56,11 @@ class Pace:
         self._clock, self._speed = clock, speed
         self._began: tuple[Millis, Millis] | None = None
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether records are not all due at once."""
+        return self._speed is not None
+
     def begin(self, items: Sequence[Any], selection: Selection) -> None:
         """Hears what was read first: the earliest record that is wanted is due now. Later calls change nothing."""
         if self._speed is None or self._began is not None:
