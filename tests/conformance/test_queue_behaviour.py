@@ -69,6 +69,26 @@ def test_a_full_batch_does_not_wait_for_its_window() -> None:
     assert trace.invocations[-1].started_at < 1.0
 
 
+def test_a_batch_of_a_standard_queue_has_ten_thousand_messages_at_the_most() -> None:
+    sent = [Send(f"{i}", at=-1.0) for i in range(1010)]
+    settings: dict[str, Any] = {"maximum_batching_window_in_seconds": 30}
+    trace = simulate(mapping(nothing, batch_size=1000, **settings), sent)
+    assert sizes(trace) == [1000, 10]
+    assert len(trace.queue.deleted) == 1010
+    assert mapping(nothing, batch_size=10_000, **settings).batch_size == 10_000
+    with pytest.raises(esm.MappingError, match="10000"):
+        mapping(nothing, batch_size=10_001, **settings)
+
+
+def test_a_batch_of_a_fifo_queue_has_ten_messages_at_the_most_and_no_window() -> None:
+    trace = simulate(mapping(nothing, FIFO), [Send(str(i), group="a", at=-1.0) for i in range(12)])
+    assert sizes(trace) == [10, 2]
+    with pytest.raises(esm.MappingError):
+        mapping(nothing, FIFO, batch_size=11)
+    with pytest.raises(esm.MappingError):
+        mapping(nothing, FIFO, maximum_batching_window_in_seconds=1)
+
+
 def test_a_batch_is_cut_at_six_megabytes() -> None:
     sent = [Send("x" * 1_000_000, at=-1.0) for _ in range(8)]
     assert sorted(sizes(simulate(mapping(nothing), sent))) == [2, 6]

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 import esm
@@ -113,6 +114,8 @@ async def test_the_event_has_all_that_the_queue_says(ministack: str, account: st
     arn, ledger = await queues.create(), Ledger()
     attributes = {
         "t": {"DataType": "String", "StringValue": "x"},
+        "n": {"DataType": "Number", "StringValue": "12.5"},
+        "i": {"DataType": "Number.int", "StringValue": "7"},
         "b": {"DataType": "Binary", "BinaryValue": b"\x00\x01"},
     }
     header = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3fe1be46a994272793"}}
@@ -123,13 +126,48 @@ async def test_the_event_has_all_that_the_queue_says(ministack: str, account: st
         await until(lambda: bool(ledger.records))
     (record,) = ledger.records
     assert (record["messageId"], record["body"]) == (message_id, "béta")
-    assert record["messageAttributes"]["t"]["stringValue"] == "x"
-    assert record["messageAttributes"]["b"]["binaryValue"] == "AAE="
+    lists: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
+    assert record["messageAttributes"] == {
+        "t": {"stringValue": "x", "dataType": "String"} | lists,
+        "n": {"stringValue": "12.5", "dataType": "Number"} | lists,
+        "i": {"stringValue": "7", "dataType": "Number.int"} | lists,
+        "b": {"binaryValue": "AAE=", "dataType": "Binary"} | lists,
+    }
     assert len(record["md5OfMessageAttributes"]) == 32
     assert record["attributes"]["MessageGroupId"] == "fair"
     assert record["attributes"]["AWSTraceHeader"] == header["AWSTraceHeader"]["StringValue"]
     assert record["attributes"]["ApproximateReceiveCount"] == "1"
     assert record["eventSourceARN"] == arn
+
+
+@pytest.mark.parametrize("window", [0, 1])
+async def test_the_sum_of_no_attributes_is_absent_or_with_a_window_null(
+    window: int, ministack: str, account: str, queues: Queues
+) -> None:
+    arn, ledger = await queues.create(), Ledger()
+    await queues.send(arn, "1")
+    async with worker(ministack, account, arn, ledger, maximum_batching_window_in_seconds=window):
+        await until(lambda: bool(ledger.records))
+    (record,) = ledger.records
+    assert ("md5OfMessageAttributes" in record) is bool(window)
+    assert record.get("md5OfMessageAttributes") is None
+
+
+async def test_messages_of_one_mebibyte_are_handled_whole_six_megabytes_at_a_time(
+    ministack: str, account: str, queues: Queues
+) -> None:
+    arn, ledger = await queues.create(), Ledger()
+    texts = [str(number).ljust(1 << 20, "x") for number in range(6)] + ["é" * (1 << 19)]
+    async with AwsSession(signed_in(account), endpoint_url=ministack) as session:
+        plane = await session.data_plane("sqs", REGION)  # the SDK's own client sends nothing as large
+        for text in texts:
+            message = {"QueueUrl": await queues.url(arn), "MessageBody": text}
+            await plane.call("SendMessage", message, msgspec.json.Decoder(dict[str, Any]))
+    async with worker(ministack, account, arn, ledger):
+        await until(lambda: ledger.total(facts.MessagesDeleted) == 7)
+    assert sorted(ledger.bodies) == sorted(texts)
+    assert all(fact.records <= 5 for fact in ledger.facts if isinstance(fact, facts.InvocationStarted))
+    assert await queues.counts(arn) == (0, 0)
 
 
 async def test_message_groups_keep_their_order(ministack: str, account: str, queues: Queues) -> None:

@@ -86,10 +86,9 @@ def ids(command: Any) -> list[str]:
     return [record.message_id for record in command.records]
 
 
-def test_five_receives_wait_for_messages() -> None:
-    receives = Play().all()
-    assert [(each.count, each.wait_seconds, each.visibility_seconds) for each in receives if isinstance(each, Receive)]
-    assert len(receives) == 5
+def test_five_receives_wait_twenty_seconds_for_ten_messages_each() -> None:
+    receives = [each for each in Play().all() if isinstance(each, Receive)]
+    assert [(each.count, each.wait_seconds, each.visibility_seconds) for each in receives] == [(10, 20, 30)] * 5
 
 
 def test_success_is_deleted_with_what_else_succeeds_within_20_ms() -> None:
@@ -294,6 +293,14 @@ def test_filtered_messages_are_deleted() -> None:
     assert ids(only(commands, Deliver)) == ["a"]
     assert ids(only(play.wait(20), Delete)) == ["b"]
     assert play.machine.filtered == 1
+
+
+def test_a_window_gathers_ten_thousand_messages_and_no_more() -> None:
+    play = Play(replace(RULES, batch_size=10_000, payload_bytes_max=6_000_000, batching_window_ms=300_000))
+    commands: list[QueueCommand] = []
+    for first in range(0, 10_010, 10):
+        commands += play.receive(*(Msg(str(first + i)) for i in range(10)))
+    assert len(only(commands, Deliver).records) == 10_000
 
 
 def test_a_window_is_waited_for() -> None:
