@@ -163,9 +163,10 @@ class OpenTelemetry(Metrics):
 def _names(mapping: str, function: str, event_source_arn: str) -> dict[str, str | int]:
     """What is the same for all calls of a mapping."""
     named: dict[str, str | int] = {"aws.lambda.resource_mapping.id": mapping, "faas.name": function}
-    if not event_source_arn:
+    try:
+        arn = Arn.parse(event_source_arn)
+    except ValueError:  # unknown yet, or a recording: it has no account
         return named
-    arn = Arn.parse(event_source_arn)
     kind = arn.source_kind or ""
     return named | {
         "messaging.system": _SYSTEMS.get(kind, arn.service),
