@@ -143,7 +143,9 @@ def call_of(request_id: str, remaining_ms: int, event: Event) -> Call | KinesisC
     if not callable(event):
         return Call(request_id, remaining_ms, event)
     if isinstance(event, partial) and isinstance(shape := getattr(event.func, "__self__", None), KinesisEventShape):
-        return KinesisCall(request_id, remaining_ms, shape.made_of, *event.args)
+        (records,) = event.args
+        if set(map(type, records)) == {KinesisRecord}:  # a recording's have other fields
+            return KinesisCall(request_id, remaining_ms, shape.made_of, records)
     return Call(request_id, remaining_ms, event())
 
 

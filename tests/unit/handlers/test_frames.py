@@ -28,6 +28,7 @@ from esm.handlers.frames import (
 )
 from esm.handlers.invoker import Invocation, Raised, Returned
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
+from esm.records.recording import RecordedKinesis
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -85,6 +86,14 @@ def test_a_batch_with_text_that_is_none_travels_as_an_event() -> None:
     arrived = read_call(*through(call_of("id", 3000, partial(SHAPE.event, odd))))
     assert isinstance(arrived, Call)
     assert arrived.built() == SHAPE.event(odd)
+
+
+def test_a_batch_of_a_recording_travels_as_an_event() -> None:
+    recorded = [RecordedKinesis("shard-1", "1", "k", 1.5, "")]
+    arrived = read_call(*through(call_of("id", 3000, partial(SHAPE.event, recorded))))  # type: ignore[arg-type]  # alike
+    assert isinstance(arrived, Call)
+    assert arrived.built()["Records"][0]["kinesis"]["partitionKey"] == "k"
+    assert call_of("id", 1, partial(SHAPE.event, [])) == Call("id", 1, {"Records": []})
 
 
 def test_any_other_event_travels_as_it_is() -> None:
