@@ -36,7 +36,10 @@ class Budget:
         self._told = False
 
     def share(self, *, polls: bool = False) -> Share:
-        """For one that reads. `polls`: its answers may be long in coming, and it keeps nobody from asking."""
+        """For one that reads.
+
+        `polls`: it cannot ask for less, and its answers may be long in coming, so it keeps nobody else from asking.
+        """
         return Share(self, polls=polls)
 
     @property
@@ -87,11 +90,12 @@ class Share:
 
     def _allowed(self, size: int) -> int:
         budget = self._budget
+        least = size if self._polls else min(size, LITTLE)
         allowed = min(size, budget.free - self.held - self._reserved)
-        if allowed >= min(size, LITTLE):
+        if allowed >= least:
             return allowed
         # As long as room is only reserved it is soon known how much there is.
-        full = budget.limit - budget.held < LITTLE
+        full = budget.limit - budget.held < least
         turn = self._polls or budget.squeezed is None
         return SQUEEZED if full and turn and not self.held and not self._reserved else 0
 

@@ -48,8 +48,11 @@ POLL_MARGIN_S = 1.0
 FLUSH_S = 1.0
 """How long the last deletes and releases may take when everything else was cut off (chosen)."""
 
-RECEIVE_BYTES = 64 << 10
-"""What a receive is taken to bring before one has, and at the least (chosen)."""
+RECEIVE_BYTES = 1 << 20
+"""What a receive is taken to bring before one has (chosen)."""
+
+RECEIVE_BYTES_MIN = 64 << 10
+"""What it is taken to bring at the least (chosen)."""
 
 _EVENT_WRAPPING = len('{"Records":[]}')
 
@@ -313,7 +316,7 @@ class _Machine(QueueMachine):
         self.share.hold(self.bytes_held)
         if isinstance(command, Receive):
             self.share.give_back(self._reserved.pop(command))
-            self._expected = max(RECEIVE_BYTES, self._expected * 7 // 8)  # what was large once may not be again
+            self._expected = max(RECEIVE_BYTES_MIN, self._expected * 7 // 8)  # what was large once may not be again
 
     def _wake(self) -> None:
         self.look_again()

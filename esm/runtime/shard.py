@@ -191,7 +191,9 @@ class ShardRunner:
             first = page.records[0].sequence_number if page.records else None
             after = _words(self._position) if read is None else read
             self._notice(facts.PositionTrimmed(at=now, **self._named, after=after, resumed_at=first))
+        idle = [lane for lane in self._machine.lanes if not lane.is_open]
         filtered = self._machine.accept(page, now)
+        self._moved.update((lane.index, now) for lane in idle if lane.is_open)
         self._share.hold(self._machine.bytes_held)
         self._size.learn(len(page.records) - filtered, self._machine.bytes_held - held, page.behind_ms, now)
         self._behind_ms, self._error = page.behind_ms, None

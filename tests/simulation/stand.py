@@ -31,7 +31,7 @@ __all__ = ["ARN", "Instead", "Stand", "shards", "simulated", "slow", "until"]
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/stand"
 
-OPTIONS = ("drain_timeout", "ports", "resources", "silent_after", "restart_silent_after")
+OPTIONS = ("drain_timeout", "observers", "ports", "resources", "silent_after", "restart_silent_after")
 
 F = TypeVar("F", bound=Fact)
 

@@ -1,0 +1,206 @@
+"""One budget of bytes for a whole worker: it is kept, it is shared, and it starves nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from esm.mapping.function import Function
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.answer_size import AnswerSize
+from esm.runtime.budget import LITTLE, Budget, Share
+from esm.runtime.real import queue_source
+from esm.runtime.resources import Resources
+from esm.runtime.worker import Worker
+from esm.testing.run import run
+from esm.testing.sqs import SimulatedSqs
+from tests.simulation.stand import ARN, Stand, simulated, until
+
+MIB = 1 << 20
+OTHER = ARN.replace("stand", "other")
+QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
+REPLY = 10 * MIB
+RECORD = 100_000
+
+
+def held(worker: Worker) -> int:
+    return sum(shard.bytes_held for mapping in worker.status().mappings for shard in mapping.shards)
+
+
+def test_a_function_that_is_slow_for_hours_costs_no_more_memory_than_is_allowed() -> None:
+    """I7, H15: many shards far behind, a function that takes minutes, and the same bytes at the end as at the start."""
+
+    async def main() -> None:
+        stand, budget = Stand(shards=8), 8 * MIB
+        data = b"x" * RECORD
+
+        async def handle(event: dict[str, Any], _context: Any) -> None:
+            await asyncio.sleep(100)
+            await stand.handle(event, None)
+
+        for n in range(800):
+            stand.stream.put(data, f"k{n}")
+        function = Function(handle, name="slow", timeout=300)
+        options = {"function": function, "batch_size": 5, "resources": Resources(bytes_in_flight=budget)}
+        seen = []
+        async with stand.worker(**options) as worker:
+            for _ in range(60):
+                await asyncio.sleep(120)
+                status = worker.status()
+                assert held(worker) <= budget + 2 * REPLY
+                seen.append(held(worker))
+                assert status.bytes_in_flight_max == budget
+            assert len(set(stand.seen)) == len(stand.seen) > 300
+        assert max(seen[30:]) <= max(seen[:30])
+        assert max(seen) <= budget + 2 * RECORD * 8
+
+    run(main())
+
+
+@simulated
+async def test_records_that_nobody_takes_starve_no_other_mapping() -> None:
+    """One mapping may call nothing and has all the memory it can get: the other goes on, and so do its lanes."""
+    stand = Stand(shards=16)
+    other = stand.kinesis.create_stream(OTHER, 4)
+    for n in range(1000):
+        stand.stream.put(b"x" * RECORD, f"k{n}")
+    budget = 4 * MIB
+    async with stand.worker(name="blocked", resources=Resources(bytes_in_flight=budget)) as worker:
+        worker.put_function_concurrency("blocked", 0)
+        await asyncio.sleep(120)
+        assert stand.seen == []
+        stuck = held(worker)
+        assert budget / 2 <= stuck <= budget + 16 * 2 * RECORD
+        done: list[str] = []
+
+        async def handle(event: dict[str, Any], _context: Any) -> None:
+            done.extend(record["kinesis"]["sequenceNumber"] for record in event["Records"])
+
+        for n in range(200):
+            other.put(b"x" * RECORD, f"k{n}")
+        await worker.create(stand.mapping(function=handle, name="free", event_source_arn=OTHER))
+        await until(lambda: len(done) == 200)
+        worker.put_function_concurrency("blocked", None)
+        await until(lambda: len(stand.seen) == 1000)
+    assert len(set(done)) == 200
+
+
+@simulated
+async def test_a_worker_that_may_hold_next_to_nothing_goes_on_record_by_record() -> None:
+    stand = Stand(shards=8)
+    for n in range(100):
+        stand.stream.put(b"x" * 900_000, f"k{n}")
+    async with stand.worker(resources=Resources(bytes_in_flight=MIB)) as worker:
+        most = 0
+        async with asyncio.timeout(3600):
+            while len(stand.seen) < 100:
+                most = max(most, held(worker))
+                await asyncio.sleep(0.05)
+    assert sorted(stand.seen) == sorted(set(stand.seen))
+    assert most <= 8 * 2 * MIB
+
+
+@simulated
+async def test_what_a_queue_gives_is_of_the_same_budget() -> None:
+    stand = Stand()
+    sqs = SimulatedSqs(stand.clock)
+    queue = sqs.create_queue(QUEUE, visibility_timeout=300)
+    for n in range(200):
+        queue.send(f"{n:03}" + "x" * 50_000)
+    done: list[str] = []
+
+    async def handle(event: dict[str, Any], _context: Any) -> None:
+        await asyncio.sleep(20)
+        done.extend(record["body"][:3] for record in event["Records"])
+
+    ports = stand.ports(open_queue=lambda mapping: queue_source(sqs, mapping))
+    options = {**stand.options(), "ports": ports, "resources": Resources(bytes_in_flight=MIB)}
+    mapping = EventSourceMapping(event_source_arn=QUEUE, function=Function(handle, timeout=60))
+    most = 0
+    async with Worker([mapping], **options) as worker, asyncio.timeout(3600):
+        while len(done) < 200:
+            most = max(most, held(worker))
+            await asyncio.sleep(0.5)
+        queue_status = worker.status().mappings[0].shards[0].queue
+        assert queue_status is not None
+        assert queue_status.receives > 0
+    assert 500_000 < most <= MIB
+    assert len(set(done)) == 200
+
+
+class Model:
+    """Readers that read and settle at random, some never; the bound is checked after every step."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.budget = Budget(self.rng.choice([100, 1000, 5000]) * LITTLE // 64)
+        self.shares = [self.budget.share(polls=self.rng.random() < 0.2) for _ in range(self.rng.choice([1, 3, 20]))]
+        self.blocked = {share for share in self.shares if self.rng.random() < 0.5}
+        self.out: dict[Share, int] = {}
+        self.reads = dict.fromkeys(self.shares, 0)
+        self.record = self.rng.choice([10, 100]) * LITTLE // 64
+
+    def step(self) -> None:
+        share = self.rng.choice(self.shares)
+        if share in self.out:
+            reserved = self.out.pop(share)
+            share.give_back(reserved)
+            share.hold(share.held + self.rng.randint(0, max(reserved, self.record)))
+            self.reads[share] += 1
+        elif share.held and share not in self.blocked and self.rng.random() < 0.7:
+            share.hold(self.rng.choice([0, share.held // 2]))
+        elif reserved := share.reserve(self.rng.choice([1, 4, 40]) * LITTLE):
+            self.out[share] = reserved
+        budget = self.budget
+        assert budget.used == sum(each.held for each in self.shares) + sum(self.out.values())
+        assert budget.held == sum(each.held for each in self.shares)
+        assert budget.held <= budget.limit + (len(self.shares) + 1) * self.record
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_share_that_can_settle_goes_on_for_ever(seed: int) -> None:
+    async def main() -> None:
+        model = Model(seed)
+        for _ in range(1000):
+            model.step()
+        before = dict(model.reads)
+        for _ in range(3000):
+            model.step()
+        stuck = [share for share in model.shares if share not in model.blocked and model.reads[share] == before[share]]
+        assert stuck == []
+
+    run(main())
+
+
+def test_who_waits_is_told_once_in_the_order_of_asking() -> None:
+    async def main() -> None:
+        budget, told = Budget(LITTLE), []
+        first, second, third = (budget.share() for _ in range(3))
+        assert first.reserve(LITTLE) == LITTLE
+        for name, share in (("b", second), ("c", third), ("b", second)):
+            assert share.reserve(LITTLE) == 0
+            share.when_free(lambda name=name: told.append(name))  # type: ignore[misc]  # a default binds it
+        first.give_back(LITTLE)
+        first.hold(0)
+        await asyncio.sleep(1)
+        assert told == ["b", "c"]
+        first.close()
+        assert budget.used == 0
+
+    run(main())
+
+
+def test_what_an_answer_may_bring() -> None:
+    size = AnswerSize("kinesis")
+    assert size.expected(0) == 20 * MIB  # nothing is known yet
+    assert size.records(20 * MIB) >= 10_000
+    assert size.records(3 * MIB) == 1
+    size.learn(10, 10_000, 0, 1000)  # at the tip: what was written since
+    assert size.expected(1000) == 2 * MIB
+    assert size.expected(3500) == 6 * MIB
+    assert size.records(MIB) == MIB // 2000
+    size.learn(10, 10_000, 5, 1000)
+    assert size.expected(1000) == 20 * MIB
