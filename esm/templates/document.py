@@ -28,7 +28,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the top of a document."""
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?")
+_FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30}([eE][-+]?[0-9]{1,3})?|[eE][-+]?[0-9]{1,3})")
 
 
 class Figure(float):

@@ -178,11 +178,13 @@ def _with_code(document: Document, functions: dict[str, Any], code: _Code) -> di
 
 def _translate(document: Document, given: dict[str, Any], region: str, parameters: dict[str, str]) -> dict[str, Any]:
     """The resources that AWS's transform makes. It is given all it needs, and asks nobody."""
-    from samtranslator.model.exceptions import ExceptionWithMessage  # noqa: PLC0415  # an extra
+    from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics  # noqa: PLC0415  # an extra
+    from samtranslator.model.exceptions import ExceptionWithMessage  # noqa: PLC0415  # as above
     from samtranslator.parser.parser import Parser  # noqa: PLC0415  # as above
     from samtranslator.translator.translator import Translator  # noqa: PLC0415  # as above
 
-    translator = Translator({}, Parser(), boto_session=_Region(region))
+    metrics = Metrics("esm", DummyMetricsPublisher())  # what it would tell AWS of itself goes nowhere
+    translator = Translator({}, Parser(), boto_session=_Region(region), metrics=metrics)
     try:
         resources = translator.translate(given, parameters)["Resources"]
     except ExceptionWithMessage as error:
@@ -191,6 +193,8 @@ def _translate(document: Document, given: dict[str, Any], region: str, parameter
     except Exception as error:  # noqa: BLE001  # it is made for honest templates, and raises anything for others
         rule = f"the SAM transform cannot read this template ({type(error).__name__})"
         raise document.refused(("Resources",), rule) from None
+    finally:
+        metrics.publish()
     return dict(resources)
 
 
@@ -205,22 +209,23 @@ def _refused(document: Document, messages: list[str]) -> TemplateError:
     """The first fault that the transform found, at the function or event that it names."""
     first = min(messages)
     more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-    found = _NAMED.search(first)
-    return document.refused(_place(document, found[1]) if found else (), " ".join(first.split()) + more)
+    return document.refused(_place(document, _NAMED.findall(first)), " ".join(first.split()) + more)
 
 
-def _place(document: Document, name: str) -> Path:
-    """Where a function stands that the transform names, or an event, which it names after both."""
+def _place(document: Document, names: list[str]) -> Path:
+    """Where a function stands that the transform names, or an event, which it names after both or behind it."""
+    wanted = {names[0], "".join(names[:2])} if names else set()
+    found: Path = ("Resources",)
     for function, resource in document.value["Resources"].items():
         path: Path = ("Resources", function)
-        if function == name:
-            return path
+        if function in wanted:
+            found = path
         properties = resource.get("Properties") if _is_function(resource) else None
         events = properties.get("Events") if isinstance(properties, dict) else None
         for event in events if isinstance(events, dict) else ():
-            if f"{function}{event}" == name:
+            if f"{function}{event}" in wanted:
                 return (*path, "Properties", "Events", event)
-    return ("Resources",)
+    return found
 
 
 def _origins(functions: Mapping[str, Any]) -> dict[Path, Path]:

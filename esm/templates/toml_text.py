@@ -30,7 +30,10 @@ def parse_toml(text: str, file: str) -> Node:
         value = tomllib.loads(text)
     except (ValueError, RecursionError, OverflowError) as error:
         raise _not_toml(error, file) from None
-    lines = {path: number for number, path in _lines(text)}
+    lines: dict[Path, int] = {}
+    for number, path in _lines(text):
+        for end in range(1, len(path) + 1):
+            lines.setdefault(path[:end], number)
     return _tree(value, (), lines, file)
 
 

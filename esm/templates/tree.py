@@ -60,7 +60,9 @@ class Tree:
         elif (key := self._keys[-1]) is None:
             self._keys[-1] = self._key(node)
         else:
-            self._open[-1].value[key.value] = node
+            # Where a dict or a list begins is where its key stands: the first of what is in it may be lines below.
+            within = isinstance(node.value, dict | list)
+            self._open[-1].value[key.value] = Node(node.value, key.line, key.column) if within else node
             self._keys[-1] = None
 
     def refused(self, rule: str, line: int | None, column: int | None) -> TemplateError:

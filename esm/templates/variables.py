@@ -24,6 +24,7 @@ from esm.templates.template import Options, Unresolved
 __all__ = ["Variables"]
 
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
+_MARK = re.compile(r"\0(\d+)\0")
 _SOURCE = re.compile(r"(?P<source>[a-zA-Z]\w*)(?:\((?P<argument>[^()]*)\))?(?::(?!:)(?P<address>.*))?", re.DOTALL)
 _CANDIDATE = re.compile(r"""\s*('[^']*'|"[^"]*"|(?:[^,'"(]|\([^)]*\))+|(?<=,)\s*)\s*(?:,|$)""")
 _PSEUDO = frozenset({"AWS::AccountId", "AWS::Partition", "AWS::Region"})
@@ -79,41 +80,45 @@ class Variables:
             return {UNKNOWN: str(unknown)}, 2
 
     def _replace(self, text: str, path: Path) -> tuple[Any, int]:
-        """A text without variables: the value itself, where the text is one variable and nothing else."""
-        left: list[str] = []  # what is CloudFormation's, put aside
-        while found := _INNERMOST.search(text):
+        """A text without variables: the value itself, where the text is one variable and nothing else.
+
+        What was found stands aside, and a mark in its place: a value is never looked through for variables again.
+        """
+        found: list[tuple[Any, int]] = []
+        while innermost := _INNERMOST.search(text):
             self._replaced += 1
             if self._replaced > _MAX_REPLACED or len(text) > _MAX_TEXT:
                 raise self._document.refused(path, f"more than {_MAX_REPLACED:,} variables, or a text too long")
-            if found[1] in _PSEUDO:
-                text = f"{text[: found.start()]}{self._pseudo(found[1])}{text[found.end() :]}"
-                continue
-            if not _is_variable(found[1]):
-                left.append(found[0])
-                text = f"{text[: found.start()]}\0{len(left) - 1}\0{text[found.end() :]}"
-                continue
-            value, size = self._variable(_put_back(found[1], left), path)
-            if found.span() == (0, len(text)):
-                return value, size
-            if isinstance(value, dict | list):
-                unknown = value.get(UNKNOWN) if isinstance(value, dict) else None
-                raise Unresolved(as_text(unknown) or f"${{{found[1][:80]}}} is no text")
-            text = f"{text[: found.start()]}{as_text(value)}{text[found.end() :]}"
-        return _put_back(text, left), 1
+            expression = innermost[1]
+            if expression in _PSEUDO:
+                found.append((self._pseudo(expression), 1))
+            elif _is_variable(expression):
+                found.append(self._variable(expression, found, path))
+            else:
+                found.append((_put_back(innermost[0], found), 1))  # CloudFormation's
+            text = f"{text[: innermost.start()]}\0{len(found) - 1}\0{text[innermost.end() :]}"
+        whole = _MARK.fullmatch(text)
+        return found[int(whole[1])] if whole else (_put_back(text, found), 1)
 
-    def _variable(self, expression: str, path: Path) -> tuple[Any, int]:
+    def _variable(self, expression: str, found: list[tuple[Any, int]], path: Path) -> tuple[Any, int]:
         """The first of the candidates that is there."""
         for candidate in _candidates(expression):
+            whole = _MARK.fullmatch(candidate)
+            if whole:
+                return found[int(whole[1])]
             literal = _literal(candidate)
             if literal is not None:
-                return literal[0], 1
-            found = _SOURCE.fullmatch(candidate)
-            if found is None:
+                return _put_back(literal[0], found) if isinstance(literal[0], str) else literal[0], 1
+            source = _SOURCE.fullmatch(_put_back(candidate, found))
+            if source is None:
                 break
-            value = self._from_source(found["source"], (found["argument"] or "").strip(), found["address"] or "", path)
+            value = self._from_source(
+                source["source"], (source["argument"] or "").strip(), source["address"] or "", path
+            )
             if value[0] is not None:
                 return value
-        raise Unresolved(f"${{{expression[:100]}}} has no value here{_hint(expression)}")
+        shown = _put_back(expression, found)
+        raise Unresolved(f"${{{shown[:100]}}} has no value here{_hint(shown)}")
 
     def _from_source(self, source: str, argument: str, address: str, path: Path) -> tuple[Any, int]:
         if source == "self":
@@ -244,7 +249,14 @@ def _hint(expression: str) -> str:
     return f": set {found[2]}" if found[1] == "env" else f": give --parameter {found[2]}=VALUE"
 
 
-def _put_back(text: str, left: list[str]) -> str:
-    for at in range(len(left) - 1, -1, -1):
-        text = text.replace(f"\0{at}\0", left[at])
-    return text
+def _put_back(text: str, found: list[tuple[Any, int]]) -> str:
+    """The text with what stands aside in its place. Raises `Unresolved` for what is no text."""
+
+    def replaced(mark: re.Match[str]) -> str:
+        value = found[int(mark[1])][0]
+        if isinstance(value, dict | list):
+            unknown = value.get(UNKNOWN) if isinstance(value, dict) else None
+            raise Unresolved(as_text(unknown) or "a variable within a text is a dict or a list")
+        return as_text(value)
+
+    return _MARK.sub(replaced, text)

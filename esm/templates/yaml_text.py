@@ -112,7 +112,7 @@ class _Reader:
                 pass
 
     def _scalar(self, event: Any) -> None:
-        plain = event.implicit[0] and not self.tree.wants_key
+        plain = event.implicit[0] and event.tag is None and not self.tree.wants_key
         value = _typed(event.value) if plain else event.value
         node = self.tree.add(value, *_place(event))
         self._complete(node, event.anchor, self._function(event))
