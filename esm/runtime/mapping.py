@@ -205,6 +205,8 @@ class MappingRunner:
             await store.remove(gone)
             leases = await self._load()
         self._leases = {lease.key.shard_id: lease for lease in leases}
+        for shard_id, runner in self._runners.items():
+            runner.give_way(self._leases.get(shard_id, runner.lease))
         self._listed = True
         return shards
 

@@ -115,6 +115,17 @@ class ShardRunner:
             tasks.cancel_scope.cancel()
         return error
 
+    def give_way(self, row: Lease) -> None:
+        """Gives the shard up, also a halted one, when its row is of a later epoch: it was taken, or moved by hand.
+
+        Whoever writes learns it from the store; a shard without records, or without hope, writes nothing.
+        """
+        if row.epoch > self.lease.epoch and self.state in ("reading", "draining", "halted"):
+            error = LeaseLostError(f"lease {row.key.mapping}/{row.key.shard_id}: is under epoch {row.epoch} by now")
+            if self.state == "halted":
+                self.lose(error)
+            self._driver.fail(error)
+
     def drain(self) -> None:
         """Reads nothing more and begins no invocation; what is out may end."""
         if self.state == "reading":
