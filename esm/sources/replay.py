@@ -204,9 +204,9 @@ class RecordedStream:
 
     def refuse(self, place: Place, record: object, problem: str) -> None:
         """As `Reel.refuse`, of a record of the block at `place`."""
-        lines = (line for line, item in self._reel.numbered(place) if item == record)
+        lines = [line for line, item in self._reel.numbered(place) if item == record]
         try:
-            self._reel.refuse(place, next(lines, None), problem)
+            self._reel.refuse(place, lines[-1] if lines else None, problem)
         except RecordingError as error:
             self._broken = self._broken or error
             raise

@@ -51,6 +51,7 @@ class Reel:
         self._blocks = self._all_blocks()
         self._thread = ThreadPoolExecutor(1, "esm-replay") if read_ahead else None
         self._next: asyncio.Future[tuple[int, Block] | None] | None = None
+        self._fault: RecordingError | None = None
 
     @property
     def invalid(self) -> int:
@@ -68,7 +69,9 @@ class Reel:
         return sum(file.read for file in self._files.values())
 
     async def next(self) -> Frame | None:
-        """The next block; `None` after the last. Raises `RecordingError`."""
+        """The next block; `None` after the last. Raises `RecordingError`, once all before the fault was given."""
+        if self._fault is not None:
+            raise self._fault
         if self._thread is None:
             return self._frame(next(self._blocks, None))
         ahead = self._next or self._ahead(self._thread)
@@ -110,7 +113,15 @@ class Reel:
         if got is None:
             return None
         number, block = got
-        items = self._files[number].decoded(block)
+        items: list[RecordedLine | ShardMark] = []
+        try:
+            items += self._files[number].decoded(block)
+        except RecordingError:
+            try:
+                for _, item in self._files[number].numbered(block):
+                    items.append(item)  # what comes before the fault is kept
+            except RecordingError as error:
+                self._fault = error
         return Frame(items, len(block.data), Place(number, block.offset, block.line))
 
     def _all_blocks(self) -> Iterator[tuple[int, Block]]:
