@@ -30,6 +30,13 @@ __all__ = [
 
 _SHOWN_PATH = 300
 _SHOWN_VALUE = 80
+_SHOWN_RULE = 800
+
+
+def _one_line(text: str) -> str:
+    """What may have come out of a file, as one line that moves no cursor and fits on a screen."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return line if len(line) <= _SHOWN_RULE else f"{line[: _SHOWN_RULE - 3]}..."
 
 
 class EsmError(Exception):
@@ -79,13 +86,13 @@ class TemplateError(EsmError):
         column: int | None = None,
         value: object = None,
     ) -> None:
-        self.rule = rule
+        self.rule = _one_line(rule)
         self.file = file
         self.path = ".".join(map(str, path))
         self.line = line
         self.column = column
         self.value = value
-        super().__init__(": ".join(part for part in (self._where(), self._what(), rule) if part))
+        super().__init__(": ".join(part for part in (self._where(), self._what(), self.rule) if part))
 
     def _where(self) -> str:
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)

@@ -150,3 +150,4 @@ def test_what_is_shown_of_a_value_is_one_line_and_moves_no_cursor() -> None:
     assert "\x1b" not in said
     assert "\n" not in said
     assert len(said) < 200
+    assert len(str(document.refused((), "x\n" * 5_000))) < 1_000
