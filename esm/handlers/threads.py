@@ -15,6 +15,9 @@ from typing import Any
 
 __all__ = ["HandlerThreads"]
 
+JOIN_S = 0.5
+"""How long an idle thread may take to end before it is left to itself: it has only to wake up (chosen)."""
+
 _Job = tuple[asyncio.AbstractEventLoop, Callable[[], Any], Callable[[Any], object]]
 
 
@@ -46,17 +49,27 @@ class HandlerThreads:
         thread.jobs.put((loop, work, done))
 
     def close(self) -> None:
-        """Lets the idle threads go; a busy one goes when its work is done."""
+        """Ends the idle threads; a busy one ends when its work is done."""
         self.closed = True
+        ending = []
         while self.idle:
-            self.idle.pop().jobs.put(None)
+            thread = self.idle.pop()
+            thread.jobs.put(None)
+            ending.append(thread)
+        for thread in ending:
+            thread.join()
 
 
 class _Thread:
     def __init__(self, pool: HandlerThreads, name: str) -> None:
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._pool = pool
-        threading.Thread(target=self._main, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Waits for the moment that an idle thread takes to end."""
+        self._thread.join(JOIN_S)
 
     def _main(self) -> None:
         while (job := self.jobs.get()) is not None:
