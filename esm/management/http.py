@@ -43,8 +43,13 @@ __all__ = ["Exposition", "Probed", "Probes", "serve"]
 CONNECTIONS_MAX = 32
 """Open at once (chosen)."""
 
-CONNECTIONS_A_SECOND = 100
-"""Taken a second; more of them wait in the system's queue (chosen: a probe, a scraper and a person need a few)."""
+DOSE = 5
+"""Connections taken in each `DOSE_MS`; more of them wait in the system's queue.
+
+Chosen: 25 a second are far more than probes, a scraper and a person need, and a twentieth of a core (measured).
+"""
+
+DOSE_MS: Millis = 200
 
 CONNECTION_S = 5.0
 """What a connection has from its beginning to the end of its answer (chosen)."""
@@ -159,14 +164,21 @@ class Probes:
         self._open.clear()
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        loop, clock = asyncio.get_running_loop(), SystemClock()
+        taken, until = 0, 0
         while True:
+            now = clock.now()
+            if now >= until:
+                taken, until = 0, now + DOSE_MS
+            if taken >= DOSE:
+                await asyncio.sleep((until - now) / 1000)
+                continue
+            taken += 1
             with suppress(OSError):  # it went away again, or there is no descriptor for it now
                 connection, _ = await loop.sock_accept(listener)
                 self._make_room()
                 transport, handler = await loop.connect_accepted_socket(self._server, connection)
                 self._open[handler] = loop.call_later(CONNECTION_S, transport.abort)
-            await asyncio.sleep(1 / CONNECTIONS_A_SECOND)
 
     def _make_room(self) -> None:
         if len(self._open) >= CONNECTIONS_MAX:

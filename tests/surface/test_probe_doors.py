@@ -202,7 +202,7 @@ async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
 
 async def test_who_holds_all_connections_open_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "CONNECTIONS_MAX", 4)
-    monkeypatch.setattr(http, "CONNECTIONS_A_SECOND", 1_000)
+    monkeypatch.setattr(http, "DOSE", 1_000)
     async with probed() as probes:
         held = [await asyncio.open_connection("127.0.0.1", probes.address.port) for _ in range(12)]
         for _, writer in held:
@@ -214,11 +214,11 @@ async def test_who_holds_all_connections_open_keeps_nobody_out(monkeypatch: pyte
 
 
 async def test_a_flood_is_taken_in_small_doses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "CONNECTIONS_A_SECOND", 20)
+    monkeypatch.setattr(http, "DOSE", 2)
     worker = Worker()
     async with probed(worker) as probes:
         began = asyncio.get_running_loop().time()
         replies = await asyncio.gather(*(get(probes, "/livez") for _ in range(10)))
         took = asyncio.get_running_loop().time() - began
     assert [reply.status for reply in replies] == [200] * 10
-    assert took >= 9 / 20
+    assert took >= 4 * http.DOSE_MS / 1000 - 0.01
