@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any, TextIO
 
 import structlog
@@ -58,7 +59,8 @@ class LogObserver:
     any_thread = True
 
     def __init__(self, logger: Any = None) -> None:
-        self._log = structlog.get_logger("esm") if logger is None else logger
+        # Bound once: a logger that is not is made anew for each line, which costs more than the line (measured).
+        self._log = (structlog.get_logger("esm") if logger is None else logger).bind()
         self.kinds = frozenset(
             kind for kind in facts.Fact.__subclasses__() if self._log.is_enabled_for(_highest_level(kind))
         )
@@ -149,16 +151,12 @@ def _quote_unprintable(_logger: Any, _method: str, event: MutableMapping[str, An
     return event
 
 
-_NAMES: dict[type, tuple[str, ...]] = {}
-
-
+@cache
 def _field_names(kind: type[facts.Fact]) -> tuple[str, ...]:
-    names = _NAMES.get(kind)
-    if names is None:
-        names = _NAMES[kind] = tuple(name for name in kind.__struct_fields__ if name != "at")
-    return names
+    return tuple(name for name in kind.__struct_fields__ if name != "at")
 
 
+@cache
 def event_name(kind: type[facts.Fact]) -> str:
     """What the line of a fact is called: `invocation_ended`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

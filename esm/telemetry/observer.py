@@ -69,8 +69,7 @@ class Observers:
 
     def notice(self, fact: Fact) -> None:
         """Tells all of them; then, whom it was left to tell, which of them raised."""
-        failed = _tell(self._observers, fact)
-        if failed:
+        if failed := _tell(self._observers, fact):
             self._drop(failed, fact)
 
     def notice_from_thread(self, fact: Fact, loop: asyncio.AbstractEventLoop) -> None:
