@@ -144,12 +144,12 @@ def _bytes(worker: socket.socket, count: int) -> bytearray:
 
 def _send(worker: socket.socket, number: int, outcome: Invocation) -> None:
     try:
-        head, body = written(number, Answer.of(outcome))
+        kind, body = written(Answer.of(outcome))
     except (TypeError, ValueError, RecursionError) as error:
         said = Raised("Runtime.MarshalError", f"Unable to marshal response: {type(error).__name__}")
-        head, body = written(number, Answer.of(said))
+        kind, body = written(Answer.of(said))
     try:
-        worker.sendall(head + body)
+        worker.sendall(HEAD.pack(len(body), number, kind) + body)
     except (BrokenPipeError, ConnectionResetError):
         raise EOFError from None
 

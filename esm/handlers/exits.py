@@ -10,7 +10,10 @@ __all__ = ["exited", "out_of_memory", "timed_out"]
 
 
 def exited(request_id: str, code: int) -> Raised:
-    """The process ended before it answered. `code`: as `Popen.returncode`, a negative one is a signal."""
+    """The process ended before it answered. `code`: as `Popen.returncode`, a negative one is a signal.
+
+    `request_id`: "" when it ended before there was a call.
+    """
     if code == 0:
         reason = "Runtime exited without providing a reason"
     elif code > 0:
@@ -31,7 +34,7 @@ def timed_out(seconds: float) -> Raised:
 
 
 def _of(request_id: str, reason: str) -> str:
-    return f"RequestId: {request_id} Error: {reason}"
+    return f"RequestId: {request_id} Error: {reason}" if request_id else f"Error: {reason}"
 
 
 def _name(number: int) -> str:

@@ -149,16 +149,15 @@ def call_of(request_id: str, remaining_ms: int, event: Event) -> Call | KinesisC
     return Call(request_id, remaining_ms, event())
 
 
-def written(number: int, message: msgspec.Struct) -> tuple[bytes, bytes]:
-    """Head and body of a frame. Raises what JSON raises for what it cannot hold either."""
-    kind = _RECORDS if isinstance(message, KinesisCall) else _MSGPACK
+def written(message: msgspec.Struct) -> tuple[bytes, bytes]:
+    """How the body is written, and the body. Raises what JSON raises for what it cannot hold either."""
+    records = isinstance(message, KinesisCall)
     try:
-        body = _encode(message)
+        return (_RECORDS if records else _MSGPACK), _encode(message)
     except (OverflowError, UnicodeEncodeError):
         if isinstance(message, KinesisCall):
             message = Call(message.request_id, message.remaining_ms, message.built())
-        kind, body = _JSON, json.dumps(msgspec.to_builtins(message)).encode()
-    return HEAD.pack(len(body), number, kind), body
+        return _JSON, json.dumps(msgspec.to_builtins(message)).encode()
 
 
 def read_start(kind: bytes, body: bytes | bytearray) -> Start:

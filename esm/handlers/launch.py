@@ -86,7 +86,7 @@ def launched(descriptor: int, environment: Mapping[str, str]) -> subprocess.Pope
     Standard output and error are this process's own. Raises `OSError` when the system gives no process.
     """
     return subprocess.Popen(  # noqa: S603  # this interpreter, and our own program
-        [sys.executable, "-P", "-c", _BEGIN, str(descriptor), *sys.path],
+        [sys.executable, "-P", "-c", _BEGIN, str(descriptor), *map(str, sys.path)],
         stdin=subprocess.DEVNULL,
         env=dict(environment),
         pass_fds=(descriptor,),
@@ -125,6 +125,10 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             f"Reserved keys used in this request: {', '.join(reserved)}"
         )
         raise MappingError(said, field="environment", value=reserved)
+    empty = sorted(name for name, value in environment.items() if "\0" in value)
+    if empty:
+        said = f"No process can have an environment variable with a null character: {', '.join(empty)}"
+        raise MappingError(said, field="environment", value=empty)
 
 
 def _name_of(handler: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from collections.abc import Callable
 from esm.clock import Clock, Millis
 from esm.errors import HandlerExhaustedError
 from esm.handlers.context import FunctionFacts
-from esm.handlers.exits import out_of_memory, timed_out
-from esm.handlers.frames import Start, call_of
+from esm.handlers.exits import exited, out_of_memory, timed_out
+from esm.handlers.frames import Start, call_of, written
 from esm.handlers.invoker import Event, Invocation, Raised
 from esm.handlers.launch import launched, place_of, surroundings
 from esm.handlers.resident import resident_bytes
@@ -42,6 +43,7 @@ END_S = 0.5
 """Seconds that idle processes get to leave by themselves, and killed ones to be gone. (chosen)"""
 
 _MB = 1 << 20
+_TRIES = 3  # processes that may end before a call has them
 
 
 class ProcessInvoker:
@@ -65,6 +67,7 @@ class ProcessInvoker:
         folder: str | None = None,
         idle_s: float = IDLE_S,
         resident: Callable[[int], int] = resident_bytes,
+        on_abandoned: Callable[[str, int], None] | None = None,
         pidfd: bool = True,
     ) -> None:
         self._function = function
@@ -75,6 +78,8 @@ class ProcessInvoker:
         self._most = max(1, cores() if processes is None else processes)
         self._idle_s = idle_s
         self._resident = resident
+        self._on_abandoned = on_abandoned
+        self._given_up = 0
         self._pidfd = pidfd
         self._timed_out = timed_out(function.timeout)
         self._processes: set[WorkerProcess] = set()
@@ -96,12 +101,16 @@ class ProcessInvoker:
 
     async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""
-        process = self._idle.pop() if self._idle else await self._turn()
+        process = await self._process()
         if isinstance(process, Raised):
             return process
+        try:
+            kind, body = written(call_of(request_id, round(self._function.timeout * 1000), event))
+        except (TypeError, ValueError, RecursionError) as error:
+            self.ready(process)
+            return Raised("Runtime.UnmarshalError", f"Unable to marshal the event: {type(error).__name__}")
         self._look_at_memory()
-        call = call_of(request_id, round(self._function.timeout * 1000), event)
-        return await process.call(request_id, call, self._function.timeout, self._timed_out)
+        return await process.call(request_id, kind, body, within=self._function.timeout, late=self._timed_out)
 
     async def close(self, grace: Millis) -> None:
         """Ends all processes: what is called is killed, what is idle may leave by itself for a while.
@@ -117,8 +126,8 @@ class ProcessInvoker:
         for process in list(self._processes):
             process.dismiss()
             process.end()
-        await asyncio.sleep(0)
         try:
+            await asyncio.sleep(0)
             for process in list(self._processes):
                 if process.state != "ending":
                     process.kill()
@@ -150,27 +159,47 @@ class ProcessInvoker:
         self._processes.discard(process)
         if process in self._idle:
             self._idle.remove(process)
+        if process.given_up:
+            self._given_up += 1
+            if self._on_abandoned is not None:
+                self._on_abandoned(process.request_id, self._given_up)
         if self._closed:
             return
         if failure is not None:
             self._hand_over(failure)  # one call hears of one failed start, as with Lambda; the next starts anew
-        self._start_wanted()
+        self._start_wanted(1 if process.cost_a_call and not self._idle else 0)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
+    async def _process(self) -> WorkerProcess | Raised:
+        """A process for a call, or why none could be started. Raises `HandlerExhaustedError`."""
+        if self._closed:
+            raise HandlerExhaustedError(f"the processes of {self._arn} were given up")
+        for _ in range(_TRIES):
+            process = self._idle.pop() if self._idle else await self._turn()
+            if self._closed:
+                raise asyncio.CancelledError
+            if isinstance(process, Raised) or process.state == "idle":
+                return process
+        return exited("", -signal.SIGKILL)  # each ended between its start and the call
+
     async def _turn(self) -> WorkerProcess | Raised:
-        """A process for a call, or why none could be started."""
         turn: asyncio.Future[WorkerProcess | Raised] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             self._start_wanted()
             return await turn
-        except BaseException:
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._put_back(turn.result())  # it was handed over in the turn in which its caller was cancelled
+            raise
+        finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-            if turn.done() and not turn.cancelled() and isinstance(process := turn.result(), WorkerProcess):
-                self.ready(process)  # it was handed over in the turn in which its caller was cancelled
-            raise
+
+    def _put_back(self, what: WorkerProcess | Raised) -> None:
+        if isinstance(what, WorkerProcess) and what.state == "idle":
+            self.ready(what)
 
     def _hand_over(self, what: WorkerProcess | Raised) -> bool:
         while self._waiting:
@@ -180,12 +209,21 @@ class ProcessInvoker:
                 return True
         return False
 
-    def _start_wanted(self) -> None:
-        """Starts as many as are waited for and not on their way, as far as allowed. Raises `HandlerExhaustedError`."""
+    def _start_wanted(self, ahead: int = 0) -> None:
+        """Starts as many as are waited for and not on their way, or `ahead` of that, as far as allowed.
+
+        When the system gives none, whoever waits is told so; unless there are others, which will come to it.
+        """
         starting = sum(process.state == "starting" for process in self._processes)
-        while starting < len(self._waiting) and len(self._processes) < self._most:
-            self._start()
-            starting += 1
+        try:
+            while starting < max(ahead, len(self._waiting)) and len(self._processes) < self._most:
+                self._start()
+                starting += 1
+        except OSError as error:
+            while self._waiting and not self._processes:
+                turn = self._waiting.popleft()
+                if not turn.done():
+                    turn.set_exception(HandlerExhaustedError(f"no process for a call of {self._arn}: {error}"))
 
     def _start(self) -> None:
         facts = FunctionFacts.of(self._arn, self._function.memory_size, self._clock.now())
@@ -196,10 +234,7 @@ class ProcessInvoker:
         def launch(descriptor: int) -> subprocess.Popen[bytes]:
             return launched(descriptor, variables)
 
-        try:
-            process = WorkerProcess(start, launch, self, pidfd=self._pidfd)
-        except OSError as error:
-            raise HandlerExhaustedError(f"no process for a call of {self._arn}: {error}") from error
+        process = WorkerProcess(start, launch, self, pidfd=self._pidfd)
         self._processes.add(process)
         process.end_init_within(max(INIT_S, self._function.timeout), self._timed_out)
         self._look_at_memory()

@@ -12,7 +12,8 @@ r"""One process of a function, seen from the worker.
 
 A call is in flight from `starting` or `busy` only, and has one outcome: the answer of its own number, or a word about
 how the process ended. Whatever is killed is never used again, so no late answer can be taken for another call's. An
-outcome that comes from a kill is told when the process is gone: its batch is not tried again beside it.
+outcome that comes from a kill is told when the process is gone, so its batch is not tried again beside it; after 5 s
+it is told anyway, and the process given up: then the system itself holds it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-import msgspec
-
 from esm.handlers.exits import exited
-from esm.handlers.frames import START, Frames, Garbled, Start, read_answer, written
+from esm.handlers.frames import HEAD, START, Frames, Garbled, Start, read_answer, written
 from esm.handlers.invoker import Invocation, Raised, Returned
 
 __all__ = ["Owner", "State", "WorkerProcess"]
@@ -38,6 +37,8 @@ State = Literal["starting", "idle", "busy", "ending", "killed", "ended"]
 
 _PIECE = 256 << 10
 _ROOM = 1 << 20  # bytes that a socket takes at once, as far as the system gives them: most events go in one piece
+_STOP_S = 5.0  # until a killed process is given up (chosen)
+_LEAVE_S = 1.0  # until one that should leave is killed (chosen)
 _LOOK_S = 0.05  # between two looks at a process where the system tells nobody that it has ended
 
 
@@ -56,22 +57,25 @@ class Owner(Protocol):
 class WorkerProcess:
     """A process that was just started. Raises `OSError` when there is none to be had.
 
-    `idle_since`: in the loop's time.
+    `request_id`: of its last call, "" before. `idle_since`: in the loop's time. `cost_a_call`: it ended, and a call
+    with it. `given_up`: it was killed, and is still there. `ended`: done when it is gone.
     """
 
     def __init__(
         self, start: Start, launch: Callable[[int], subprocess.Popen[bytes]], owner: Owner, *, pidfd: bool = True
     ) -> None:
         self.state: State = "starting"
+        self.request_id = ""
         self.idle_since = 0.0
-        self.was_ready = False
+        self.cost_a_call = False
+        self.given_up = False
         self.ended = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._owner = owner
+        self._was_ready = False
         self._frames = Frames()
         self._unsent = memoryview(b"")
         self._number = START
-        self._request_id = ""
         self._outcome: asyncio.Future[Invocation] | None = None
         self._verdict: Raised | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -84,9 +88,15 @@ class WorkerProcess:
         finally:
             theirs.close()
         self.pid = self._process.pid
+        try:
+            self._watch = _ExitWatch(self._loop, self.pid, self._has_ended, pidfd=pidfd)
+        except OSError:
+            self._kill_group()
+            self._process.wait()
+            self._socket.close()
+            raise
         self._loop.add_reader(self._socket, self._readable)
-        self._watch = _ExitWatch(self._loop, self.pid, self._has_ended, pidfd=pidfd)
-        self._send(START, start)
+        self._send(START, *written(start))
 
     # -- what it is told -------------------------------------------------------------------------------------------
 
@@ -94,15 +104,18 @@ class WorkerProcess:
         """Kills it, for this reason, unless it is ready by then."""
         self._alarm = self._loop.call_later(seconds, self.kill, verdict)
 
-    async def call(self, request_id: str, message: msgspec.Struct, seconds: float, late: Raised) -> Invocation:
-        """What the call came to; `late` when it took more than `seconds`. Whoever cancels it kills the process."""
+    async def call(self, request_id: str, kind: bytes, body: bytes, *, within: float, late: Raised) -> Invocation:
+        """What the call came to; `late` when it took more seconds. Whoever cancels it kills the process.
+
+        The process is idle. `kind`, `body`: the message, written.
+        """
         self.state = "busy"
         self._number = self._number % 0xFFFF_FFFF + 1
-        self._request_id = request_id
+        self.request_id = request_id
         self._outcome = self._loop.create_future()
-        self._alarm = self._loop.call_later(seconds, self.kill, late)
+        self._alarm = self._loop.call_later(within, self.kill, late)
         try:
-            self._send(self._number, message)
+            self._send(self._number, kind, body)
             return await self._outcome
         except BaseException:
             if self.state == "busy":  # it may have answered in the turn in which its caller was cancelled
@@ -119,6 +132,7 @@ class WorkerProcess:
         if self.state == "idle":
             self.state = "ending"
             self._hang_up()
+            self._alarm = self._loop.call_later(_LEAVE_S, self.kill)
 
     def kill(self, verdict: Raised | None = None) -> None:
         """Ends it and all that it started, whatever they do. `verdict`: what that says of the call in flight."""
@@ -127,22 +141,24 @@ class WorkerProcess:
         self.state = "killed"
         self._verdict = verdict
         self._stop_alarm()
+        self._alarm = self._loop.call_later(_STOP_S, self.give_up)
         self._kill_group()
 
     def out_of_memory(self, verdict: Callable[[str], Raised]) -> None:
         """Kills it, with a verdict on the request it was busy with."""
-        self.kill(verdict(self._request_id))
+        self.kill(verdict(self.request_id))
 
     def give_up(self) -> None:
         """Lets go of a process that was killed and does not end: the system holds it."""
         if self.state != "ended":
-            self._process.returncode = self._process.poll() or -signal.SIGKILL  # nobody waits for it any more
-            self._conclude(self._process.returncode)
+            self.given_up = self._process.poll() is None
+            self._process.returncode = -signal.SIGKILL  # nobody waits for it any more
+            self._conclude(-signal.SIGKILL)
 
     # -- what it does ----------------------------------------------------------------------------------------------
 
-    def _send(self, number: int, message: msgspec.Struct) -> None:
-        head, body = written(number, message)
+    def _send(self, number: int, kind: bytes, body: bytes) -> None:
+        head = HEAD.pack(len(body), number, kind)
         try:
             sent = self._socket.sendmsg((head, body))
         except BlockingIOError:
@@ -173,7 +189,7 @@ class WorkerProcess:
         if not data:
             self._hang_up()  # it has ended, or will: without its worker it does not live on
             self._stop_alarm()
-            self._alarm = self._loop.call_later(1.0, self.kill)
+            self._alarm = self._loop.call_later(_LEAVE_S, self.kill)
             return
         try:
             for number, kind, body in self._frames.feed(data):
@@ -192,20 +208,21 @@ class WorkerProcess:
 
     def _initialised(self, outcome: Invocation) -> None:
         if isinstance(outcome, Returned):
-            self.was_ready = True
             self._become_idle()
         else:
-            self._verdict = outcome  # and now it leaves
-            self._stop_alarm()
-            self._alarm = self._loop.call_later(1.0, self._kill_group)
+            self.kill(outcome)
 
     def _become_idle(self) -> None:
         self._stop_alarm()
+        if self._watch.over:
+            return  # that was its last word
+        self._was_ready = True
         self.state = "idle"
         self.idle_since = self._loop.time()
         self._owner.ready(self)
 
     def _has_ended(self) -> None:
+        self._watch.over = True
         if self.state in ("starting", "busy"):
             self._drain()
         self._kill_group()  # what it started goes with it
@@ -219,15 +236,16 @@ class WorkerProcess:
                 self._readable()
 
     def _conclude(self, code: int) -> None:
-        failure = None if self.was_ready else self._verdict or exited(self._request_id, code)
+        verdict = self._verdict or exited(self.request_id, code)
         self.state = "ended"
         self._stop_alarm()
         self._watch.close()
         self._hang_up()
-        self._settle(self._verdict or exited(self._request_id, code))
+        self.cost_a_call = self._outcome is not None and not self._outcome.done()
+        self._settle(verdict)
         if not self.ended.done():
             self.ended.set_result(None)
-        self._owner.gone(self, failure)
+        self._owner.gone(self, None if self._was_ready else verdict)
 
     def _settle(self, outcome: Invocation) -> None:
         waited_for, self._outcome = self._outcome, None
@@ -252,11 +270,12 @@ class WorkerProcess:
 
 
 class _ExitWatch:
-    """Calls `ended` once the process has ended, before anybody has waited for it."""
+    """Calls `ended` once the process has ended, before anybody has waited for it. `over`: whether it has."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, pid: int, ended: Callable[[], None], *, pidfd: bool = True
     ) -> None:
+        self.over = False
         self._loop, self._pid, self._ended = loop, pid, ended
         self._timer: asyncio.TimerHandle | None = None
         self._descriptor: int | None = None

@@ -110,6 +110,11 @@ def test_what_is_lambdas_may_not_be_set() -> None:
     assert refused.value.code == "InvalidParameterValueException"
 
 
+def test_what_no_process_can_have_in_its_environment_is_refused() -> None:
+    with pytest.raises(MappingError, match=r"null character: MINE$"):
+        ProcessInvoker(Function(count, environment={"MINE": "a\0b", "OTHER": "c"}), arn=ARN, clock=SystemClock())
+
+
 def test_a_module_is_imported_once_and_a_warm_process_is_taken_again() -> None:
     async def test() -> None:
         async with pool(count) as calls:

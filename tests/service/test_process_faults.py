@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from esm.errors import HandlerExhaustedError
 from esm.handlers.exits import exited
 from esm.handlers.invoker import Invocation, Raised, Returned
 from esm.handlers.processes import ProcessInvoker
+from esm.handlers.worker_process import WorkerProcess
 from tests.service.process_stand import FUNCTIONS, PATIENCE_S, act, is_gone, pool, run, told
 
 TIMED_OUT = Raised("Sandbox.Timedout", "Task timed out after 0.50 seconds")
@@ -296,6 +298,132 @@ def test_where_the_system_tells_nobody_of_an_end_it_is_looked_for() -> None:
             assert await act(calls, "exit", code=7) == died("exit status 7")
             await replaced(calls, pid)
             assert await act(calls, "hang") == TIMED_OUT
+
+    run(test)
+
+
+def test_a_process_that_cost_a_call_is_replaced_before_the_next_one_comes() -> None:
+    async def test() -> None:
+        async with pool(timeout=0.5) as calls:
+            assert await act(calls, "hang") == TIMED_OUT
+            while not calls._idle:  # noqa: ASYNC110  # it is starting
+                await asyncio.sleep(0.01)
+            assert calls.processes == 1
+
+    run(test)
+
+
+def test_processes_that_end_before_they_are_called_are_an_error_of_the_call(tmp_path: Path) -> None:
+    """And not started for ever."""
+    (tmp_path / "brief.py").write_text(
+        "import os, threading\n"
+        "threading.Timer(0.05, os._exit, [5]).start()\n"
+        "def handle(event, context):\n"
+        "    threading.Event().wait()\n"
+    )
+
+    async def test() -> None:
+        async with pool("brief.handle", folder=str(tmp_path)) as calls:
+            for _ in range(2):
+                outcome = await calls.invoke({}, "id-1")
+                assert isinstance(outcome, Raised)
+                assert outcome.error_type == "Runtime.ExitError"
+
+    run(test)
+
+
+def test_processes_that_end_before_anybody_has_them_are_no_endless_loop() -> None:
+    async def test() -> None:
+        async with pool(processes=1) as calls:
+            ready, started = calls.ready, []
+
+            def killed_when_ready(process: WorkerProcess) -> None:
+                started.append(process.pid)
+                ready(process)
+                process.kill()
+
+            calls.ready = killed_when_ready  # type: ignore[method-assign]  # each is killed as it is handed over
+            assert await act(calls, "pid") == Raised("Runtime.ExitError", exited("", -9).message)
+            assert len(started) == 3
+
+    run(test)
+
+
+def test_where_the_system_gives_no_process_the_function_is_exhausted_until_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(*_: object) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    async def test() -> None:
+        async with pool(processes=2) as calls:
+            with monkeypatch.context() as patch:
+                patch.setattr("esm.handlers.processes.launched", none)
+                with pytest.raises(HandlerExhaustedError, match="Resource temporarily unavailable"):
+                    await act(calls, "pid")
+            await act(calls, "pid")
+            with monkeypatch.context() as patch:
+                patch.setattr("esm.handlers.processes.launched", none)
+                outcomes = await asyncio.gather(*(act(calls, "pid") for _ in range(3)))
+                assert all(isinstance(outcome, Returned) for outcome in outcomes)  # by the one there is
+
+    run(test)
+
+
+def test_no_descriptor_for_the_watch_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_pid: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    async def test() -> None:
+        async with pool() as calls:
+            with monkeypatch.context() as patch:
+                patch.setattr("os.pidfd_open", none)
+                with pytest.raises(HandlerExhaustedError, match="Too many open files"):
+                    await act(calls, "pid")
+
+    run(test)
+
+
+def test_a_process_that_the_system_does_not_end_is_given_up_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esm.handlers.worker_process._STOP_S", 0.2)
+    abandoned: list[tuple[str, int]] = []
+
+    async def test() -> None:
+        async with pool(timeout=0.5, on_abandoned=lambda *said: abandoned.append(said)) as calls:
+            pid = await pid_of(calls)
+            with monkeypatch.context() as patch:
+                patch.setattr("os.killpg", lambda *_: None)
+                assert await act(calls, "hang") == TIMED_OUT
+            assert abandoned == [("id-1", 1)]
+            assert not is_gone(pid)
+            assert await pid_of(calls) != pid
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # noqa: ASYNC222  # it is ending
+
+    run(test)
+
+
+def test_an_event_that_is_none_costs_no_process() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+
+    async def test() -> None:
+        async with pool() as calls:
+            pid = await pid_of(calls)
+            outcome = await calls.invoke({"do": "pid", "endless": endless}, "id-1")
+            assert isinstance(outcome, Raised)
+            assert outcome.error_type == "Runtime.UnmarshalError"
+            assert await pid_of(calls) == pid
+
+    run(test)
+
+
+def test_after_the_end_nothing_is_called() -> None:
+    async def test() -> None:
+        async with pool() as calls:
+            await act(calls, "pid")
+        with pytest.raises(HandlerExhaustedError):
+            await act(calls, "pid")
 
     run(test)
 
