@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, compare
 from tests.bench.filters import filter_table
+from tests.bench.observability import observability_table
 from tests.bench.queues import bench_queues
 from tests.bench.report import tables, write
 from tests.bench.workloads import WORKLOADS
@@ -23,11 +24,15 @@ def _main() -> None:
     parser.add_argument("--rounds", type=int, default=Effort.rounds)
     parser.add_argument("--only", metavar="NAME", nargs="+", default=list(VARIANTS), help=", ".join(VARIANTS))
     parser.add_argument("--queues", action="store_true", help="the pollers of a queue, and nothing else")
+    parser.add_argument("--watched", action="store_true", help="what metrics, logs and traces cost, and nothing else")
     parser.add_argument("--workload", metavar="TEXT", default="", help="those whose name has this in it")
     options = parser.parse_args()
     workloads = tuple(workload for workload in WORKLOADS if options.workload in workload.name)
     if options.queues:
         bench_queues(RESULTS, quick=options.quick, rounds=options.rounds, told=_tell)
+        return
+    if options.watched:
+        sys.stdout.write(observability_table(options.rounds, seconds=5.0 if options.quick else 30.0))
         return
     effort = QUICK if options.quick else Effort(rounds=options.rounds)
     rows = compare(workloads, options.only, effort, _tell)

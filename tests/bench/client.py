@@ -9,7 +9,7 @@ import sys
 
 from tests.bench.meter import Meter, Plan
 
-__all__ = ["VARIANTS"]
+__all__ = ["SIDE_BY_SIDE", "VARIANTS"]
 
 VARIANTS = {
     "floor": "tests.bench.variants.floor:run",
@@ -20,13 +20,16 @@ VARIANTS = {
     "async-kinesis": "tests.bench.variants.async_kinesis:run",
 }
 
+SIDE_BY_SIDE = {"esm, watched": "tests.bench.variants.observability:run"}
+"""What compares several ways within one process."""
+
 
 def _main() -> None:
     told = json.load(sys.stdin)
     if told["core"] is not None:
         os.sched_setaffinity(0, {told["core"]})
     plan = Plan(**told["plan"])
-    module, _, name = VARIANTS[told["variant"]].partition(":")
+    module, _, name = (VARIANTS | SIDE_BY_SIDE)[told["variant"]].partition(":")
     meter = Meter(plan)
     getattr(importlib.import_module(module), name)(plan, meter)
     json.dump(meter.result(), sys.stdout)

@@ -57,11 +57,15 @@ class Reading:
 
 @dataclass
 class Meter:
-    """Counts what the handler gets. `handled`: (shard, sequence number, place in its page), only with a `total`."""
+    """Counts what the handler gets. `handled`: (shard, sequence number, place in its page), only with a `total`.
+
+    `found`: what a variant measured itself, for its result.
+    """
 
     plan: Plan
     records: int = 0
     handled: list[tuple[str, str, int]] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
     _start: Reading | None = None
     _end: Reading | None = None
 
@@ -103,7 +107,7 @@ class Meter:
     def result(self) -> dict[str, Any]:
         """What was measured, or handled."""
         if self._start is None or self._end is None:
-            return {"handled": self.handled}
+            return {"handled": self.handled} | self.found
         start, end = asdict(self._start), asdict(self._end)
         measured = {name: end[name] - start[name] for name in start}
         return measured | {"rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
