@@ -18,6 +18,7 @@ from esm.cli.commands.record import record_command
 from esm.cli.commands.redrive import redrive_command
 from esm.cli.commands.replay import replay_command
 from esm.cli.commands.run import run_command
+from esm.cli.commands.what_if import what_if_command
 from esm.cli.exits import MEANINGS, Exit, failure_of
 
 __all__ = ["command_line", "run_command_line"]
@@ -83,6 +84,7 @@ for _command in (
     plan_command,
     doctor_command,
     redrive_command,
+    what_if_command,
     record_command,
     replay_command,
     positions_command,

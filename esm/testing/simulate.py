@@ -85,6 +85,7 @@ def simulate(
     keys: Sequence[str] | None = None,
     view_type: str = "NEW_AND_OLD_IMAGES",
     queue: Queue | None = None,
+    keep_events: bool = True,
 ) -> Trace:
     """What Lambda would do: every invocation, failure document and position.
 
@@ -92,14 +93,15 @@ def simulate(
     mapping at which it ends at the latest; it ends earlier once everything is settled. `seed`: another one gives other
     latencies, backoffs and request ids. `keys`: the attributes of the table's key; `None`: those that a deletion names,
     else the first attribute of the first item. `view_type`: what the table's stream shows of an item. `queue`: the
-    queue's own settings; `None`: SQS's defaults. A message that fails for ever is tried until the end. An `async def`
+    queue's own settings; `None`: SQS's defaults. `keep_events`: whether each invocation has a copy of its event; a long
+    simulation takes far less memory without. A message that fails for ever is tried until the end. An `async def`
     handler that sleeps takes virtual time; a plain `def` takes none.
     A plain function; may be called inside a running event loop. Raises `MappingError` for a source that cannot be
     simulated, and what is wrong with the events (`ValueError`: a closed shard; `KeyError`: no such shard).
     """
     ordered = sorted(events, key=lambda event: event.at)
     build = partial(stage_of, mapping, ordered, shards=shards, seed=seed, keys=keys, view_type=view_type, queue=queue)
-    scene = _Scene(mapping, ordered, build, until, seed)
+    scene = _Scene(mapping, ordered, build, until, seed, keep_events=keep_events)
     return run(scene.play(), seed=seed)
 
 
@@ -113,7 +115,10 @@ class _Scene:
         build: Callable[[SimClock], Stage | QueueStage],
         until: float,
         seed: int,
+        *,
+        keep_events: bool,
     ) -> None:
+        self._keep_events = keep_events
         self._mapping = mapping
         self._events = events
         self._build = build
@@ -161,7 +166,7 @@ class _Scene:
             invoker = FunctionInvoker(
                 mapping.function, arn=function_arn(mapping), clock=clock, on_abandoned=on_abandoned, sync_inline=True
             )
-            return _Watched(invoker, self._started)
+            return _Watched(invoker, self._started) if self._keep_events else invoker
 
         async def close() -> None:
             return None

@@ -106,7 +106,7 @@ def test_json_says_the_same_for_machines(esm_: Esm, failed: Failed) -> None:
         ((QUEUE, "--function", "app:handle"), 8, "--live"),
         ((QUEUE, "--endpoint-url", "http://127.0.0.1:9"), 2, "either --function"),
         ((QUEUE, "--function", "app:nobody", "--endpoint-url", "http://127.0.0.1:9"), 3, "nobody"),
-        (("missing.jsonl", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 4, "missing.jsonl"),
+        (("missing.jsonl", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 16, "missing.jsonl"),
         (("s3://", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 2, "source='s3://'"),
         (("arn:aws:sns:x:1:y", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 2, "source="),
         ((QUEUE, "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 6, "is it up?"),
