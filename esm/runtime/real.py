@@ -20,7 +20,7 @@ from esm.destinations.open import open_destination
 from esm.errors import MappingError
 from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Invoker
-from esm.handlers.processes import ProcessInvoker
+from esm.handlers.shared import SharedProcesses
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import OnAbandoned, Ports
 from esm.sources.dynamodb import DynamoDBSource
@@ -39,6 +39,8 @@ def real_ports(
     aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name, connections=connections)
     kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
 
+    processes = SharedProcesses(clock)
+
     def open_source(mapping: EventSourceMapping) -> StreamSource:
         if mapping.source_kind == "dynamodb":
             return dynamodb_source(dynamodb, mapping, clock)
@@ -50,7 +52,7 @@ def real_ports(
     def open_invoker(mapping: EventSourceMapping, on_abandoned: OnAbandoned) -> Invoker:
         function, arn = mapping.function, function_arn(mapping)
         if function.isolation == "process":
-            return ProcessInvoker(function, arn=arn, clock=clock)
+            return processes.open(function, arn, on_abandoned)
         return FunctionInvoker(function, arn=arn, clock=clock, on_abandoned=on_abandoned)
 
     return Ports(
