@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.unit.telemetry.happenings import batch, changed, polled
 FOLDER = Path(__file__).parents[2] / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text())
 ALERTS: dict[str, Any] = yaml.safe_load((FOLDER / "alerts.yaml").read_text())
+KINDS = [kind for kind in facts.Fact.__subclasses__() if kind.__module__ == facts.__name__]
 RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 GRID = 24
 """Columns of a Grafana dashboard."""
@@ -131,7 +133,7 @@ def test_an_alert_shows_labels_that_its_query_keeps() -> None:
 
 
 def test_the_log_events_that_alerts_speak_of_exist() -> None:
-    events = {event_name(kind) for kind in facts.Fact.__subclasses__()}
+    events = {event_name(kind) for kind in KINDS}
     for rule in RULES:
         assert set(re.findall(r"\bevents? ([a-z_]+)", rule["annotations"]["description"])) <= events
 
@@ -157,3 +159,23 @@ def test_the_dashboard_asks_the_data_source_that_is_chosen() -> None:
     used = set(re.findall(r"\$\{?([a-z]\w*)", json.dumps(DASHBOARD["panels"])))
     assert used <= variables
     assert "label_values(esm_mapping_info, mapping)" in json.dumps(DASHBOARD["templating"])
+
+
+PAGE = (FOLDER / "watching.md").read_text()
+
+
+def test_the_page_has_every_series_and_no_other() -> None:
+    families = {re.sub("_(bucket|sum|count)$", "", name) for name in SERIES}
+    assert set(re.findall(r"\| `(esm_\w+)` \|", PAGE)) == families
+
+
+def test_the_page_has_every_log_event_with_its_keys_and_no_other() -> None:
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| [a-z; ]+ \| ?(.*) ?\|$", PAGE, re.MULTILINE))
+    keys = {event_name(kind): set(kind.__struct_fields__) - {"at", "mapping", "shard"} for kind in KINDS}
+    assert {event: set(re.findall(r"`(\w+)`", row)) for event, row in rows.items()} == keys
+
+
+def test_the_page_names_what_exists() -> None:
+    for path in re.findall(r"`(esm\.telemetry\.[\w.]+)", PAGE):
+        module, _, name = path.rpartition(".")
+        assert hasattr(importlib.import_module(module), name)
