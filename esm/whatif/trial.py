@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from esm.clock import Millis
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
-from esm.runtime.changes import changed
 from esm.telemetry import facts
 from esm.testing.events import Queue
 from esm.testing.simulate import simulate
@@ -76,7 +75,7 @@ def try_settings(
     function = Function(
         modelled, name=mapping.function.name, timeout=_TIMEOUT_S, memory_size=mapping.function.memory_size
     )
-    tried = changed(mapping, {"function": function, "destination_config": None, **_named(settings)})
+    tried = _changed(mapping, {"function": function, "destination_config": None, **_named(settings)})
     trace = simulate(
         tried,
         traffic.events,
@@ -101,6 +100,14 @@ def try_settings(
         dollars=dollars,
         dollars_a_month=dollars * _MONTH_S / traffic.seconds if traffic.seconds >= 1 else None,
     )
+
+
+def _changed(mapping: EventSourceMapping, settings: dict[str, Any]) -> EventSourceMapping:
+    """The mapping with other settings, read from the first record on, wherever it would have begun."""
+    kept = {field.name: getattr(mapping, field.name) for field in fields(mapping)}
+    if mapping.source_kind != "sqs":
+        kept |= {"starting_position": "TRIM_HORIZON", "starting_position_timestamp": None}
+    return EventSourceMapping(**{**kept, **settings})
 
 
 def _named(settings: Mapping[str, int]) -> dict[str, Any]:
