@@ -40,7 +40,8 @@ class Address:
         host = "" if found is None else found["six"] or found["name"]
         port = -1 if found is None or found["port"] is None else int(found["port"])
         ip = _ip("127.0.0.1" if host == "localhost" else host)
-        if ip is None or not 0 <= port < 1 << 16 or (found is not None and (ip.version == 6) != bool(found["six"])):  # noqa: PLR2004  # IPv6
+        bracketed = found is not None and found["six"] is not None
+        if ip is None or not 0 <= port < 1 << 16 or isinstance(ip, IPv6Address) != bracketed:
             raise ProbeError(f"{text!r} is no address; write an IP address and a port, as 127.0.0.1:8080 or [::1]:8080")
         return cls(ip, port)
 

@@ -26,6 +26,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv6Address
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -138,7 +139,7 @@ class Probes:
 
     async def start(self) -> None:
         """Listens. Raises `ProbeError` when the address is taken, or none of this machine's."""
-        family = socket.AF_INET6 if self.address.ip.version == 6 else socket.AF_INET  # noqa: PLR2004  # IPv6
+        family = socket.AF_INET6 if isinstance(self.address.ip, IPv6Address) else socket.AF_INET
         try:
             self._listener = socket.create_server(
                 (str(self.address.ip), self.address.port), family=family, backlog=CONNECTIONS_MAX

@@ -40,8 +40,11 @@ starts = st.one_of(
 )
 windows = st.builds(
     lambda start, size, state, early: Window(start, start + size, json.dumps(state), early),
-    millis, st.integers(1, 900_000), st.dictionaries(st.text(), st.text()), st.booleans(),
-)  # fmt: skip  # a window in one glance
+    millis,
+    st.integers(1, 900_000),
+    st.dictionaries(st.text(), st.text()),
+    st.booleans(),
+)
 layers = st.lists(st.lists(st.one_of(st.none(), numbers), min_size=1, max_size=4).map(tuple).map(LanePositions))
 leases = st.builds(
     Lease,

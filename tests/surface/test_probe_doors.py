@@ -41,9 +41,21 @@ async def test_a_token_that_is_none_is_refused(token: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "8080", ":8080", "127.0.0.1", "example.com:80", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "[127.0.0.1]:80",
-     "127.0.0.1:80/x", "http://127.0.0.1:80", "127.0.0.1:8\u0660"],
-)  # fmt: skip  # a list
+    [
+        "",
+        "8080",
+        ":8080",
+        "127.0.0.1",
+        "example.com:80",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "::1:80",
+        "[127.0.0.1]:80",
+        "127.0.0.1:80/x",
+        "http://127.0.0.1:80",
+        "127.0.0.1:8\u0660",
+    ],
+)
 async def test_what_is_no_address(address: str) -> None:
     with pytest.raises(ProbeError, match="write an IP address and a port"):
         async with probed(address=address):
@@ -161,7 +173,7 @@ async def test_another_sites_page_may_not_read_the_answer() -> None:
         b"{}\r\n\r\n",
     ],
     ids=["path", "line", "lines", "body", "chunks", "smuggled", "tls", "nothing", "no path", "no request"],
-)  # fmt: skip  # a list
+)
 async def test_what_is_too_much_or_no_request_is_refused(
     data: bytes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
