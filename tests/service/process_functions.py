@@ -68,7 +68,10 @@ async def loop_of(event: dict[str, Any], _context: LambdaContext) -> int:
 
 
 async def forever(_event: Any, _context: Any) -> None:
-    await asyncio.Event().wait()
+    """And is not to be told to end."""
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.Event().wait()
 
 
 def act(event: dict[str, Any], _context: LambdaContext) -> Any:
@@ -153,6 +156,17 @@ def _write(_event: dict[str, Any]) -> None:
     os._exit(1)
 
 
+def _leak(event: dict[str, Any]) -> int:
+    """Leaves descriptors and threads behind, and spoils its event."""
+    event.clear()
+    _LEAKED.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(10))
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return len(_LEAKED)
+
+
+_LEAKED: list[int] = []
+
+
 def _close_everything(_event: dict[str, Any]) -> None:
     os.closerange(3, 64)
 
@@ -190,6 +204,7 @@ _ACTS: dict[str, Any] = {
     "answer twice": _answer_twice,
     "close everything": _close_everything,
     "start another": _start_another,
+    "leak": _leak,
     "write": _write,
     "pid": lambda _: os.getpid(),
 }

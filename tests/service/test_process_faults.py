@@ -53,7 +53,7 @@ def test_a_call_is_killed_at_its_timeout_and_its_process_replaced(do: str, tmp_p
     run(test)
 
 
-def test_an_async_call_is_killed_at_its_timeout() -> None:
+def test_an_async_call_that_swallows_its_cancellation_is_killed_at_its_timeout() -> None:
     async def test() -> None:
         async with pool(f"{FUNCTIONS}:forever", timeout=0.5) as calls:
             assert await calls.invoke({}, "id-1") == TIMED_OUT
@@ -176,6 +176,37 @@ def test_a_process_that_does_not_read_never_holds_up_the_loop_and_is_killed_at_i
             assert turns > 100
             assert (await call) == Raised("Sandbox.Timedout", "Task timed out after 1.00 seconds")
             await replaced(calls, pid)
+
+    run(test)
+
+
+@pytest.mark.parametrize("stopped_for", [0.0, 0.3])
+def test_a_process_that_is_stopped_and_goes_on_answers_late_and_only_its_own_call(stopped_for: float) -> None:
+    async def test() -> None:
+        async with pool(processes=1) as calls:
+            pid = await pid_of(calls)
+            os.kill(pid, signal.SIGSTOP)
+            call = asyncio.create_task(act(calls, "answer", answer='"first"'))
+            following = asyncio.create_task(act(calls, "answer", answer='"second"'))
+            await asyncio.sleep(stopped_for)
+            os.kill(pid, signal.SIGCONT)
+            assert await call == Returned("first")
+            assert await following == Returned("second")
+            assert await pid_of(calls) == pid
+
+    run(test)
+
+
+def test_what_a_function_leaks_and_spoils_is_its_processs_alone() -> None:
+    async def test() -> None:
+        async with pool() as calls:
+            await pid_of(calls)
+            before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are enough
+            event = {"do": "leak", "kept": [1, 2]}
+            for number in range(1, 21):
+                assert await calls.invoke(event, "id-1") == Returned(10 * number)
+            assert event == {"do": "leak", "kept": [1, 2]}
+            assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  # as above
 
     run(test)
 
