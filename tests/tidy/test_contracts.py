@@ -23,6 +23,8 @@ DOORS = {
     "aws-door": "aws/session.py",
     "clock-door": "clock.py",
     "log-door": "telemetry/logs.py",
+    "otel-door": "telemetry/otel.py",
+    "prometheus-door": "telemetry/prometheus.py",
     "sqlite-door": "stores/sqlite.py",
 }
 
@@ -41,6 +43,13 @@ PLANTED = [
     ("aws-door", "destinations/planted.py", "import aiobotocore.session", "esm.destinations.planted -> aiobotocore"),
     ("aws-door", "stores/planted.py", "import httptools", "esm.stores.planted -> httptools"),
     ("log-door", "runtime/planted.py", "import structlog", "esm.runtime.planted -> structlog"),
+    (
+        "prometheus-door",
+        "cli/planted.py",
+        "import prometheus_client.core",
+        "esm.cli.planted -> prometheus_client",
+    ),
+    ("otel-door", "handlers/planted.py", "from opentelemetry import trace", "esm.handlers.planted -> opentelemetry"),
     ("sqlite-door", "runtime/planted.py", "import sqlite3", "esm.runtime.planted -> sqlite3"),
     ("clock-door", "sources/planted.py", "from time import monotonic", "esm.sources.planted -> time"),
     ("sources", "sources/kinesis.py", "import esm.sources.dynamodb", "esm.sources.kinesis -> esm.sources.dynamodb"),
