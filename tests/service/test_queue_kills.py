@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from random import Random
 
@@ -59,6 +59,11 @@ async def live(queues: Queues, arn: str, life: Life) -> None:
         await asyncio.sleep(0.1)
 
 
+def longer_than(lines: int) -> Callable[[list[Deed]], bool]:
+    """Whether a log is."""
+    return lambda deeds: len(deeds) > lines
+
+
 def done(deeds: list[Deed]) -> Counter[str]:
     """How often each message was done."""
     return Counter(deed.body for deed in deeds if deed.what == "end")
@@ -82,8 +87,7 @@ async def test_a_round(kills: int, fifo: bool, seed: int, place: tuple[str, str,
             life = Life(number, arn, proxy.url, account, log)
             try:
                 if number < kills:
-                    lines = len(read(log)) + rng.randint(5, 30)
-                    await life.until(lambda deeds, lines=lines: len(deeds) >= lines)  # type: ignore[misc]  # bound
+                    await life.until(longer_than(len(read(log)) + rng.randint(5, 30)))
                 else:
                     await life.until(lambda deeds: len(done(deeds)) >= HEALED_AT)
                     proxy.heal()
