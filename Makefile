@@ -8,6 +8,7 @@ DEMO_DATA := vega_datasets==0.9.0
 WORKERS ?= 2
 SEEDS ?= 300
 ROUNDS ?= 100
+MINUTES ?= 30
 FILES ?= 100000
 SEED ?=
 FLOOR ?= 90
@@ -92,6 +93,10 @@ simulate: $(VENV)/.installed ## whole runs under virtual time: SEEDS=10000 for m
 .PHONY: kill
 kill: $(VENV)/.installed $(SERVERS) ## workers killed with SIGKILL at named points: ROUNDS=100, SEED=7 to replay
 	@$(BIN)/python -m tests.kill --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: soak
+soak: $(VENV)/.installed ## functions that fail, hang, leak and crash, at full load: MINUTES=30
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 .PHONY: mutate
 mutate: $(VENV)/.installed ## changed files of settings, read or refused: FILES=100000, SEED=7 to replay

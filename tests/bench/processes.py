@@ -42,14 +42,23 @@ def cores() -> tuple[int, int] | None:
 
 
 @contextmanager
-def serving(records: int, size: int, pages: int) -> Iterator[Canned]:
-    """A server for as long as the block runs."""
+def serving(records: int, size: int, pages: int, *, lifetime_s: float = 600.0) -> Iterator[Canned]:
+    """A server for as long as the block runs, and no longer than `lifetime_s`."""
     pinned = cores()
     with tempfile.TemporaryDirectory() as folder:
         counter = Path(folder, "counter")
         counter.write_bytes(bytes(COUNTER_BYTES))
         command = [sys.executable, "-m", "tests.bench.server", "--counter", str(counter)]
-        command += ["--records", str(records), "--size", str(size), "--pages", str(pages)]
+        command += [
+            "--records",
+            str(records),
+            "--size",
+            str(size),
+            "--pages",
+            str(pages),
+            "--lifetime",
+            str(lifetime_s),
+        ]
         command += ["--core", str(pinned[0])] if pinned else []
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None

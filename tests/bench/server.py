@@ -3,7 +3,7 @@
     python -m tests.bench.server --records 100 --size 200 --pages 1000 --counter FILE
 
 Writes its port to standard output. A stream named `shards-N` has N shards. Ends when standard input does, and after ten
-minutes at the latest.
+minutes, or `--lifetime` seconds, at the latest.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _shards(stream: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _serve(stream: Stream) -> None:
+async def _serve(stream: Stream, lifetime_s: float) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)  # readable when the other end is gone
@@ -146,7 +146,7 @@ async def _serve(stream: Stream) -> None:
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     try:
-        async with asyncio.timeout(LIFETIME_S):
+        async with asyncio.timeout(lifetime_s):
             await ended.wait()
     finally:
         server.close()
@@ -159,10 +159,13 @@ def _main() -> None:
     parser.add_argument("--pages", type=int, required=True)
     parser.add_argument("--counter", type=Path, required=True)
     parser.add_argument("--core", type=int)
+    parser.add_argument("--lifetime", type=float, default=LIFETIME_S)
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    asyncio.run(_serve(Stream(options.records, options.size, options.pages, Counter(options.counter))))
+    asyncio.run(
+        _serve(Stream(options.records, options.size, options.pages, Counter(options.counter)), options.lifetime)
+    )
 
 
 if __name__ == "__main__":
