@@ -102,3 +102,28 @@ def test_the_token_of_the_environment(esm_: Esm, tmp_path: Path) -> None:
     with_token = Esm(tmp_path, {**esm_.settings, "ESM_HTTP_TOKEN": "short"})
     ended = with_token("run", "app:orders", "--endpoint-url", "http://127.0.0.1:9", "--http", "0.0.0.0:0")
     assert "the token has 5 characters" in ended.line
+
+
+BLOCKING = """
+import time, esm
+async def charge(event, context): time.sleep(1.8)
+orders = esm.EventSourceMapping(
+    event_source_arn="{arn}", function=charge, starting_position="TRIM_HORIZON", uuid="orders"
+)
+"""
+
+
+@pytest.mark.service
+def test_what_blocks_the_loop_is_in_the_log_with_its_call_and_its_stack(esm_: Esm, stream: Stream) -> None:
+    stream.put("a")
+    esm_.app(BLOCKING.replace("{arn}", stream.arn))
+    with esm_.running("run", "app:orders", "--endpoint-url", stream.url, "--json", "--log-level", "debug") as running:
+        started = running.until("invocation_started")
+        blocked = running.until("loop_blocked")
+        freed = running.until("loop_freed")
+        assert running.end()[0] == 0
+    named = {"mapping": "orders", "function": "charge", "request_id": started["request_id"], "level": "error"}
+    assert {name: blocked[name] for name in named} == named
+    assert blocked["stack"][0] == "app.py:3 in charge"
+    assert not [place for place in blocked["stack"] if "events.py" in place]
+    assert 1_000 <= blocked["blocked_ms"] < freed["blocked_ms"]
