@@ -24,6 +24,8 @@ class Life:
     seconds: float
     ending: Literal["stop", "kill"]
     rest: float
+    updates: tuple[tuple[float, int, int], ...] = ()
+    """At so many seconds of its life, the mapping gets another factor and batch size."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,17 @@ def drawn(seed: int, epoch: Millis) -> Deployment:
             "throttled": rng.random() < 0.5,
         },
     )
+
+
+def updated(deployment: Deployment) -> Deployment:
+    """The same, with updates of the mapping while its workers run."""
+    rng = random.Random(f"updates {deployment.seed}")
+    return replace(deployment, lives=tuple(replace(life, updates=_updates(rng, life)) for life in deployment.lives))
+
+
+def _updates(rng: random.Random, life: Life) -> tuple[tuple[float, int, int], ...]:
+    times = sorted(rng.uniform(0, life.seconds) for _ in range(rng.choice([1, 2, 4])))
+    return tuple((at, rng.choice([1, 2, 3, 4]), rng.choice([1, 3, 10, 40])) for at in times)
 
 
 def _settings(rng: random.Random) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from esm.testing.loop import EPOCH
 from tests.simulation.checker import ViolationError
+from tests.simulation.deployment import drawn, updated
 from tests.simulation.world import play
 
 
@@ -15,6 +17,19 @@ from tests.simulation.world import play
 def test_no_invariant_is_broken(seeds: list[int]) -> None:
     for seed in seeds:
         play(seed)
+
+
+@pytest.mark.timeout(300)
+def test_no_invariant_is_broken_by_updates_while_workers_run(seeds: list[int]) -> None:
+    for seed in seeds:
+        play(seed, updated(drawn(seed, EPOCH)))
+
+
+def test_updates_do_happen() -> None:
+    deployment = updated(drawn(3, EPOCH))
+    updates = sum(len(life.updates) for life in deployment.lives)
+    begun = play(3, deployment).journal.counts()["LifeBegan"] - play(3).journal.counts()["LifeBegan"]
+    assert 0 < begun <= updates
 
 
 def test_a_seed_gives_one_history() -> None:

@@ -10,7 +10,7 @@ import json
 import random
 from base64 import b64decode
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from esm.destinations.destination import Destination
@@ -217,13 +217,27 @@ class _Program:
     def __init__(self, world: World, life: Life, gate: Gate) -> None:
         self._world, self._life, self._gate = world, life, gate
         self._name = gate.process.name
+        self._coming: Life | None = None
 
     async def main(self, stop: asyncio.Event) -> None:
         store = FaultyStore(self._world.store, self._gate)
         worker = Worker([self._mapping()], store=store, ports=self._ports(), drain_timeout=10.0, observers=[self])
         with suppress(EsmError):  # a worker that cannot start is started again by whoever supervises it
             async with worker:
+                updating = asyncio.create_task(self._update(worker))
                 await stop.wait()
+                updating.cancel()
+                await asyncio.wait([updating])
+
+    async def _update(self, worker: Worker) -> None:
+        """As an operator would: one change after the other, whatever the source and the store do meanwhile."""
+        began = self._world.clock.now()
+        (mapping,) = worker.mappings
+        for at, factor, batch_size in self._life.updates:
+            await asyncio.sleep(max(0.0, at - (self._world.clock.now() - began) / 1000))
+            self._coming = replace(self._life, parallelization_factor=factor, batch_size=batch_size)
+            with suppress(EsmError):
+                await worker.update(mapping.uuid, batch_size=batch_size, parallelization_factor=factor)
 
     def _mapping(self) -> EventSourceMapping:
         life = self._life
@@ -267,6 +281,11 @@ class _Program:
         journal, name = self._world.journal, self._name
         if isinstance(fact, facts.WorkerStopping):
             journal.add(Stopping(at=fact.at, worker=name))
+        elif isinstance(fact, facts.MappingStateChanged):
+            if fact.state == "Enabled" and self._coming is not None:
+                self._life, self._coming = self._coming, None
+                factor, size = self._life.parallelization_factor, self._life.batch_size
+                journal.add(LifeBegan(at=fact.at, worker=name, batch_size=size, parallelization_factor=factor))
         elif isinstance(fact, facts.ShardHalted):
             journal.add(Troubled(at=fact.at, worker=name, shard=fact.shard, error=fact.error))
         elif isinstance(fact, facts.RecordsDiscarded):
