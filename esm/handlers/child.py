@@ -33,6 +33,7 @@ __all__ = ["main"]
 
 _ALONE_S = 1.0  # what is left to a process whose worker is gone (chosen)
 _SET_PDEATHSIG = 1
+_ROOM = 1 << 20  # bytes of a frame that cost no memory of their own
 
 
 def main(descriptor: int) -> None:
@@ -46,7 +47,8 @@ def main(descriptor: int) -> None:
 
 
 def _serve(worker: socket.socket) -> None:
-    _, kind, body = _receive(worker)
+    inbox = _Inbox(worker)
+    _, kind, body = inbox.frame()
     start = read_start(kind, body)
     handler = _initialised(start)
     if isinstance(handler, Raised):
@@ -57,7 +59,7 @@ def _serve(worker: socket.socket) -> None:
     _send(worker, START, answer(None))
     with _Runtime(handler, start.facts) as runtime:
         while True:
-            number, kind, body = _receive(worker)
+            number, kind, body = inbox.frame()
             call = read_call(kind, body)
             _send(worker, number, runtime.outcome(call))
             del call, body  # an idle process holds no event
@@ -125,21 +127,27 @@ def _main_module(path: str) -> Raised | None:
 # -- the wire ------------------------------------------------------------------------------------------------------
 
 
-def _receive(worker: socket.socket) -> tuple[int, bytes, bytearray]:
-    """The next frame's number, kind and body. Raises `EOFError` when the worker has hung up."""
-    length, number, kind = HEAD.unpack(_bytes(worker, HEAD.size))
-    return number, kind, _bytes(worker, length)
+class _Inbox:
+    """What the worker sends. The same memory takes each frame that fits: a batch then costs no new pages."""
 
+    def __init__(self, worker: socket.socket) -> None:
+        self._worker = worker
+        self._room = memoryview(bytearray(_ROOM))
 
-def _bytes(worker: socket.socket, count: int) -> bytearray:
-    held = bytearray(count)
-    rest = memoryview(held)
-    while rest:
-        got = worker.recv_into(rest)
-        if got == 0:
-            raise EOFError
-        rest = rest[got:]
-    return held
+    def frame(self) -> tuple[int, bytes, memoryview]:
+        """The next frame's number, kind and body. Raises `EOFError` when the worker has hung up."""
+        length, number, kind = HEAD.unpack(self._bytes(HEAD.size))
+        return number, kind, self._bytes(length)
+
+    def _bytes(self, count: int) -> memoryview:
+        held = self._room[:count] if count <= _ROOM else memoryview(bytearray(count))
+        rest = held
+        while rest:
+            got = self._worker.recv_into(rest)
+            if got == 0:
+                raise EOFError
+            rest = rest[got:]
+        return held
 
 
 def _send(worker: socket.socket, number: int, outcome: Invocation) -> None:

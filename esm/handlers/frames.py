@@ -160,31 +160,31 @@ def written(message: msgspec.Struct) -> tuple[bytes, bytes]:
         return _JSON, json.dumps(msgspec.to_builtins(message)).encode()
 
 
-def read_start(kind: bytes, body: bytes | bytearray) -> Start:
+def read_start(kind: bytes, body: bytes | memoryview) -> Start:
     """The message of frame 0. Raises `Garbled`."""
     message: Start = _read(kind, body, _STARTS)
     return message
 
 
-def read_call(kind: bytes, body: bytes | bytearray) -> Call | KinesisCall:
+def read_call(kind: bytes, body: bytes | memoryview) -> Call | KinesisCall:
     """The message of any other frame to a process. Raises `Garbled`."""
     message: Call | KinesisCall = _read(kind, body, _CALLS)
     return message
 
 
-def read_answer(kind: bytes, body: bytes | bytearray) -> Answer:
+def read_answer(kind: bytes, body: bytes | memoryview) -> Answer:
     """The message of a frame from a process. Raises `Garbled`."""
     message: Answer = _read(kind, body, _ANSWERS)
     return message
 
 
-_Readers = Mapping[bytes, Callable[[bytes | bytearray], Any]]
+_Readers = Mapping[bytes, Callable[[bytes | memoryview], Any]]
 
 
-def _readers(message: type[msgspec.Struct]) -> dict[bytes, Callable[[bytes | bytearray], Any]]:
+def _readers(message: type[msgspec.Struct]) -> dict[bytes, Callable[[bytes | memoryview], Any]]:
     return {
         _MSGPACK: msgspec.msgpack.Decoder(message).decode,
-        _JSON: lambda body: msgspec.convert(json.loads(body), message),
+        _JSON: lambda body: msgspec.convert(json.loads(bytes(body)), message),
     }
 
 
@@ -193,7 +193,7 @@ _ANSWERS: _Readers = _readers(Answer)
 _CALLS: _Readers = _readers(Call) | {_RECORDS: msgspec.msgpack.Decoder(KinesisCall).decode}
 
 
-def _read(kind: bytes, body: bytes | bytearray, readers: _Readers) -> Any:
+def _read(kind: bytes, body: bytes | memoryview, readers: _Readers) -> Any:
     try:
         return readers[kind](body)
     except KeyError:
