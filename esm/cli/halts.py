@@ -7,7 +7,7 @@ from collections.abc import Callable
 from esm.runtime.status import MappingStatus, WorkerStatus
 from esm.telemetry import facts
 
-__all__ = ["Halts", "is_stuck"]
+__all__ = ["Halts", "all_stuck", "is_stuck"]
 
 _STUCK = ("halted", "lost")
 
@@ -31,9 +31,15 @@ class Halts:
         if not ends or not self._any or self.over_by_itself or self.status is None:
             return
         status = self.status()
-        if not status.stopping and all(is_stuck(mapping) for mapping in status.mappings):
+        if not status.stopping and all_stuck(status):
             self.over_by_itself = True
             self._over()
+
+
+def all_stuck(status: WorkerStatus) -> bool:
+    """Whether no mapping goes on. Those that never ran, as they are disabled, count for nothing."""
+    ran = [mapping for mapping in status.mappings if mapping.shards or mapping.state != "Disabled"]
+    return bool(ran) and all(is_stuck(mapping) for mapping in ran)
 
 
 def is_stuck(mapping: MappingStatus) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
-from esm.cli.halts import Halts, is_stuck
+from esm.cli.halts import Halts, all_stuck
 from esm.cli.live import LiveTable
 from esm.cli.load import load, select
 from esm.cli.probes import Probing
@@ -190,7 +190,7 @@ def _code(ending: Ending, status: WorkerStatus) -> int:
     if not ending.clean:
         return Exit.FORCED
     halted = any(shard.state == "halted" for mapping in status.mappings for shard in mapping.shards)
-    lost = bool(status.mappings) and all(is_stuck(mapping) for mapping in status.mappings)
+    lost = all_stuck(status)
     return Exit.HALTED if halted or lost else Exit.CLEAN
 
 
