@@ -125,10 +125,17 @@ class _Reader:
         elif not runtime.startswith("python"):
             self._refusal = f"it runs on {runtime[:40]}, and {_NOT_PYTHON}"
         if self._refusal is not None:
-            return _NONE  # other languages name their functions in other ways
+            return self._foreign_handler()
         if "Handler" not in self._properties:
             raise self._scope.template.refused(self._path, _MANDATORY)
         return self._scope.text(self._properties["Handler"], (*self._path, "Handler"))
+
+    def _foreign_handler(self) -> str:
+        """What is called in another language, as far as its name is like ours."""
+        try:
+            return str(Function(self._known("Handler", _NONE)).handler)
+        except MappingError:
+            return _NONE
 
     def _known(self, name: str, default: str) -> str:
         """A property's text, or the default: also for one that is known only elsewhere."""

@@ -55,7 +55,7 @@ def _cloudformation(document: Document, folder: FilePath, options: Options) -> T
         dialect="CloudFormation",
         body=document.value,
         folder=folder,
-        stack_name=options.stack_name_or(folder),
+        stack_name=options.stack_name_or(document.file, folder),
         region=options.region_or(None),
     )
 

@@ -27,6 +27,12 @@ _OTHER_SOURCES = {
     "mq": "Amazon MQ",
     "rds": "Amazon DocumentDB",
 }
+_OTHER_SETTINGS = {
+    "SelfManagedEventSource": "self-managed Kafka",
+    "Topics": "Amazon MSK",
+    "Queues": "Amazon MQ",
+    "DocumentDBEventSourceConfig": "Amazon DocumentDB",
+}
 _ONLY = "only Kinesis and DynamoDB streams and SQS queues are read"
 
 
@@ -124,6 +130,7 @@ def _planned(resolver: Resolver, lambdas: Lambdas, logical_id: str, resource: Ma
 
 
 def _mapping(resolver: Resolver, lambda_: Lambda, given: Mapping[str, Any], path: Path) -> EventSourceMapping:
+    _check_kind(given)
     value = resolver.value(dict(given), path)
     _check_source(value)
     config = settings(value)
@@ -143,10 +150,15 @@ def _check_known(resolver: Resolver, given: Mapping[str, Any], path: Path) -> No
             raise resolver.template.refused((*path, name), f"Encountered unsupported property {name[:80]}")
 
 
+def _check_kind(given: Mapping[str, Any]) -> None:
+    """Raises `Unresolved` for settings that only another kind of source has, whatever its ARN hangs on."""
+    for name, kind in _OTHER_SETTINGS.items():
+        if given.get(name):
+            raise Unresolved(f"the source is {kind}: {_ONLY}")
+
+
 def _check_source(value: Mapping[str, Any]) -> None:
-    """Raises `Unresolved` for a source that is none of ours."""
-    if value.get("SelfManagedEventSource"):
-        raise Unresolved(f"the source is self-managed Kafka: {_ONLY}")
+    """Raises `Unresolved` for an ARN that is none of ours."""
     try:
         service = Arn.parse(str(value.get("EventSourceArn"))).service
     except ValueError:

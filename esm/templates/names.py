@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from esm.templates.document import Path
 from esm.templates.intrinsics import Scope
@@ -125,10 +126,11 @@ class Names:
         own = self._properties(logical_id).get(known.named_by)
         if own is not None:
             return self._scope.text(own, ("Resources", logical_id, "Properties", known.named_by))
+        end = ".fifo" if kind == "AWS::SQS::Queue" and self._is_fifo(logical_id) else ""
         made = f"{self._scope.template.stack_name}-{logical_id}"
-        if kind == "AWS::SQS::Queue" and self._is_fifo(logical_id):
-            return f"{made[: known.longest - 5]}.fifo"
-        return made[: known.longest].lower() if kind == "AWS::S3::Bucket" else made[: known.longest]
+        if len(made) + len(end) > known.longest:  # cut off, two names might be the same
+            made = f"{made[: known.longest - len(end) - 9]}-{crc32(logical_id.encode()):08x}"
+        return f"{made.lower() if kind == 'AWS::S3::Bucket' else made}{end}"
 
     def _is_fifo(self, logical_id: str) -> bool:
         fifo = self._properties(logical_id).get("FifoQueue")

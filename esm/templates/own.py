@@ -63,7 +63,7 @@ def compiled(document: Document, folder: FilePath, options: Options) -> Template
         dialect="esm",
         body={"Resources": resources},
         folder=folder,
-        stack_name=options.stack_name_or(folder),
+        stack_name=options.stack_name_or(document.file, folder),
         region=options.region_or(None),
         origins=origins,
     )

@@ -77,7 +77,7 @@ def compiled(document: Document, folder: FilePath, options: Options) -> Template
         dialect="SAM",
         body={**document.value, "Resources": resources},
         folder=folder,
-        stack_name=options.stack_name_or(folder),
+        stack_name=options.stack_name_or(document.file, folder),
         region=region,
         origins=_origins(functions),
     )

@@ -18,6 +18,7 @@ Dialect = Literal["SAM", "CloudFormation", "Serverless", "esm"]
 
 _REGION = "us-east-1"
 _STACK_LENGTH = 40
+_CDK = ".template.json"
 
 
 class Unresolved(Exception):  # noqa: N818  # it is no fault: something is known only elsewhere
@@ -28,8 +29,8 @@ class Unresolved(Exception):  # noqa: N818  # it is no fault: something is known
 class Options:
     """What a template leaves to whoever deploys it.
 
-    `region`: `None` for the template's own, that of the environment, or us-east-1. `stack_name`: `None` for the name of
-    the template's folder. `imports`: values of `Fn::ImportValue` by export name. `environ`: for `${env:...}`.
+    `region`: `None` for the template's own, that of the environment, or us-east-1. `stack_name`: `None` for a name made
+    from the file's or its folder's. `imports`: values of `Fn::ImportValue` by export name. `environ`: for `${env:...}`.
     `endpoint_url`: where a queue's URL leads; `None`: to AWS.
     """
 
@@ -46,9 +47,11 @@ class Options:
         named = (self.region, own, self.environ.get("AWS_REGION"), self.environ.get("AWS_DEFAULT_REGION"))
         return next((region for region in named if region), _REGION)
 
-    def stack_name_or(self, folder: FilePath) -> str:
-        """The stack's name: given, or made from the folder's."""
-        return self.stack_name or re.sub(r"[^a-zA-Z0-9]+", "-", folder.name).strip("-")[:_STACK_LENGTH] or "stack"
+    def stack_name_or(self, file: str, folder: FilePath) -> str:
+        """The stack's name: given, that of a CDK's template, which is called after it, or made from the folder's."""
+        name = FilePath(file).name
+        own = name.removesuffix(_CDK) if name.endswith(_CDK) else folder.name
+        return self.stack_name or re.sub(r"[^a-zA-Z0-9]+", "-", own).strip("-")[:_STACK_LENGTH] or "stack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
