@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from esm.cli import guard
@@ -18,6 +19,7 @@ from esm.cli.load import load, select
 from esm.cli.probes import Probing
 from esm.cli.summary import as_json, as_text
 from esm.cli.tally import Tally
+from esm.cli.watch import Watch, check_watch
 from esm.clock import SystemClock
 from esm.errors import SourceError
 from esm.handlers.resolve import resolve
@@ -54,6 +56,7 @@ class Options:
     http: str | None = None
     http_token_file: Path | None = None
     http_hosts: Sequence[str] = ()
+    watch: bool = False
 
 
 def run(options: Options) -> int:
@@ -67,7 +70,10 @@ def run(options: Options) -> int:
 
 def _run(options: Options, ending: Ending) -> int:
     probing = Probing.typed(options.http, options.http_token_file, options.http_hosts)
-    mappings = _of_file(options) if is_template(options.target) else _of_module(options)
+    if options.watch:
+        check_watch()
+    configure_logging(level=options.log_level, json=options.json)
+    mappings = _load(options)
     clock, tally = SystemClock(), Tally()
     began = clock.now()
     worker = _work(options, mappings, ending, tally, probing)
@@ -76,6 +82,16 @@ def _run(options: Options, ending: Ending) -> int:
     write = as_json if options.json else as_text
     print(write(status, tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
     return code
+
+
+def _load(options: Options) -> list[EventSourceMapping]:
+    """The mappings that may be read."""
+    return _of_file(options) if is_template(options.target) else _of_module(options)
+
+
+def _watch(options: Options) -> Watch:
+    folder = Path(options.target).parent if is_template(options.target) else options.app_dir
+    return Watch([folder], partial(_load, options))
 
 
 def _of_module(options: Options) -> list[EventSourceMapping]:
@@ -92,7 +108,6 @@ def _of_file(options: Options) -> list[EventSourceMapping]:
     """The mappings of a template, once they may be read."""
     from esm.cli.files import Endpoint, Typed, file_mappings  # noqa: PLC0415  # a module's mappings need none of it
 
-    configure_logging(level=options.log_level, json=options.json)
     typed = Typed(
         parameter=options.parameter, account=options.account, stack_name=options.stack_name, imports=options.imports
     )
@@ -164,6 +179,8 @@ async def _go(
         gc.freeze()
         if table is not None:
             tasks.append(asyncio.create_task(table.follow(worker)))
+        if options.watch:
+            tasks.append(asyncio.create_task(_watch(options).follow(worker)))
 
     try:
         async with probing.beside(worker):

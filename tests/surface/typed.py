@@ -99,11 +99,11 @@ class Running:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def until(self, event: str, **values: object) -> dict[str, Any]:
-        """The first log line of this event with these values; waits for it."""
+    def until(self, event: str, *, after: int = 0, **values: object) -> dict[str, Any]:
+        """The first log line of this event with these values, behind the first `after` lines; waits for it."""
         with self._more:
-            self._more.wait_for(lambda: self._find(event, values) or self.process.poll() is not None, PATIENCE)
-            found = self._find(event, values)
+            self._more.wait_for(lambda: self._find(event, values, after) or self.process.poll() is not None, PATIENCE)
+            found = self._find(event, values, after)
         assert found is not None, "".join(self.lines)
         return found
 
@@ -134,8 +134,8 @@ class Running:
         summary: dict[str, Any] = json.loads(self.out.splitlines()[-1])
         return summary
 
-    def _find(self, event: str, values: Mapping[str, object]) -> dict[str, Any] | None:
-        for line in self.lines:
+    def _find(self, event: str, values: Mapping[str, object], after: int) -> dict[str, Any] | None:
+        for line in self.lines[after:]:
             if line.startswith("{"):
                 fact: dict[str, Any] = json.loads(line)
                 if fact["event"] == event and all(fact.get(name) == value for name, value in values.items()):

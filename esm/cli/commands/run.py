@@ -29,6 +29,7 @@ __all__ = ["run_command"]
     metavar="SECONDS",
     help="How long what is out gets to end after a signal.",
 )
+@click.option("--watch", is_flag=True, help="Load code and mappings anew when their files change; for development.")
 @click.option("--http", metavar="ADDRESS", help="Answer probes there, as 127.0.0.1:8080; more in the README.")
 @click.option(
     "--http-token-file",
@@ -55,7 +56,7 @@ def run_command(**typed: Any) -> int:
         esm run app:mappings --live --only handle --store sqlite:////var/lib/esm/positions.db
         esm run shop.workers:make_mappings --live --json --drain-timeout 50
         esm run app:mappings --live --http 127.0.0.1:8080
-        esm run template.yaml --endpoint-url http://127.0.0.1:4566 --create-resources
+        esm run template.yaml --endpoint-url http://127.0.0.1:4566 --create-resources --watch
         esm run template.yaml --live --account 123456789012 --region eu-west-1 --parameter Stage=prod
     """  # noqa: D301  # click's own mark
     return run(Options(**typed))

@@ -1,0 +1,113 @@
+"""`esm run --watch`: when files change, mappings and their functions are loaded anew while the worker runs.
+
+running --a file changes--> loading --it loads---------> applied: created, updated, deleted
+   ^                           |                             |
+   +------- the old ones ------+--it does not: says why      |
+   +---------------------------------------------------------+
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from esm.cli.exits import Exit, Failure, failure_of
+from esm.mapping.settings import EventSourceMapping
+from esm.runtime.worker import Worker
+from esm.telemetry.logs import announce
+
+__all__ = ["Watch", "check_watch"]
+
+_SUFFIXES = (".py", ".yaml", ".yml", ".json", ".toml")
+_QUIET_MS = 300
+"""A change is acted on when nothing has changed for so long: an editor writes a file in steps. (chosen)"""
+
+
+def check_watch() -> None:
+    """Nothing, when files can be watched here. Raises `Failure` that says what to install."""
+    if find_spec("watchfiles") is None:
+        raise Failure(Exit.NOT_INSTALLED, "--watch needs watchfiles: pip install 'asyncio-esm[watch]'")
+
+
+class Watch:
+    """Keeps a worker's mappings as the files say.
+
+    `folders`: what is watched, and whose modules are forgotten before each load. `load`: gives the mappings anew; what
+    it raises leaves everything as it was.
+    """
+
+    def __init__(self, folders: Sequence[Path], load: Callable[[], list[EventSourceMapping]]) -> None:
+        self._folders = [folder.resolve() for folder in folders]
+        self._load = load
+
+    async def follow(self, worker: Worker) -> None:
+        """Until it is cancelled."""
+        from watchfiles import DefaultFilter, awatch  # noqa: PLC0415  # it may be missing
+
+        class Sources(DefaultFilter):
+            def __call__(self, change: object, path: str) -> bool:
+                return path.endswith(_SUFFIXES) and super().__call__(change, path)  # type: ignore[arg-type]  # its own
+
+        announce("watching", folders=[str(folder) for folder in self._folders])
+        # No bytecode is written from here on: one of the same second and size would be taken for the newer source.
+        sys.dont_write_bytecode = True
+        async for changes in awatch(*self._folders, watch_filter=Sources(), debounce=_QUIET_MS):
+            await self._reload(worker, sorted({Path(path).name for _, path in changes}))
+
+    async def _reload(self, worker: Worker, changed: list[str]) -> None:
+        try:
+            mappings = await asyncio.to_thread(self._loaded)
+            done = await _apply(worker, {mapping.uuid: mapping for mapping in mappings})
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a file in the middle of an edit may raise anything
+            told = failure_of(error) if isinstance(error, Exception) else Failure(Exit.INVALID, str(error))
+            announce("reload_failed", changed=changed, reason=told.line)
+        else:
+            announce("reloaded", changed=changed, **done)
+
+    def _loaded(self) -> list[EventSourceMapping]:
+        with _forgetting(self._folders):
+            return self._load()
+
+
+@contextmanager
+def _forgetting(folders: Sequence[Path]) -> Iterator[None]:
+    """Modules from these folders are imported anew; when that fails, the old ones are back."""
+    before, path = dict(sys.modules), list(sys.path)
+    for name, module in before.items():
+        file = getattr(module, "__file__", None)
+        if file is not None and name != "__main__" and any(Path(file).is_relative_to(folder) for folder in folders):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        for name in sys.modules.keys() - before.keys():
+            del sys.modules[name]
+        sys.modules.update(before)
+        sys.path[:] = path
+        raise
+
+
+async def _apply(worker: Worker, wanted: dict[str, EventSourceMapping]) -> dict[str, int]:
+    """Makes the worker's mappings these. Raises `EsmError` at the first that cannot be; the others are as they were.
+
+    Every mapping that stays is updated, also when it looks the same: its function may be another. Positions of those
+    that go are kept, for they may come back with the next edit.
+    """
+    running = {mapping.uuid for mapping in worker.mappings}
+    for uuid in running - wanted.keys():
+        await worker.delete(uuid, keep_positions=True)
+    for uuid in wanted.keys() & running:
+        await worker.update(wanted[uuid])
+    for uuid in wanted.keys() - running:
+        await worker.create(wanted[uuid])
+    return {
+        "deleted": len(running - wanted.keys()),
+        "updated": len(wanted.keys() & running),
+        "created": len(wanted.keys() - running),
+    }
