@@ -62,7 +62,7 @@ class MappingRunner:
         self.exhausted = False
         self._worker_id = worker_id
         self._source = context.ports.open_source(mapping)
-        self._rules = stream_rules(mapping)
+        self._rules = stream_rules(mapping, at_hand=self._source.poll_interval_ms == 0)
         self._stream = ""
         self._active = True
         self._fresh: set[str] = set()
@@ -266,9 +266,9 @@ class MappingRunner:
             tasks.start_soon(self._run_shard, runner)
 
     def _is_running(self, lease: Lease) -> bool:
-        """Whether its shard is begun, and is not to be begun anew: one that was lost, when nobody has it any more."""
+        """Whether its shard is begun, and is not to be begun anew: one that was lost or moved, when nobody has it."""
         runner = self._runners.get(lease.key.shard_id)
-        return runner is not None and (runner.state != "lost" or lease.owner is not None)
+        return runner is not None and (runner.state not in ("lost", "waiting") or lease.owner is not None)
 
     async def _take(self, lease: Lease) -> Lease | None:
         """The lease, taken; `None` when it is not to be had now."""

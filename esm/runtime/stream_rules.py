@@ -15,8 +15,12 @@ _WINDOW_FIELDS = 1024
 """What a tumbling window adds to an event beside its state: names, times, a shard, an ARN, all short (chosen)."""
 
 
-def stream_rules(mapping: EventSourceMapping) -> StreamRules:
-    """What each shard of a mapping obeys."""
+AT_HAND_HELD_MAX = 500
+"""Records held of a file: what is held longer than it takes to fill a batch only slows it down (measured)."""
+
+
+def stream_rules(mapping: EventSourceMapping, *, at_hand: bool = False) -> StreamRules:
+    """What each shard of a mapping obeys. `at_hand`: its source never keeps anybody waiting, as a file."""
     retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age_in_seconds
     batch_lanes = mapping.batch_size * mapping.parallelization_factor
     window_ms, payload = mapping.tumbling_window_in_seconds * 1000, INVOCATION_PAYLOAD_BYTES - _EVENT_WRAPPING
@@ -30,7 +34,7 @@ def stream_rules(mapping: EventSourceMapping) -> StreamRules:
         maximum_retry_attempts=None if retries == -1 else retries,
         maximum_record_age_ms=None if age == -1 else age * 1000,
         bisect_batch_on_function_error=mapping.bisect_batch_on_function_error,
-        records_held_max=max(2 * batch_lanes, RECORDS_HELD_MAX),
+        records_held_max=max(2 * batch_lanes, AT_HAND_HELD_MAX if at_hand else RECORDS_HELD_MAX),
         tumbling_window_ms=window_ms,
     )
 

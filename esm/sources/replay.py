@@ -16,15 +16,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import lt
+from itertools import groupby, islice
+from operator import attrgetter, lt
 from pathlib import Path
 from typing import Any
 
 from esm.errors import RecordingError
 from esm.records.position import Position, SequenceNumber
 from esm.records.record import EventShape, Page, Shard
-from esm.records.recording import RecordedLine, ShardMark
+from esm.records.recording import ShardMark
 from esm.sources.files.reel import Frame, Place, Reel
 from esm.sources.files.selection import Pace, Selection
 from esm.sources.reader import StreamDescription
@@ -39,6 +39,8 @@ PAGE_BYTES = 6 << 20
 
 _DIGITS_MAX = 256
 """A sequence number has 56, or fewer (chosen)."""
+
+_SHARD = attrgetter("shard_id")
 
 ShapeOf = Callable[[str], EventShape]
 
@@ -214,18 +216,15 @@ class RecordedStream:
     def _spread(self, frame: Frame) -> None:
         self.pace.begin(frame.items, self.selection)
         by_shard: dict[str, list[Any]] = {}
-        for item in frame.items:
-            records = by_shard.get(item.shard_id)
-            if records is None:
-                records = by_shard[item.shard_id] = []
-                self._meet(item)
-            if isinstance(item, ShardMark):
-                self._mark(item)
+        for shard_id, run in groupby(frame.items, _SHARD):  # a recorder writes page by page: runs are long
+            if shard_id in by_shard:
+                by_shard[shard_id] += run
             else:
-                records.append(item)
-        share = frame.size // max(1, len(frame.items))
-        for shard_id, records in by_shard.items():
-            track = self.tracks[shard_id]
+                by_shard[shard_id] = list(run)
+        share = frame.place.size // max(1, len(frame.items))
+        for shard_id, items in by_shard.items():
+            track = self._met(shard_id)
+            records = items if frame.records_alone else self._marked(track, items)
             if records and track.dropped is None and self.selection.has_shard(shard_id):
                 track.parts.append(_Part(records, share * len(records), frame.place))
                 track.size += share * len(records)
@@ -237,16 +236,22 @@ class RecordedStream:
             self._size -= largest.size
             largest.drop(largest.parts[0].place)
 
-    def _meet(self, item: RecordedLine | ShardMark) -> None:
-        if item.shard_id not in self.tracks:
-            self.tracks[item.shard_id] = _Track()
+    def _met(self, shard_id: str) -> _Track:
+        track = self.tracks.get(shard_id)
+        if track is None:
+            track = self.tracks[shard_id] = _Track()
             if self.on_shard is not None:
                 self.on_shard()
+        return track
 
-    def _mark(self, mark: ShardMark) -> None:
-        track = self.tracks[mark.shard_id]
-        track.parents = mark.shard_parents
-        track.ended = track.ended or mark.shard_ended
+    @staticmethod
+    def _marked(track: _Track, items: list[Any]) -> list[Any]:
+        """The records among the items, once the marks among them are heeded."""
+        for mark in items:
+            if isinstance(mark, ShardMark):
+                track.parents = mark.shard_parents
+                track.ended = track.ended or mark.shard_ended
+        return [item for item in items if not isinstance(item, ShardMark)]
 
 
 class _Reader:
@@ -278,11 +283,13 @@ class _Reader:
                 if self._part is None:
                     return Page(page, size_bytes=size, ended=True)
                 continue
-            records = self._part.records[self._at : self._at + limit - len(page)]
+            records = self._part.records
+            if self._at or len(records) > limit - len(page):
+                records = records[self._at : self._at + limit - len(page)]
             count = await self._stream.pace.due(records)
             self._at += count
             size += self._part.size * count // len(self._part.records)
-            page += records[:count]
+            page += records if count == len(records) else records[:count]
             if count < len(records):
                 break
         return Page(page, behind_ms=1, size_bytes=size)
@@ -319,7 +326,7 @@ class _Reader:
         mine = [item for item in frame.items if item.shard_id == self._shard_id]
         records = [item for item in mine if not isinstance(item, ShardMark)]
         self._ended = any(isinstance(item, ShardMark) and item.shard_ended for item in mine)
-        return _Part(records, frame.size, frame.place)
+        return _Part(records, frame.place.size, frame.place)
 
     # -- order -----------------------------------------------------------------------------------------------------
 
@@ -356,12 +363,11 @@ class _Reader:
 def _ascend(numbers: Sequence[SequenceNumber]) -> bool:
     """Whether they are numbers of one width that grow: of such, the order of the texts is that of the numbers."""
     text = "".join(numbers)
-    same = len(text) == len(numbers) * len(numbers[0]) and len(set(map(len, numbers))) == 1
     return (
-        same
-        and _is_number(numbers[0])
+        _is_number(numbers[0])
+        and len(set(map(len, numbers))) == 1
         and text.isascii()
-        and text.isdecimal()
+        and text.encode().isdigit()  # many times as fast as of text
         and all(map(lt, numbers, islice(numbers, 1, None)))
     )
 

@@ -9,14 +9,16 @@ from typing import IO, Any, Protocol
 
 from esm.errors import RecordingError
 
-__all__ = ["PART", "Compressor", "compressor", "pieces"]
+__all__ = ["PART", "Compressor", "compressor", "is_packed", "pieces"]
 
 PART = ".part"
 """What the name of a file ends in that is still written, or was when a crash came."""
 
-PLAIN_BYTES = 1 << 20
+PLAIN_BYTES = 1 << 16
+"""How much of a plain file is read at once: what is decoded while it is in the processor's cache (measured)."""
+
 PACKED_BYTES = 1 << 14
-"""How much is read at once; of a compressed file less, as each byte of it may become hundreds."""
+"""The same of a compressed file, of which each byte may become hundreds."""
 
 _LEVEL = 3
 
@@ -46,6 +48,11 @@ def pieces(path: Path, told: Callable[[int], None], *, start: int = 0) -> Iterat
                     yield rest
         except damage as error:
             raise RecordingError(path.name, None, f"the compressed data are damaged or break off: {error}") from None
+
+
+def is_packed(path: Path) -> bool:
+    """Whether the file is compressed, as its name says."""
+    return path.name.removesuffix(PART).endswith((".zst", ".gz"))
 
 
 class Compressor(Protocol):
@@ -104,7 +111,9 @@ class _Zstd:
 
 
 def _plain(file: IO[bytes], told: Callable[[int], None]) -> Iterator[bytes]:
+    """Whole lines, as long as they are not beyond measure: then nobody has to put them together again."""
     while piece := file.read(PLAIN_BYTES):
+        piece += file.readline(PLAIN_BYTES)
         told(file.tell())
         yield piece
 

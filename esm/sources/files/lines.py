@@ -11,8 +11,8 @@ from esm.sources.files.compressed import pieces
 
 __all__ = ["BLOCK_BYTES", "LINE_BYTES_MAX", "Block", "LineFile"]
 
-BLOCK_BYTES = 1 << 20
-"""A block is about as large, or as one line that is larger (chosen: a larger one is no faster)."""
+BLOCK_BYTES = 1 << 16
+"""A block is at least as large, but for the last (chosen: a larger one is no faster)."""
 
 LINE_BYTES_MAX = 64 << 20
 """A line longer than this is none of a recording's: the largest record takes a quarter (chosen)."""
@@ -57,7 +57,7 @@ class LineFile:
                 if size >= BLOCK_BYTES:
                     whole, rest = _cut(b"".join(held))
                     self._check(rest)
-                    held, size = [rest], len(rest)
+                    held, size = [rest] if rest else [], len(rest)
                     if whole:
                         yield self._block(whole)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from itertools import count
 from pathlib import Path
@@ -76,14 +76,19 @@ class RecordingFile:
         except RecordingError as error:
             self.refuse(error)
 
-    def decoded(self, block: Block) -> list[Item]:
+    def decoded(self, block: Block) -> Sequence[Item]:
         """A block's records and marks. Raises `RecordingError`."""
-        if not block.torn and block.line > 1:
-            try:
-                return list(self._decoder.records(block.data))
-            except ValueError:  # a mark, or a line that is none: found below
-                pass
-        return [item for _, item in self.numbered(block)]
+        records = self.records(block)
+        return [item for _, item in self.numbered(block)] if records is None else records
+
+    def records(self, block: Block) -> list[RecordedLine] | None:
+        """All of a block at once, when it holds records and nothing else; otherwise `None`."""
+        if block.torn or block.line == 1:
+            return None
+        try:
+            return self._decoder.records(block.data)
+        except ValueError:  # a mark, or a line that is none
+            return None
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Item]]:
         """As `decoded`, line by line, each with its number."""

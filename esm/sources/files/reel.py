@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esm.errors import RecordingError
 from esm.records.recording import Header, RecordedLine, ShardMark
+from esm.sources.files.compressed import is_packed
 from esm.sources.files.lines import Block
 from esm.sources.files.recordings import RecordingFile
 
 __all__ = ["Frame", "Place", "Reel"]
 
+FRAME_BYTES = 1 << 19
+"""What is decoded in one turn of the loop: half a millisecond or so (chosen)."""
+
+_Numbered = tuple[int, Block]
+"""A block, and the number of its file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a block begins: which of the files, and where in it."""
+    """Where a frame begins: which of the files, and where in it. `size`: of the frame, in bytes; 0 for none."""
 
     file: int = 0
     offset: int = 0
     line: int = 1
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a block held: records and marks, in order."""
+    """What some blocks held: records and marks, in order. `records_alone`: there are no marks among them."""
 
     items: list[RecordedLine | ShardMark]
-    size: int
     place: Place
+    records_alone: bool = True
 
 
 class Reel:
-    """The files, in their order. `begin`: where the pass begins. `read_ahead`: in a thread; off under virtual time.
+    """The files, in their order. `begin`: where the pass begins.
+
+    `read_ahead`: what is compressed is unpacked in a thread; off under virtual time. A plain file is read in place, and
+    the system reads ahead of that.
 
     Raises `RecordingError`, at once for the first file, later for another: it is no recording, or not of this source.
     """
@@ -49,9 +60,12 @@ class Reel:
         self.header: Header = self._files[self._begin.file].header
         self.size = sum(path.stat().st_size for path in paths)
         self._blocks = self._all_blocks()
-        self._thread = ThreadPoolExecutor(1, "esm-replay") if read_ahead else None
-        self._next: asyncio.Future[tuple[int, Block] | None] | None = None
-        self._fault: RecordingError | None = None
+        unpacks = read_ahead and any(map(is_packed, paths))
+        self._thread = ThreadPoolExecutor(1, "esm-replay") if unpacks else None
+        self._next: asyncio.Future[list[_Numbered]] | None = None
+        self._kept: _Numbered | None = None  # the first block of another file
+        self._broken: RecordingError | None = None  # where the blocks end
+        self._fault: RecordingError | None = None  # in what was decoded
 
     @property
     def invalid(self) -> int:
@@ -69,11 +83,11 @@ class Reel:
         return sum(file.read for file in self._files.values())
 
     async def next(self) -> Frame | None:
-        """The next block; `None` after the last. Raises `RecordingError`, once all before the fault was given."""
+        """What comes next; `None` after the last. Raises `RecordingError`, once all before the fault was given."""
         if self._fault is not None:
             raise self._fault
         if self._thread is None:
-            return self._frame(next(self._blocks, None))
+            return self._frame(self._some())
         ahead = self._next or self._ahead(self._thread)
         self._next = None
         try:
@@ -81,7 +95,7 @@ class Reel:
         except asyncio.CancelledError:
             self._next = ahead  # the next who asks gets it
             raise
-        if got is not None:
+        if got:
             self._next = self._ahead(self._thread)
         return self._frame(got)
 
@@ -91,11 +105,12 @@ class Reel:
         file.refuse(RecordingError(file.path.name, line, problem))
 
     def numbered(self, place: Place) -> Iterator[tuple[int, RecordedLine | ShardMark]]:
-        """What a block held, each with the number of its line: read again, for the words of an error."""
+        """What a frame held, each with the number of its line: read again, for the words of an error."""
         file = self._open(place, skip_invalid=True)
         for block in file.blocks():
+            if block.offset >= place.offset + place.size:
+                return
             yield from file.numbered(block)
-            return
 
     def close(self) -> None:
         """Lets go of the thread; what it reads now is read in vain."""
@@ -104,27 +119,54 @@ class Reel:
         if self._next is not None:
             self._next.cancel()
 
-    def _ahead(self, thread: ThreadPoolExecutor) -> asyncio.Future[tuple[int, Block] | None]:
-        ahead = asyncio.get_running_loop().run_in_executor(thread, next, self._blocks, None)
+    def _ahead(self, thread: ThreadPoolExecutor) -> asyncio.Future[list[_Numbered]]:
+        ahead = asyncio.get_running_loop().run_in_executor(thread, lambda: list(self._some()))
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody asks any more
         return ahead
 
-    def _frame(self, got: tuple[int, Block] | None) -> Frame | None:
-        if got is None:
-            return None
-        number, block = got
-        items: list[RecordedLine | ShardMark] = []
-        try:
-            items += self._files[number].decoded(block)
-        except RecordingError:
+    def _some(self) -> Iterator[_Numbered]:
+        """The next blocks, all of one file. Raises `RecordingError` where they break off, before the first of them."""
+        if self._broken is not None:
+            raise self._broken
+        size, first = 0, None
+        while size < FRAME_BYTES:
+            try:
+                got = self._kept or next(self._blocks, None)
+            except RecordingError as error:
+                self._broken = error
+                if first is None:
+                    raise
+                return
+            self._kept = None
+            if got is None:
+                return
+            if first not in (None, got[0]):
+                self._kept = got
+                return
+            first, size = got[0], size + len(got[1].data)
+            yield got
+
+    def _frame(self, blocks: Iterable[_Numbered]) -> Frame | None:
+        """Decodes each block as it comes, while it is in the processor's cache."""
+        frame: Frame | None = None
+        for number, block in blocks:
+            place = Place(number, block.offset, block.line) if frame is None else frame.place
+            frame = frame or Frame([], place)
+            records = self._files[number].records(block)
+            alone = frame.records_alone and records is not None
+            frame = Frame(frame.items, replace(place, size=place.size + len(block.data)), alone)
+            if records is not None:
+                frame.items.extend(records)
+                continue
             try:
                 for _, item in self._files[number].numbered(block):
-                    items.append(item)  # what comes before the fault is kept
+                    frame.items.append(item)
             except RecordingError as error:
                 self._fault = error
-        return Frame(items, len(block.data), Place(number, block.offset, block.line))
+                break
+        return frame
 
-    def _all_blocks(self) -> Iterator[tuple[int, Block]]:
+    def _all_blocks(self) -> Iterator[_Numbered]:
         for number in range(self._begin.file, len(self._paths)):
             if number not in self._files:
                 file = self._open(Place(number))

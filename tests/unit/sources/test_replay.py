@@ -103,6 +103,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few lines, and no room to keep them."""
     monkeypatch.setattr(lines, "BLOCK_BYTES", 300)
     monkeypatch.setattr("esm.sources.files.compressed.PLAIN_BYTES", 200)
+    monkeypatch.setattr("esm.sources.files.reel.FRAME_BYTES", 400)
     monkeypatch.setattr(replay, "KEPT_BYTES_MAX", 1000)
 
 
