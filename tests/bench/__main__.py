@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.bench.around import around_table
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, compare
 from tests.bench.filters import filter_table
@@ -33,6 +34,7 @@ def _main() -> None:
         return
     if options.watched:
         sys.stdout.write(observability_table(options.rounds, seconds=5.0 if options.quick else 30.0))
+        sys.stdout.write("\n" + around_table())
         return
     effort = QUICK if options.quick else Effort(rounds=options.rounds)
     rows = compare(workloads, options.only, effort, _tell)

@@ -9,8 +9,8 @@ import asyncio
 import io
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiobotocore.session import get_session
@@ -26,30 +26,42 @@ from tests.bench.workloads import BATCH_SIZE
 
 __all__ = ["run"]
 
-SCRAPE_S = 0.5
-"""How often Prometheus looks: far more often than it does anywhere."""
+SCRAPE_S = 5.0
+"""How often Prometheus looks; most let it look every 15 s."""
 
 
 def run(plan: Plan, meter: Meter) -> None:
-    """Slices of `cpu_s` for each way, there and back, until `wall_s` are over."""
+    """Slices of `cpu_s` for each way in turns, until `wall_s` are over."""
     asyncio.run(_work(plan, meter))
 
 
 @dataclass
-class Way:
-    """One way to watch, and what its slices came to."""
+class Slices:
+    """CPU and records of some slices of time."""
 
-    observers: tuple[Observer, ...] = ()
-    scrape: Callable[[], Any] | None = None
     cpu_s: float = 0.0
     records: int = 0
+
+    def cost(self) -> float:
+        """Microseconds a record."""
+        return self.cpu_s * 1e6 / self.records
+
+
+@dataclass
+class Way:
+    """One way to watch: what its slices came to, and those beside them in which nobody watched."""
+
+    observers: tuple[Observer, ...]
+    scrape: Callable[[], Any] | None = None
+    watched_s: float = 0.0
+    watched: Slices = field(default_factory=Slices)
+    beside: Slices = field(default_factory=Slices)
 
 
 def _ways() -> dict[str, Way]:
     configure_logging(json=True, stream=io.StringIO())
     prometheus = PrometheusMetrics()
     return {
-        "off": Way(),
         "metrics": Way((Metrics(),)),
         "Prometheus": Way((prometheus,), scrape=prometheus.exposition),
         "Prometheus and logs": Way((prometheus, LogObserver()), scrape=prometheus.exposition),
@@ -81,33 +93,32 @@ async def _work(plan: Plan, meter: Meter) -> None:
             await asyncio.sleep(plan.cpu_s)
             assert worker._shift is not None
             await _take_turns(plan, meter, worker._shift._observers, ways)
-    meter.found = {name: {"cpu_s": way.cpu_s, "records": way.records} for name, way in ways.items()}
+    meter.found = {name: {"watched": way.watched.cost(), "off": way.beside.cost()} for name, way in ways.items()}
 
 
 async def _take_turns(plan: Plan, meter: Meter, told: Observers, ways: dict[str, Way]) -> None:
-    ends = time.perf_counter() + plan.wall_s
+    """Each slice has one beside it in which nobody watches, before it and behind it in turns."""
+    ends, turn = time.perf_counter() + plan.wall_s, 0
     while time.perf_counter() < ends:
-        for way in _there_and_back(ways.values()):
-            _tell(told, way.observers)
-            await asyncio.sleep(0.02)  # what was begun before goes on for a moment
-            cpu_s, records = time.process_time(), meter.records
-            await _slice(plan.cpu_s, way)
-            way.cpu_s += time.process_time() - cpu_s
-            way.records += meter.records - records
+        turn += 1
+        for way in ways.values():
+            slices = [(way.observers, way.watched), ((), way.beside)]
+            for observers, slices_so_far in slices if turn % 2 else reversed(slices):
+                _tell(told, observers)
+                await asyncio.sleep(0.02)  # what was begun before goes on for a moment
+                cpu_s, records = time.process_time(), meter.records
+                await asyncio.sleep(plan.cpu_s)
+                if observers:
+                    _scrape(way, plan.cpu_s)
+                slices_so_far.cpu_s += time.process_time() - cpu_s
+                slices_so_far.records += meter.records - records
     _tell(told, ())
 
 
-def _there_and_back(ways: Iterable[Way]) -> list[Way]:
-    there = list(ways)
-    return [*there, *reversed(there)]
-
-
-async def _slice(seconds: float, way: Way) -> None:
-    ends = time.perf_counter() + seconds
-    while (left := ends - time.perf_counter()) > 0:
-        await asyncio.sleep(min(left, SCRAPE_S))
-        if way.scrape is not None:
-            way.scrape()
+def _scrape(way: Way, seconds: float) -> None:
+    before, way.watched_s = way.watched_s, way.watched_s + seconds
+    if way.scrape is not None and before // SCRAPE_S != way.watched_s // SCRAPE_S:
+        way.scrape()
 
 
 def _tell(told: Observers, observers: tuple[Observer, ...]) -> None:
