@@ -151,6 +151,32 @@ def test_what_is_out_and_what_is_held_is_seen_while_a_function_runs() -> None:
     run(main())
 
 
+def test_a_mapping_that_is_disabled_keeps_its_counts_and_one_that_is_deleted_has_no_series() -> None:
+    async def main() -> None:
+        world, watch = World(), Watch(SimClock())
+        world.put("1", "2")
+        mapping = EventSourceMapping(event_source_arn=ARN, function=world.handle, starting_position="TRIM_HORIZON")
+        async with Worker([mapping], store=world.store, ports=world._ports(), observers=watch.observers) as worker:
+            await asyncio.sleep(5)
+            await worker.update(mapping.uuid, enabled=False)
+            seen = watch.prometheus.snapshot().mappings[mapping.uuid]
+            assert (seen.state, dict(seen.shards)) == ("Disabled", {})
+            assert seen.counts["SettledEventCount"] == 2
+            await worker.update(mapping.uuid, enabled=True)
+            world.put("3")
+            await asyncio.sleep(5)
+            seen = watch.prometheus.snapshot().mappings[mapping.uuid]
+            assert (seen.state, len(seen.shards), seen.counts["SettledEventCount"]) == ("Enabled", 1, 3)
+            assert seen.counts["Checkpoints"] == 2
+            await worker.delete(mapping.uuid)
+            assert mapping.uuid not in watch.prometheus.exposition()[0].decode()
+            await worker.create(mapping)
+            await asyncio.sleep(5)
+            assert watch.prometheus.snapshot().mappings[mapping.uuid].counts["PolledEventCount"] == 3
+
+    run(main())
+
+
 def test_nothing_of_a_record_gets_out_through_anything_that_watches() -> None:
     """At every level, of a function that fails, of records that are halved, given up and described."""
 
