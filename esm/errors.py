@@ -156,7 +156,14 @@ class StoreError(EsmError):
 
 
 class LeaseLostError(StoreError):
-    """A write was refused: another owner holds the shard, or its epoch has moved on. Nothing was written."""
+    """A write was refused: another owner holds the shard, or its epoch has moved on. Nothing was written.
+
+    `free`: nobody holds it, as far as the store said; its position was moved by hand, or it was given up.
+    """
+
+    def __init__(self, message: str, *, free: bool = False) -> None:
+        super().__init__(message)
+        self.free = free
 
 
 class RecordingError(EsmError):

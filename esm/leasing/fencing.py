@@ -65,6 +65,7 @@ def _held(row: Lease | None, lease: Lease) -> Lease:
         raise LeaseLostError(
             f"lease {_name(lease)}: held by {row.owner} under epoch {row.epoch},"
             f" the write came from {lease.owner} under epoch {lease.epoch}",
+            free=row.owner is None,
         )
     return row
 

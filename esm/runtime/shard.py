@@ -3,6 +3,7 @@
 reading --last page, all settled and stored--> ended
 |--- drain, nothing out, or cut off ------> stopped
 |--- another owner holds the lease -------> lost
+|--- nobody does, it was moved by hand ----> waiting
 |--- a broken invariant, a fault of ours -> halted
 
 """
@@ -121,7 +122,8 @@ class ShardRunner:
         Whoever writes learns it from the store; a shard without records, or without hope, writes nothing.
         """
         if row.epoch > self.lease.epoch and self.state in ("reading", "draining", "halted"):
-            error = LeaseLostError(f"lease {row.key.mapping}/{row.key.shard_id}: is under epoch {row.epoch} by now")
+            text = f"lease {row.key.mapping}/{row.key.shard_id}: is under epoch {row.epoch} by now"
+            error = LeaseLostError(text, free=row.owner is None)
             if self.state == "halted":
                 self.lose(error)
             self._driver.fail(error)
@@ -258,8 +260,8 @@ class ShardRunner:
                 self._error = str(error)
 
     def lose(self, error: LeaseLostError) -> None:
-        """Another owner reads the shard now."""
-        self.state, self._error = "lost", str(error)
+        """Another owner reads the shard now; or nobody does, and it waits to be taken again."""
+        self.state, self._error = "waiting" if error.free else "lost", str(error)
         self._notice(facts.LeaseLost(at=self._now, **self._named))
 
     def _halted(self, error: Exception) -> None:

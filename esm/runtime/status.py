@@ -52,9 +52,9 @@ class QueueStatus:
 class ShardStatus:
     """One shard that this mapping knows, or its queue.
 
-    `state`: `waiting` (for its parents), `reading`, `draining`, `ended`, `halted`, `lost`, `stopped`. `position`: all
-    at or below it is settled, `None` while nothing is. `behind_ms`: distance of the last read from the tip, `None`
-    before it.
+    `state`: `waiting` (for its parents, or to be taken), `reading`, `draining`, `ended`, `halted`, `lost`, `stopped`.
+    `position`: all at or below it is settled, `None` while nothing is. `behind_ms`: distance of the last read from the
+    tip, `None` before it.
     `window_ends_at`: end of the open tumbling window, epoch ms, `None` when none is open. `parents`: of a shard that
     waits, those that must have ended first. `oldest_age_ms`: age of the oldest record that is read and not settled,
     `None` when there is none. `waits_for`: what it waits for, when that is not the next record: `function`,

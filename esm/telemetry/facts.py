@@ -90,7 +90,7 @@ class LeaseTaken(Fact, frozen=True, kw_only=True):
 
 
 class LeaseLost(Fact, frozen=True, kw_only=True):
-    """Another owner reads the shard; this worker dropped it without settling anything."""
+    """Another owner reads the shard, or its position was moved by hand; this worker dropped it, settling nothing."""
 
 
 class ShardStarted(Fact, frozen=True, kw_only=True):

@@ -273,6 +273,29 @@ def test_a_poison_pill_is_passed_over_and_the_next_is_delivered(esm_: Esm, strea
     assert "no record is waiting in shardId-000000000000" in many.out
 
 
+@pytest.mark.service
+def test_a_worker_that_runs_is_asked_first_and_goes_on_from_where_its_shard_was_moved_to(
+    esm_: Esm, stream: Stream
+) -> None:
+    (first,) = stream.put("1", key="first")
+    use(esm_, stream.arn)
+    run = ("run", "app:orders", "--endpoint-url", stream.url, "--json", "--log-level", "debug")
+    with esm_.running(*run) as running:
+        running.until("checkpoint_stored", settled=first)
+        refused = esm_("positions", "set", "TRIM_HORIZON", "--all")
+        assert (refused.code, "which is running; stop it first, or add --force" in refused.line) == (Exit.IN_USE, True)
+        assert esm_("positions", "set", "TRIM_HORIZON", "--all", "--force").code == 0
+        (second,) = stream.put("2", key="second")
+        running.until("lease_lost")
+        running.until("checkpoint_stored", settled=second)
+        assert running.end()[0] == 0
+    handed = [line for line in running.out.splitlines() if line.startswith("handed")]
+    assert handed[0] == "handed ['first']"
+    assert handed[-2:] == ["handed ['first']", "handed ['second']"]
+    (moved,) = json.loads(esm_("positions", "log", "--json").out)
+    assert (moved["epoch"], moved["from"]["position"], moved["owner"] is None) == (2, first, False)
+
+
 def use(esm_: Esm, arn: str, function: str = "handle") -> None:
     filters = '[{"partitionKey": [{"anything-but": ["filtered"]}]}]'
     esm_.app(APP.replace("{arn}", arn).replace("{function}", function).replace("{filters}", filters))
