@@ -52,7 +52,7 @@ class ProcessInvoker:
     `processes`: how many there are at most; `None`: as many as this process may use cores. `folder`: where the
     handler's modules are looked for first; `None`: the function's own. `idle_s`: see `IDLE_S`. `resident`: tells a
     process's bytes of memory, which may be `memory_size` MB. `on_abandoned(request_id, n)`: the system did not end a
-    killed process.
+    killed process. `pidfd`: whether the system may tell when one ends, where it can; else that is looked for.
     Raises `MappingError` for a callable that another process cannot find by its name, and for an environment that sets
     what is Lambda's.
     """
@@ -176,12 +176,18 @@ class ProcessInvoker:
         if self._closed:
             raise HandlerExhaustedError(f"the processes of {self._arn} were given up")
         for _ in range(_TRIES):
-            process = self._idle.pop() if self._idle else await self._turn()
+            process = self._warm() or await self._turn()
             if self._closed:
                 raise asyncio.CancelledError
-            if isinstance(process, Raised) or process.state == "idle":
+            if isinstance(process, Raised) or process.is_free:
                 return process
         return exited("", -signal.SIGKILL)  # each ended between its start and the call
+
+    def _warm(self) -> WorkerProcess | None:
+        while self._idle:
+            if (process := self._idle.pop()).is_free:
+                return process
+        return None
 
     async def _turn(self) -> WorkerProcess | Raised:
         turn: asyncio.Future[WorkerProcess | Raised] = asyncio.get_running_loop().create_future()

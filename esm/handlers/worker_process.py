@@ -98,6 +98,11 @@ class WorkerProcess:
         self._loop.add_reader(self._socket, self._readable)
         self._send(START, *written(start))
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a call may be given to it: idle, and not ended since without this loop having heard of it."""
+        return self.state == "idle" and self._watch.looked()
+
     # -- what it is told -------------------------------------------------------------------------------------------
 
     def end_init_within(self, seconds: float, verdict: Raised) -> None:
@@ -107,7 +112,7 @@ class WorkerProcess:
     async def call(self, request_id: str, kind: bytes, body: bytes, *, within: float, late: Raised) -> Invocation:
         """What the call came to; `late` when it took more seconds. Whoever cancels it kills the process.
 
-        The process is idle. `kind`, `body`: the message, written.
+        The process is free. `kind`, `body`: the message, written.
         """
         self.state = "busy"
         self._number = self._number % 0xFFFF_FFFF + 1
@@ -277,7 +282,7 @@ class _ExitWatch:
     ) -> None:
         self.over = False
         self._loop, self._pid, self._ended = loop, pid, ended
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._descriptor: int | None = None
         if pidfd and hasattr(os, "pidfd_open"):  # Linux
             self._descriptor = os.pidfd_open(pid)
@@ -286,10 +291,12 @@ class _ExitWatch:
             self._look()
 
     def _look(self) -> None:
-        if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            self._timer = self._loop.call_later(_LOOK_S, self._look)
-        else:
-            self._timer = self._loop.call_soon(self._ended)  # type: ignore[assignment]  # a handle is all that is kept
+        again = self.looked()
+        self._timer = self._loop.call_later(_LOOK_S, self._look) if again else self._loop.call_soon(self._ended)
+
+    def looked(self) -> bool:
+        """Whether the process is there, as the system says now."""
+        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def close(self) -> None:
         if self._timer is not None:

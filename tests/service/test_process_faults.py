@@ -145,6 +145,22 @@ def test_a_process_killed_between_two_calls_fails_neither() -> None:
     run(test)
 
 
+def test_a_process_killed_right_before_a_call_fails_it_not() -> None:
+    """The loop had no turn in which to hear of it."""
+
+    async def test() -> None:
+        for pidfd in (True, False):
+            async with pool(processes=1, pidfd=pidfd) as calls:
+                for _ in range(3):
+                    pid = await pid_of(calls)
+                    os.kill(pid, signal.SIGKILL)
+                    while not is_gone(pid):
+                        pass
+                    await replaced(calls, pid)
+
+    run(test)
+
+
 def test_a_process_killed_while_its_call_is_on_the_way_fails_that_call_alone() -> None:
     """The invoker has not heard yet that the process is gone."""
 
