@@ -18,7 +18,7 @@ import pytest
 
 from esm.aws.session import AwsSession
 from tests.kill.queue_life import BATCH, SLOTS, VISIBILITY, Deed, Life, judge, read
-from tests.servers.faulty import FAULTS, FaultyProxy
+from tests.servers.faulty import FaultyProxy
 from tests.servers.queues import Queues
 from tests.servers.sessions import signed_in
 from tests.servers.streams import REGION
@@ -32,7 +32,8 @@ MESSAGES, GROUPS = 40, 5
 PATIENCE_S = 90.0
 RATE = 0.4
 HEALED_AT = 30
-"""So many messages are done when nothing is spoilt any more."""
+FAULTS_MIN = 4
+"""So many messages are done, and so many calls were spoilt, when nothing is spoilt any more."""
 
 
 @pytest.fixture
@@ -89,13 +90,11 @@ async def test_a_round(kills: int, fifo: bool, seed: int, place: tuple[str, str,
                 if number < kills:
                     await life.until(longer_than(len(read(log)) + rng.randint(5, 30)))
                 else:
-                    await life.until(lambda deeds: len(done(deeds)) >= HEALED_AT)
+                    await life.until(lambda deeds: len(done(deeds)) >= HEALED_AT and proxy.faults.total() >= FAULTS_MIN)
                     proxy.heal()
                     await live(queues, arn, life)
             finally:
                 life.kill()
         deeds = read(log)
         judge(deeds, sent, proxy.touched)
-        assert {fault for _, fault in proxy.faults} <= set(FAULTS)
-        assert sum(proxy.faults.values()) > 3
     assert done(deeds).total() - MESSAGES <= kills * SLOTS * BATCH * 2 + sum(proxy.touched.values())
