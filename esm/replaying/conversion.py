@@ -132,8 +132,10 @@ class Converter:
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
         for path in self._paths:
             self._at = float(path.stat().st_mtime_ns // 1_000_000_000)
+            number = 0
             for block in LineFile(path).blocks():
-                for number, line in enumerate(block.data.split(b"\n"), block.line):
+                for line in block.data.removesuffix(b"\n").split(b"\n"):
+                    number += 1
                     if line.strip():
                         yield path, number, line
 

@@ -20,13 +20,12 @@ LINE_BYTES_MAX = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines. `line`: the number of the first, from 1. `offset`: where it begins, in the unpacked content.
+    """Whole lines. `offset`: where the first begins, in the unpacked content.
 
     `torn`: the last line has no end: the writer was cut off, or the file was.
     """
 
     data: bytes
-    line: int
     offset: int
     torn: bool = False
 
@@ -34,13 +33,13 @@ class Block:
 class LineFile:
     """One file. `read`: bytes of it read so far, of `size`; both as it lies on the disk.
 
-    `offset`, `line`: where to begin, as a `Block` said. Raises `RecordingError` when it is not there.
+    `offset`: where to begin, as a `Block` said. Raises `RecordingError` when it is not there.
     """
 
-    def __init__(self, path: Path, *, offset: int = 0, line: int = 1) -> None:
+    def __init__(self, path: Path, *, offset: int = 0) -> None:
         self.path = path
         self.read = 0
-        self._offset, self._line = offset, line
+        self._offset = offset
         try:
             self.size = path.stat().st_size
         except OSError as error:
@@ -64,8 +63,21 @@ class LineFile:
             raise RecordingError(self.path.name, None, error.strerror or type(error).__name__) from None
         except RecordingError as error:
             yield from self._last(b"".join(held))
-            raise RecordingError(error.file, self._line, error.problem) from None
+            raise RecordingError(error.file, self.line_at(self._offset), error.problem) from None
         yield from self._last(b"".join(held))
+
+    def line_at(self, offset: int) -> int:
+        """The number of the line that begins there, from 1: counted when somebody asks, which is seldom."""
+        lines, left = 1, offset
+        try:
+            for piece in pieces(self.path, lambda _: None):
+                lines += piece[:left].count(b"\n")
+                left -= len(piece)
+                if left <= 0:
+                    break
+        except RecordingError:
+            pass  # it is counted as far as it can be unpacked
+        return lines
 
     def _told(self, read: int) -> None:
         self.read = read
@@ -78,14 +90,15 @@ class LineFile:
             yield self._block(rest, torn=True)
 
     def _block(self, data: bytes, *, torn: bool = False) -> Block:
-        block = Block(data, self._line, self._offset, torn)
-        self._line += data.count(b"\n")
+        block = Block(data, self._offset, torn)
         self._offset += len(data)
         return block
 
     def _check(self, rest: bytes) -> None:
         if len(rest) > LINE_BYTES_MAX:
-            raise RecordingError(self.path.name, self._line, "no end of this line in 64 MB: no file of JSON lines")
+            raise RecordingError(
+                self.path.name, self.line_at(self._offset), "no end of this line in 64 MB: no file of JSON lines"
+            )
 
 
 def _cut(data: bytes) -> tuple[bytes, bytes]:

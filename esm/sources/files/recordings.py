@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
-from itertools import count
 from pathlib import Path
 
 from esm.errors import RecordingError
@@ -41,13 +40,13 @@ class RecordingFile:
     Raises `RecordingError` at once when it is not there, or its first line is no header.
     """
 
-    def __init__(self, path: Path, *, skip_invalid: bool = False, offset: int = 0, line: int = 1) -> None:
+    def __init__(self, path: Path, *, skip_invalid: bool = False, offset: int = 0) -> None:
         self.path = path
         self.invalid = 0
         self.problem: RecordingError | None = None
         self._skip_invalid = skip_invalid
         self._decoder = _decoder(path)
-        self._lines = LineFile(path, offset=offset, line=line)
+        self._lines = LineFile(path, offset=offset)
 
     @property
     def header(self) -> Header:
@@ -83,7 +82,7 @@ class RecordingFile:
 
     def records(self, block: Block) -> list[RecordedLine] | None:
         """All of a block at once, when it holds records and nothing else; otherwise `None`."""
-        if block.torn or block.line == 1:
+        if block.torn or block.offset == 0:
             return None
         try:
             return self._decoder.records(block.data)
@@ -91,15 +90,15 @@ class RecordingFile:
             return None
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Item]]:
-        """As `decoded`, line by line, each with its number."""
-        for number, line in zip(count(block.line), block.data.split(b"\n"), strict=False):
+        """As `decoded`, line by line, each with its place among the block's lines, from 0. Raises `RecordingError`."""
+        for number, line in enumerate(block.data.split(b"\n")):
             if not line.strip():
                 continue
             try:
                 item = self._decoder.line(line)
             except ValueError as error:
                 cut = "cut off: " if block.torn else ""
-                self.refuse(RecordingError(self.path.name, number, cut + str(error)))
+                self.refuse(RecordingError(self.path.name, self.line_at(block.offset) + number, cut + str(error)))
             else:
                 if not isinstance(item, Header):
                     yield number, item
@@ -110,6 +109,10 @@ class RecordingFile:
             raise error
         self.invalid += 1
         self.problem = self.problem or error
+
+    def line_at(self, offset: int) -> int:
+        """The number of the line that begins there, from 1."""
+        return self._lines.line_at(offset)
 
 
 def _decoder(path: Path) -> LineDecoder:

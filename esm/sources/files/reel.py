@@ -29,7 +29,6 @@ class Place:
 
     file: int = 0
     offset: int = 0
-    line: int = 1
     size: int = 0
 
 
@@ -110,7 +109,8 @@ class Reel:
         for block in file.blocks():
             if block.offset >= place.offset + place.size:
                 return
-            yield from file.numbered(block)
+            first = file.line_at(block.offset)
+            yield from ((first + number, item) for number, item in file.numbered(block))
 
     def close(self) -> None:
         """Lets go of the thread; what it reads now is read in vain."""
@@ -150,7 +150,7 @@ class Reel:
         """Decodes each block as it comes, while it is in the processor's cache."""
         frame: Frame | None = None
         for number, block in blocks:
-            place = Place(number, block.offset, block.line) if frame is None else frame.place
+            place = Place(number, block.offset) if frame is None else frame.place
             frame = frame or Frame([], place)
             records = self._files[number].records(block)
             alone = frame.records_alone and records is not None
@@ -179,4 +179,4 @@ class Reel:
 
     def _open(self, place: Place, *, skip_invalid: bool | None = None) -> RecordingFile:
         skip = self._skip_invalid if skip_invalid is None else skip_invalid
-        return RecordingFile(self._paths[place.file], skip_invalid=skip, offset=place.offset, line=place.line)
+        return RecordingFile(self._paths[place.file], skip_invalid=skip, offset=place.offset)
