@@ -10,6 +10,7 @@ from importlib.metadata import version as version_of
 
 import click
 
+from esm.cli.commands.completion import completion_command
 from esm.cli.commands.doctor import doctor_command
 from esm.cli.commands.filters import filter_command
 from esm.cli.commands.plan import plan_command
@@ -18,6 +19,7 @@ from esm.cli.commands.record import record_command
 from esm.cli.commands.redrive import redrive_command
 from esm.cli.commands.replay import replay_command
 from esm.cli.commands.run import run_command
+from esm.cli.commands.schema import schema_command
 from esm.cli.commands.what_if import what_if_command
 from esm.cli.exits import MEANINGS, Exit, failure_of
 
@@ -68,6 +70,7 @@ def command_line() -> None:
         esm plan app:mappings                                        what would run; touches nothing
         esm run app:mappings --endpoint-url http://127.0.0.1:4566    against a local AWS
         esm run app:mappings --live                                  against AWS
+        esm run template.yaml --endpoint-url http://127.0.0.1:4566   a SAM, CloudFormation or Serverless template
         esm positions show                                           how far each shard has come
         esm filter lint app:mappings                                 filters that cannot do what they are for
     """  # noqa: D301  # click's own mark
@@ -89,5 +92,7 @@ for _command in (
     replay_command,
     positions_command,
     filter_command,
+    schema_command,
+    completion_command,
 ):
     command_line.add_command(_command)

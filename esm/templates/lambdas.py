@@ -161,6 +161,10 @@ class _Reader:
         given = self._properties.get("Environment")
         variables = given.get("Variables") if isinstance(given, dict) else given
         path = (*self._path, "Environment", "Variables")
+        for name in given if isinstance(given, dict) else ():
+            if name != "Variables":
+                rule = "Encountered unsupported property; an environment has Variables"
+                raise self._scope.template.refused((*self._path, "Environment", name), rule)
         if variables is None:
             return
         if not isinstance(variables, dict):

@@ -14,7 +14,7 @@ from aiobotocore.session import get_session
 from tests.surface.typed import Esm
 
 APP = Path(__file__).parents[2] / "examples" / "sam_app"
-SAID = {
+SAID: dict[str, dict[str, Any]] = {
     "order": {"drink": "espresso", "table": "4"},
     "stock": {"item": "beans", "left": 3},
     "bill": {"table": 4},
