@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from esm.clock import Millis
+from esm.mapping.limits import FUNCTION_TIMEOUT_SECONDS, Limits
 from esm.telemetry.observer import Live
 
 __all__ = [
@@ -28,11 +29,12 @@ __all__ = [
     "Tally",
 ]
 
-DURATIONS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000, 900_000)
-"""Bounds for an invocation's duration; Lambda's longest timeout is the last (chosen)."""
+LONGEST_MS = FUNCTION_TIMEOUT_SECONDS * 1000
+DURATIONS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 15_000, 30_000, 60_000, 120_000, 300_000, LONGEST_MS)
+"""Bounds for an invocation's duration, up to the longest that Lambda allows (chosen)."""
 
-BATCHES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
-"""Bounds for the records of a batch; Lambda's largest batch is the last (chosen)."""
+BATCHES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, Limits().batch_size)
+"""Bounds for the records of a batch, up to the largest that Lambda allows (chosen)."""
 
 
 class Counter(NamedTuple):
