@@ -21,6 +21,7 @@ from esm.errors import (
     InvariantError,
     LeaseLostError,
     MappingError,
+    RecordingError,
     SourceError,
     StoreError,
     TemplateError,
@@ -30,6 +31,7 @@ from esm.handlers.context import LambdaContext
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
+from esm.replaying.summary import Replayed
 from esm.runtime.resources import Resources
 from esm.runtime.status import LaneStatus, MappingStatus, ShardStatus, WorkerStatus
 from esm.stores.memory import MemoryStore
@@ -39,12 +41,18 @@ from esm.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from esm.redriving.redrive import redrive
+    from esm.replaying.replay import replay
     from esm.runtime.program import run
     from esm.runtime.worker import Worker
 else:
     # What reaches AWS takes most of the time and half of the memory of an import, and a process that only runs a
     # handler has no use for it: it is imported when its name is asked for.
-    _LATE = {"Worker": "esm.runtime.worker", "redrive": "esm.redriving.redrive", "run": "esm.runtime.program"}
+    _LATE = {
+        "Worker": "esm.runtime.worker",
+        "redrive": "esm.redriving.redrive",
+        "replay": "esm.replaying.replay",
+        "run": "esm.runtime.program",
+    }
 
     def __getattr__(name: str) -> object:
         if name not in _LATE:
@@ -70,6 +78,8 @@ __all__ = [
     "MappingStatus",
     "MemoryStore",
     "Observer",
+    "RecordingError",
+    "Replayed",
     "Resources",
     "ShardStatus",
     "SourceError",
@@ -79,5 +89,6 @@ __all__ = [
     "Worker",
     "WorkerStatus",
     "redrive",
+    "replay",
     "run",
 ]
