@@ -14,12 +14,13 @@ from esm.arn import SourceKind
 from esm.errors import MappingError
 from esm.filtering.document import Reader, reader, sound
 from esm.filtering.explanation import explanation
+from esm.filtering.images import writer
 from esm.filtering.match import Matching
 from esm.filtering.operators import refuse
 from esm.filtering.pattern import Pattern, parse_pattern
 from esm.filtering.view import KINESIS_KEYS, VIEWS, Look, View, look_of, misplaced
 from esm.mapping.limits import Limits
-from esm.records.dynamodb import IMAGES, DynamoDBEventShape, DynamoDBRecord
+from esm.records.dynamodb import DynamoDBEventShape, DynamoDBRecord
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
 
 __all__ = ["FilterCriteria", "compile_for_dynamodb", "compile_for_kinesis", "compile_for_sqs"]
@@ -87,21 +88,16 @@ def compile_for_kinesis(criteria: FilterCriteria, shape: KinesisEventShape) -> C
 def compile_for_dynamodb(criteria: FilterCriteria, shape: DynamoDBEventShape) -> Callable[[DynamoDBRecord], bool]:
     """A test of a stream's records that reads of keys and images no more than a filter looks at.
 
-    `shape` gives the item around them.
+    `shape` gives the item in the rare case that a filter looks at more than the event's name, keys and images.
     """
     judge = _of(criteria, "dynamodb")
     if judge.all_pass:
         return _pass
-    places = [("dynamodb", name) for name in IMAGES]
-    matching = Matching([rule for pattern in criteria.patterns for rule in pattern.rules], places)
-    readers = {
-        name: matching.reader(*place) if matching.keys(*place) else _unread for place in places for name in place[1:]
-    }
-    return lambda record: matching(shape.item(record, readers))
-
-
-def _unread(_text: Any) -> None:
-    return None
+    matching = Matching([rule for pattern in criteria.patterns for rule in pattern.rules], [()])
+    write, read = writer(matching.paths), matching.reader()
+    if write is None:
+        return lambda record: matching(shape.item(record))
+    return lambda record: matching(read(write(record)))
 
 
 def compile_for_sqs(criteria: FilterCriteria) -> Callable[[str, Mapping[str, Any]], bool]:
@@ -110,8 +106,7 @@ def compile_for_sqs(criteria: FilterCriteria) -> Callable[[str, Mapping[str, Any
     if judge.all_pass:
         return _pass
     if not judge.keys():
-        of_data = judge.of_data()
-        return lambda body, _item: of_data(body)
+        return judge.of_data()
     return lambda body, item: judge(dict(item), body)
 
 
@@ -158,13 +153,13 @@ class _Judge:
         used = [matching.paths for matching in (self._beside, self._inside, self._plain) if matching]
         return {path.split(".")[0] for paths in used for path in paths} - {self._key}
 
-    def of_data(self) -> Callable[[Any], bool]:
-        """The same for criteria that look at nothing but the data, without the view of the rest."""
+    def of_data(self) -> Callable[..., bool]:
+        """The same for criteria that look at nothing but the data, without the view of the rest, which may be given."""
         inside, read, unwrap = self._inside, self._read, self._unwrap
         if inside is None or self._plain:
-            return lambda data: self({}, data)
+            return lambda data, _rest=None: self({}, data)
 
-        def judge(data: Any) -> bool:
+        def judge(data: Any, _rest: Any = None) -> bool:
             text = unwrap(data)
             if text is None:
                 return False

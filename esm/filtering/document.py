@@ -80,9 +80,9 @@ def _refuse(constant: str) -> NoReturn:
 
 def sound(data: bytes | str) -> bool:
     """Whether parsed JSON is UTF-8 throughout and not too deep: what a reader that skips does not see."""
-    if isinstance(data, str):
-        data = data.encode("utf-8", "surrogatepass")
-    elif not data.isascii():
+    if isinstance(data, str):  # what is no UTF-8 was refused by the reader
+        return data.count("{") + data.count("[") <= MAX_DEPTH or _depth(data.encode()) <= MAX_DEPTH
+    if not data.isascii():
         try:
             data.decode()
         except UnicodeDecodeError:

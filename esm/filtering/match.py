@@ -14,10 +14,11 @@ from msgspec import Struct
 
 from esm.filtering.consistency import Budget, Place, Sought, consistent
 from esm.filtering.document import Reader, reader, skimmer
+from esm.filtering.elements import PlainTest
 from esm.filtering.leaf import Test, leaf_test, only_texts, takes_absence, weighs_numbers
 from esm.filtering.operators import Matcher
 from esm.filtering.pattern import Rule
-from esm.filtering.plain import PlainLeaf, PlainTest, plain_test
+from esm.filtering.plain import PlainLeaf, plain_test
 from esm.filtering.skim import Structs, fields, structs
 from esm.filtering.ways import merged
 
@@ -78,7 +79,8 @@ class Matching:
         self._quick = [self._plain(rule) for rule in self._rules] if len(rules) <= _FEW else []
 
     def _plain(self, rule: list[_Step]) -> PlainTest:
-        leaves = [PlainLeaf(self.paths[step.number].split("."), step.test, step.absent, step.texts) for step in rule]
+        paths = [tuple(self.paths[step.number].split(".")) for step in rule]
+        leaves = [PlainLeaf(path, *step[1:]) for path, step in zip(paths, rule, strict=True)]
         return plain_test(leaves, self.keys, self._structs, self._at)
 
     def reader(self, *root: str) -> Reader:

@@ -1,25 +1,22 @@
-"""The fast test of one rule: for values in which no key with dots and no involved array stands in its way.
+"""The fast test of one rule: for values in which no key with dots and no array right in an array stands in its way.
 
-Nearly all records are so. Each leaf is asked where it stands, and the first that is not met ends the test. An array is
-involved when arrays stand directly in it, or when below it the rule asks for absence, or for scalars and objects both.
+Nearly all records are so. Each leaf is asked where it stands, and the first that is not met ends the test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from esm.filtering import skim
+from esm.filtering.elements import SCALARS, Get, Hurdle, PlainTest, Presence, objects_test, scalars_test
 from esm.filtering.leaf import Test
-from esm.filtering.skim import MISSING, Keys, Structs
+from esm.filtering.skim import MISSING, Keys, Structs, getter
 
-__all__ = ["PlainLeaf", "PlainTest", "plain_test"]
-
-PlainTest = Callable[[Any], bool | None]
-"""Whether a value matches; `None` when something stands in the way that only a full search can tell."""
+__all__ = ["PlainLeaf", "plain_test"]
 
 
 class PlainLeaf(NamedTuple):
@@ -28,7 +25,7 @@ class PlainLeaf(NamedTuple):
     `texts`: what its value may be when that is one of a few texts and nothing else.
     """
 
-    steps: list[str]
+    steps: tuple[str, ...]
     test: Test
     absent: bool
     texts: frozenset[str] | None = None
@@ -36,169 +33,184 @@ class PlainLeaf(NamedTuple):
 
 @dataclass(slots=True)
 class _Branch:
-    """What a rule asks for at one place: a test of the value, `absent` for none, and what it asks for below."""
+    """What a rule asks for at one place: of the value itself, and below it."""
 
-    test: Test | None = None
-    absent: bool = True
-    texts: frozenset[str] | None = None
+    leaf: PlainLeaf | None = None
     below: dict[str, _Branch] = field(default_factory=dict)
 
-    def only(self) -> frozenset[str] | None:
+    def texts(self) -> frozenset[str] | None:
         """The texts of which one has to stand there; `None` when something else may, or keys below are asked for."""
-        return None if self.below else self.texts
+        return self.leaf.texts if self.leaf and not self.below else None
 
     def optional(self) -> bool:
-        """Whether all of it is met when there is nothing."""
-        return self.absent and all(branch.optional() for branch in self.below.values())
+        """Whether all below is met when there is nothing."""
+        return all(each.missing() for each in self.below.values())
 
-    def strict(self) -> bool:
-        """Whether no leaf of it is met when there is nothing."""
-        return (self.test is None or not self.absent) and all(branch.strict() for branch in self.below.values())
+    def missing(self) -> bool:
+        """Whether all of it is met when there is nothing."""
+        return (self.leaf is None or self.leaf.absent) and self.optional()
 
 
 def plain_test(leaves: Iterable[PlainLeaf], keys: Keys, structs: Structs, root: tuple[str, ...] = ()) -> PlainTest:
-    """The test of a rule, for the value at `root`, whose objects are such structs, and else dicts."""
-    top = _Branch()
-    for leaf in leaves:
-        branch = top
-        for step in leaf.steps[len(root) :]:
-            branch = branch.below.setdefault(step, _Branch())
-        branch.test, branch.absent, branch.texts = leaf.test, leaf.absent, leaf.texts
-    return _Tests(keys, structs).of_object(top, root)
+    """The test of a rule, for the value at `root`, whose objects are such structs, and else dicts.
+
+    `leaves`: in the order of their paths.
+    """
+    return _Tests(tuple(leaves), keys, structs).of_object(root)
 
 
-_Get = Callable[[Any], Any]
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+_LIST = "L"  # DynamoDB's tag of a list, below which elements stand: no object
+
+
+class _Asked(NamedTuple):
+    """One question to an object: where the value is, and what it has to meet, in the order in which it is told."""
+
+    get: Get
+    texts: frozenset[str]
+    on_scalar: PlainTest
+    meets: PlainTest
 
 
 class _Tests:
-    """Makes the tests of a rule's branches, from the root down."""
+    """Makes the tests of a rule's places, each once."""
 
-    def __init__(self, keys: Keys, structs: Structs) -> None:
-        self._keys, self._structs = keys, structs
+    def __init__(self, leaves: tuple[PlainLeaf, ...], keys: Keys, structs: Structs) -> None:
+        self._leaves, self._keys, self._structs = leaves, keys, structs
+        self._objects: dict[tuple[tuple[str, ...], bool], PlainTest] = {}
+        self._presences: dict[PlainLeaf, _Tests] = {}
+        self._branches: dict[tuple[str, ...], _Branch] = {(): _Branch()}
+        for leaf in leaves:
+            for end, step in enumerate(leaf.steps, 1):
+                above = self._branches[leaf.steps[: end - 1]]
+                self._branches[leaf.steps[:end]] = above.below.setdefault(step, _Branch())
+            self._branches[leaf.steps].leaf = leaf
 
-    def of_object(self, branch: _Branch, steps: tuple[str, ...], but: str | None = None) -> PlainTest:
-        """The test of an object there; `but`: a key that is asked elsewhere."""
-        kind: type = self._structs.get(steps, dict)
-        below = [(self._getter(key, steps), each, (*steps, key)) for key, each in branch.below.items() if key != but]
-        words = [(get, texts, self._of_value(each, at)) for get, each, at in below if (texts := each.only())]
-        others = [(get, self._of_value(each, at)) for get, each, at in below if not each.only()]
-        test = _all_of(kind, words, others)
-        dotted = [key for key in self._keys(*steps) if "." in key]
-        return _openly(kind, dotted, test) if dotted else test
+    def of_object(self, steps: tuple[str, ...], *, stepwise: bool = False) -> PlainTest:
+        """The test of an object there: a struct if there is one for the place, else a dict.
 
-    def _getter(self, key: str, steps: tuple[str, ...]) -> _Get:
-        kind = self._structs.get(steps)
-        return (lambda value: value.get(key, MISSING)) if kind is None else skim.field(kind, key)
+        `stepwise`: without looking through several objects at once, because one was seen to be missing, or an array.
+        """
+        if (steps, stepwise) not in self._objects:
+            make = self._of_struct if steps in self._structs else self._of_dict
+            self._objects[steps, stepwise] = make(steps, stepwise)
+        return self._objects[steps, stepwise]
 
-    def _of_value(self, branch: _Branch, steps: tuple[str, ...]) -> PlainTest:
-        """The test of what stands there: `MISSING`, a scalar, an object or an array."""
-        fits, absent = branch.test, branch.absent
-        optional = all(below.optional() for below in branch.below.values())
-        missing = absent and optional
-        on_scalar = fits or _always if optional else _never
-        inside = self.of_object(branch, steps) if branch.below else _always
-        on_object = inside if absent else _never
-        on_array: PlainTest = _unsure
-        if branch.strict() and not (fits and branch.below):
-            hurdle = self._hurdle(branch, steps)
-            rest = self.of_object(branch, steps, hurdle[0]) if hurdle else inside
-            on_array = _array_test(fits or _never, on_object)
-            if hurdle:
-                on_array = _array_test_over(self._getter(hurdle[0], steps), hurdle[1], rest, on_array)
+    def _of_dict(self, steps: tuple[str, ...], stepwise: bool) -> PlainTest:
+        test = _all_of(dict, [self._asked(_item(key), (*steps, key), stepwise) for key in self._branches[steps].below])
+        # A key with dots spells a path that nested keys may spell as well.
+        dotted = frozenset(key for key in self._keys(*steps) if "." in key)
+        return lambda value: test(value) if type(value) is dict and dotted.isdisjoint(value) else None
 
-        def meets(value: Any) -> bool | None:
-            if type(value) in _SCALARS:
-                return on_scalar(value)
-            if value is MISSING:
-                return missing
-            if isinstance(value, list):
-                return on_array(value)
-            return (on_object if isinstance(value, (dict, Struct)) else on_scalar)(value)
+    def _of_struct(self, steps: tuple[str, ...], stepwise: bool) -> PlainTest:
+        keys = self._branches[steps].below
+        ways = [(key,) if stepwise else self._way(steps, key) for key in keys]
+        asked = [self._asked(getter(self._structs, steps, *way), (*steps, *way), stepwise) for way in ways]
+        test = _all_of(self._structs[steps], asked)
+        if all(len(way) == 1 for way in ways):
+            return test
+        otherwise = self.of_object(steps, stepwise=True)
 
-        return meets
+        def straight(value: Any) -> bool | None:
+            try:
+                return test(value)
+            except AttributeError:
+                return otherwise(value)
 
-    def _hurdle(self, branch: _Branch, steps: tuple[str, ...]) -> tuple[str, frozenset[str]] | None:
-        """What is asked first of the structs in an array: one of a few texts, where no key with dots hides others."""
-        if steps not in self._structs or any("." in key for key in self._keys(*steps)):
-            return None
-        asked = ((key, below.only()) for key, below in branch.below.items())
-        return next(((key, texts) for key, texts in asked if texts), None)
+        return straight
+
+    def _way(self, steps: tuple[str, ...], key: str) -> tuple[str, ...]:
+        """The keys from there to the next place with a leaf, or with several keys."""
+        way: tuple[str, ...] = (key,)
+        while (
+            way[-1] != _LIST
+            and (*steps, *way) in self._structs
+            and len(below := self._branches[*steps, *way].below) == 1
+        ):
+            way += tuple(below)
+        return way
+
+    def _asked(self, get: Get, steps: tuple[str, ...], stepwise: bool) -> _Asked:
+        branch = self._branches[steps]
+        on_scalar = (branch.leaf.test if branch.leaf else _always) if branch.optional() else _never
+        inside = self.of_object(steps, stepwise=stepwise) if branch.below else _always
+        on_object = inside if branch.leaf is None or branch.leaf.absent else _never
+        meets = _of_value(on_scalar, on_object, self._of_array(branch, steps), missing=branch.missing())
+        return _Asked(get, branch.texts() or frozenset(), on_scalar, meets)
+
+    def _of_array(self, branch: _Branch, steps: tuple[str, ...]) -> PlainTest:
+        own = scalars_test(branch.leaf.test, absent=branch.leaf.absent) if branch.leaf else _always
+        if not branch.below:
+            return own
+        leading = [self._presence(leaf, steps) for leaf in takewhile(lambda leaf: leaf.absent, self._below(steps))]
+        hurdles = self._hurdles(steps)
+        below = objects_test(self.of_object(steps), hurdles, leading, optional=branch.optional())
+
+        def test(elements: list[Any]) -> bool | None:
+            answer = own(elements)
+            return below(elements) if answer else answer
+
+        return test if branch.leaf else below
+
+    def _below(self, steps: tuple[str, ...]) -> Iterator[PlainLeaf]:
+        """The leaves below a place, in the order of their paths."""
+        return (leaf for leaf in self._leaves if leaf.steps[: len(steps)] == steps and leaf.steps != steps)
+
+    def _presence(self, leaf: PlainLeaf, steps: tuple[str, ...]) -> Presence:
+        if leaf not in self._presences:
+            there = leaf._replace(test=_always, absent=False, texts=None)
+            self._presences[leaf] = _Tests((there,), self._keys, self._structs)
+        has = self._presences[leaf].of_object(steps)
+        way = leaf.steps[len(steps) :]
+        near = way[:-1] or way
+        return Presence(has, getter(self._structs, steps, *near) if self._has_structs(steps, near) else None)
+
+    def _hurdles(self, steps: tuple[str, ...]) -> Iterator[Hurdle]:
+        for leaf in self._below(steps):
+            way = leaf.steps[len(steps) :]
+            texts = self._branches[leaf.steps].texts()
+            if texts and self._has_structs(steps, way):
+                yield Hurdle(getter(self._structs, steps, *way), texts)
+
+    def _has_structs(self, steps: tuple[str, ...], way: tuple[str, ...]) -> bool:
+        return all((*steps, *way[:end]) in self._structs for end in range(len(way)))
 
 
-_Words = list[tuple[_Get, frozenset[str], PlainTest]]
+def _of_value(on_scalar: PlainTest, on_object: PlainTest, on_array: PlainTest, *, missing: bool) -> PlainTest:
+    def meets(value: Any) -> bool | None:
+        if value is MISSING:
+            return missing
+        if isinstance(value, list):
+            return on_array(value)
+        return (on_object if isinstance(value, (dict, Struct)) else on_scalar)(value)
+
+    return meets
 
 
-def _all_of(kind: type, words: _Words, others: list[tuple[_Get, PlainTest]]) -> PlainTest:
+def _item(key: str) -> Get:
+    return lambda value: value.get(key, MISSING)
+
+
+def _all_of(kind: type, asked: list[_Asked]) -> PlainTest:
     """A test that an object of a kind meets all of these; what is only a few texts is asked first, and at once."""
-    if not words and len(others) == 1:
-        only_get, only_meets = others[0]
-        return lambda value: only_meets(only_get(value)) if type(value) is kind else None
+    words = [(get, texts, meets) for get, texts, _, meets in asked if texts]
+    others = [(get, on_scalar, meets) for get, texts, on_scalar, meets in asked if not texts]
 
     def test(value: Any) -> bool | None:
         if type(value) is not kind:
             return None
         for get, texts, meets in words:
             inner = get(value)
-            if type(inner) is not str:
-                answer = meets(inner)
-                if not answer:
-                    return answer
-            elif inner not in texts:
-                return False
-        for get, meets in others:
-            answer = meets(get(value))
+            answer = inner in texts if type(inner) is str else meets(inner)
+            if not answer:
+                return answer
+        for get, on_scalar, meets in others:
+            inner = get(value)
+            answer = on_scalar(inner) if type(inner) in SCALARS else meets(inner)
             if not answer:
                 return answer
         return True
 
     return test
-
-
-def _openly(kind: type, dotted: list[str], test: PlainTest) -> PlainTest:
-    """The same test where no key with dots is there, which spells a path that nested keys may spell as well."""
-    if kind is dict:
-        hiding = frozenset(dotted)
-        return lambda value: test(value) if type(value) is dict and hiding.isdisjoint(value) else None
-    get, none = skim.field(kind, *dotted), skim.field(kind, *dotted)(kind())
-    return lambda value: test(value) if type(value) is kind and get(value) == none else None
-
-
-def _array_test(fits: PlainTest, inside: PlainTest) -> PlainTest:
-    """A test that one element has to pass, all by itself: so all leaves are met within the same one."""
-
-    def of_element(element: Any) -> bool | None:
-        if type(element) in _SCALARS:
-            return fits(element)
-        if isinstance(element, (dict, Struct)):
-            return inside(element)
-        return None if isinstance(element, list) else fits(element)
-
-    return lambda elements: _any(of_element, elements)
-
-
-def _array_test_over(get: _Get, texts: frozenset[str], rest: PlainTest, otherwise: PlainTest) -> PlainTest:
-    """The same, with one question put to all elements first; `rest` is asked of those that are left."""
-
-    def test(elements: list[Any]) -> bool | None:
-        try:
-            likely = [element for element in elements if get(element) in texts]
-        except (AttributeError, TypeError):  # an element that is no struct, or a value that is an array or an object
-            return otherwise(elements)
-        return _any(rest, likely) if likely else False
-
-    return test
-
-
-def _any(test: PlainTest, elements: list[Any]) -> bool | None:
-    answer: bool | None = False
-    for element in elements:
-        met = test(element)
-        if met:
-            return True
-        if met is None:
-            answer = None
-    return answer
 
 
 def _always(_value: Any) -> bool:
@@ -207,7 +219,3 @@ def _always(_value: Any) -> bool:
 
 def _never(_value: Any) -> bool:
     return False
-
-
-def _unsure(_value: Any) -> None:
-    return None

@@ -1,18 +1,19 @@
 """JSON as patterns see it: structs of the keys that paths lead through; everything else is skipped, and never built.
 
 What is skipped is still checked to be JSON. A struct stands for an object whose other keys no rule looks at; where a
-leaf stands, the value is whatever the JSON says.
+leaf stands, the value is whatever the JSON says. A key with dots that spells a path, as nested keys may, is not read
+into a struct: such a text, which is rare, is read whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-__all__ = ["MISSING", "Keys", "Structs", "field", "fields", "structs"]
+__all__ = ["MISSING", "Keys", "Structs", "fields", "getter", "structs"]
 
 MISSING = msgspec.UNSET
 """The value of a struct's field that the JSON has not."""
@@ -23,7 +24,10 @@ Keys = Callable[..., set[str]]
 Structs = dict[tuple[str, ...], type[msgspec.Struct]]
 """By the steps of a path, the struct of the object there."""
 
-_MOST = 400  # fields of all structs; more are seen with keys that nobody writes. (chosen)
+_Nothing = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
+"""A type that no value has: the decoder refuses the text."""
+
+_MOST = 1000  # fields of all structs; more are seen with keys that nobody writes. (chosen)
 
 
 def structs(root: tuple[str, ...], keys: Keys, leaves: Container[str]) -> Structs:
@@ -59,15 +63,23 @@ def _add(found: Structs, steps: tuple[str, ...], keys: Keys, leaves: Container[s
 
 def _value(found: Structs, steps: tuple[str, ...], keys: Keys, leaves: Container[str]) -> Any:
     """The type of a key's value: anything, unless rules look at nothing but the keys below it."""
-    if "." in steps[-1] or ".".join(steps) in leaves:
+    if "." in steps[-1]:
+        return _Nothing
+    if ".".join(steps) in leaves:
         return Any
     return _add(found, steps, keys, leaves)
 
 
-def field(kind: type[msgspec.Struct], *keys: str) -> Callable[[Any], Any]:
-    """What gets a key's value out of a struct of this kind, several as a tuple; `MISSING` where one is not there."""
-    names = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
-    return attrgetter(*(names[key] for key in keys))
+def getter(structs: Structs, root: tuple[str, ...], *keys: str) -> Callable[[Any], Any]:
+    """What gets the value at the end of these keys out of the struct at `root`; `MISSING` where the last is not there.
+
+    Raises `AttributeError` when one before it is not there, or its value is no object.
+    """
+    return attrgetter(".".join(_name(structs[*root, *keys[:at]], key) for at, key in enumerate(keys)))
+
+
+def _name(kind: type[msgspec.Struct], key: str) -> str:
+    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))[key]
 
 
 def fields(value: msgspec.Struct) -> Iterator[tuple[str, Any]]:

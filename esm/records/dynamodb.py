@@ -7,7 +7,7 @@ binary values base64. Event: https://docs.aws.amazon.com/lambda/latest/dg/with-d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,9 +22,6 @@ _read = msgspec.json.Decoder().decode
 
 IMAGES = ("Keys", "NewImage", "OldImage")
 """What of the `dynamodb` object stays JSON text until it is read."""
-
-_Readers = Mapping[str, Callable[[msgspec.Raw], Any]]
-_WHOLE: _Readers = dict.fromkeys(IMAGES, _read)
 
 _ABSENT = msgspec.Raw()
 _A_TIME = 1_764_547_200.0
@@ -125,23 +122,20 @@ class DynamoDBEventShape:
         """`size` of each."""
         return [self.size(record) for record in records]
 
-    def item(self, record: DynamoDBRecord, readers: _Readers = _WHOLE) -> dict[str, Any]:
-        """The record's item of an event: new objects at every call.
-
-        `readers`: by the names in `IMAGES`, what reads keys and images; a filter reads less of them than an event.
-        """
+    def item(self, record: DynamoDBRecord) -> dict[str, Any]:
+        """The record's item of an event: new objects at every call."""
         change = record.change
         item: dict[str, Any] = self._item.copy()
         item["eventID"] = record.event_id
         item["eventName"] = record.event_name
         item["dynamodb"] = inner = {
             "ApproximateCreationDateTime": change.approximate_creation_date_time,
-            "Keys": readers["Keys"](change.keys),
+            "Keys": _read(change.keys),
         }
         if change.new_image:
-            inner["NewImage"] = readers["NewImage"](change.new_image)
+            inner["NewImage"] = _read(change.new_image)
         if change.old_image:
-            inner["OldImage"] = readers["OldImage"](change.old_image)
+            inner["OldImage"] = _read(change.old_image)
         inner["SequenceNumber"] = change.sequence_number
         inner["SizeBytes"] = change.size_bytes
         inner["StreamViewType"] = change.stream_view_type

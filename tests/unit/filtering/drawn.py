@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["events", "patterns"]
+__all__ = ["events", "patterns", "questions", "tables"]
 
 KEYS = st.sampled_from(["a", "b", "a.b", "c", "b.c", "a-", ""])
 TEXTS = st.sampled_from(["", "x", "X", "xy", "xyx", "yx", "10.0.0.1", "10.0.1.0", "::1", "0:0::1", "ß", "SS", "5"])
@@ -64,3 +64,27 @@ def _containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 _INNER = _FEW | _containers(_FEW | _containers(_FEW | _containers(_FEW)))
 
 events: st.SearchStrategy[dict[str, Any]] = st.dictionaries(KEYS, _INNER, max_size=3)
+
+# Arrays of objects, and patterns that look for an element: with few keys, so that several leaves meet the same one.
+_COLUMNS = st.sampled_from(["a", "b", "c", "b-"])
+_CELLS = st.sampled_from(["x", "y", 1, None, ["x"], [], ["y", 1], {}, [["x"]]])
+
+
+def _rows(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(st.dictionaries(_COLUMNS, inner, max_size=3) | _CELLS, max_size=4)
+
+
+_TABLE = _rows(_CELLS | _rows(_CELLS) | st.dictionaries(_COLUMNS, _CELLS | _rows(_CELLS), max_size=2))
+
+tables: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from(["a", "b"]), _TABLE | _CELLS, max_size=2)
+
+_WANTED = st.sampled_from([["x"], ["y"], [1], ["x", {"exists": False}], [{"exists": False}], [{"exists": True}]])
+
+
+def _asked(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(_COLUMNS, inner, min_size=1, max_size=3)
+
+
+questions: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from(["a", "b"]), _asked(_WANTED | _asked(_WANTED | _asked(_WANTED))), min_size=1, max_size=2
+)

@@ -12,7 +12,7 @@ from esm.filtering.criteria import FilterCriteria, compile_for_sqs
 from esm.filtering.match import Matching
 from esm.filtering.pattern import parse_pattern
 from tests.unit.filtering import oracle
-from tests.unit.filtering.drawn import events, patterns
+from tests.unit.filtering.drawn import events, patterns, questions, tables
 
 THOROUGH = settings(
     max_examples=100,
@@ -45,3 +45,14 @@ def test_the_fast_way_the_item_and_the_explanation_say_the_same(
 def test_the_text_of_a_pattern_means_what_its_dict_does(pattern: dict[str, Any], event: dict[str, Any]) -> None:
     text = json.dumps(pattern, indent=1)
     assert Matching(parse_pattern(text).rules)(event) is Matching(parse_pattern(pattern).rules)(event)
+
+
+@THOROUGH
+@given(st.lists(questions, min_size=1, max_size=2), tables)
+def test_an_element_is_found_by_every_way_of_asking(filters: list[dict[str, Any]], table: dict[str, Any]) -> None:
+    expected = any(oracle.matches(each, table) for each in filters)
+    rules = [rule for each in filters for rule in parse_pattern(each).rules]
+    of_structs = Matching(rules, [()])
+    assert Matching(rules)(table) is expected
+    assert of_structs(of_structs.reader()(json.dumps(table))) is expected
+    assert of_structs(table) is expected

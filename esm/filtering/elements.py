@@ -1,0 +1,123 @@
+"""The fast test of an array: one element has to meet all leaves below it, and scalars in it count by themselves.
+
+Exact, also where leaves take absence. Leaves are taken in the order of their paths, and a value is missing when it is
+missing in the element that the leaves before have chosen. So the first leaf that any element has a value for chooses
+among those elements; the leaves before it are met by all, and those behind it are asked of the element chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from esm.filtering.leaf import Test
+from esm.filtering.skim import MISSING
+
+__all__ = ["SCALARS", "Get", "Hurdle", "PlainTest", "Presence", "objects_test", "scalars_test"]
+
+Get = Callable[[Any], Any]
+"""Gets the value that stands somewhere below; `MISSING` for none, `AttributeError` where it cannot say."""
+
+PlainTest = Callable[[Any], bool | None]
+"""Whether a value matches; `None` when something stands in the way that only a full search can tell."""
+
+SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+class Presence(NamedTuple):
+    """A leaf that takes absence: `has` tells whether an element has a value there, `near` what stands on the way."""
+
+    has: PlainTest
+    near: Get | None
+
+
+class Hurdle(NamedTuple):
+    """What is asked first, of all elements at once: whether the text there is one of a few."""
+
+    get: Get
+    texts: frozenset[str]
+
+
+def scalars_test(fits: Test, *, absent: bool) -> PlainTest:
+    """Whether a scalar in the array fits; `absent`: no scalar will do, too."""
+
+    def test(elements: list[Any]) -> bool | None:
+        answer: bool | None = absent
+        for element in elements:
+            if isinstance(element, list):
+                answer = None
+            elif not isinstance(element, (dict, Struct)):
+                if fits(element):
+                    return True
+                answer = answer and False
+        return answer
+
+    return test
+
+
+def objects_test(
+    inside: PlainTest, hurdles: Iterable[Hurdle], leading: Iterable[Presence], *, optional: bool
+) -> PlainTest:
+    """Whether an object in the array meets all that is asked for below it.
+
+    `hurdles`: what some of the leaves ask. `leading`: the leaves that take absence, in the order of their paths, up to
+    the first that does not. `optional`: whether that is all of them, so that nothing will do, too.
+    """
+    any_meets = _any(inside, tuple(hurdles))
+    presences = tuple(leading)
+    if not presences:
+        return any_meets
+
+    def test(elements: list[Any]) -> bool | None:
+        for presence in presences:
+            having = _having(presence, elements)
+            if having is None:
+                return None
+            if having:
+                return any_meets(having)
+        return optional or any_meets(elements)
+
+    return test
+
+
+def _having(presence: Presence, elements: list[Any]) -> list[Any] | None:
+    """The elements that have a value there; `None` when only a full search can tell."""
+    has, near = presence
+    try:
+        likely = elements if near is None else [element for element in elements if near(element) is not MISSING]
+    except AttributeError:  # an element that is no struct, or has an array on the way
+        likely = elements
+    having = []
+    for element in likely:
+        there = _of_element(has, element)
+        if there:
+            having.append(element)
+        elif there is None:
+            return None
+    return having
+
+
+def _any(inside: PlainTest, hurdles: tuple[Hurdle, ...]) -> PlainTest:
+    def test(elements: list[Any]) -> bool | None:
+        likely = elements
+        try:
+            for get, texts in hurdles:
+                likely = [element for element in likely if get(element) in texts]
+        except (AttributeError, TypeError):  # as above, or the value there is itself an array or an object
+            likely = elements
+        answer: bool | None = False
+        for element in likely:
+            met = _of_element(inside, element)
+            if met:
+                return True
+            if met is None:
+                answer = None
+        return answer
+
+    return test
+
+
+def _of_element(test: PlainTest, element: Any) -> bool | None:
+    return test(element) if isinstance(element, (Struct, dict)) else None if isinstance(element, list) else False
