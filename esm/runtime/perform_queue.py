@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -34,6 +33,8 @@ from esm.sources.sqs import SqsSource
 from esm.telemetry import facts
 
 __all__ = ["QueuePerformer"]
+
+T = TypeVar("T")
 
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a queue alone that does not exist (chosen)."""
@@ -90,8 +91,7 @@ class QueuePerformer:
 
     async def _receive(self, command: Receive) -> QueueReport:
         try:
-            async with _deadline():
-                received = await self._source.receive(command)
+            received = await _in_time(self._source.receive(command))
         except SourceError as error:
             self._trouble = str(error)
             now = self._context.ports.clock.now()
@@ -131,8 +131,7 @@ class QueuePerformer:
     async def _told(self, records: list[Any], call: Awaitable[Changed]) -> Changed:
         """What the queue says of each message; what is not known has failed. Of a queue that is gone, all is gone."""
         try:
-            async with _deadline():
-                changed = await call
+            changed = await _in_time(call)
         except SourceError as error:
             self._trouble = str(error)
             gone = isinstance(error, SourceNotFoundError)
@@ -181,12 +180,11 @@ def _settled(records: list[Any], report: Answered) -> int:
     return 0 if isinstance(report, Failed) else len(records)
 
 
-@asynccontextmanager
-async def _deadline() -> AsyncIterator[None]:
-    """Raises `SourceError` when a call is not over in time."""
+async def _in_time(call: Awaitable[T]) -> T:
+    """What a call gives. Raises `SourceError` also when it is not over in time."""
     try:
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            yield
+            return await call
     except TimeoutError:
         raise SourceError("TimeoutError", f"no answer within {CALL_TIMEOUT_S:g} s") from None
 
