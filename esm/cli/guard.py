@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from esm.cli.exits import Exit, Failure
@@ -24,6 +26,7 @@ def check_sources(sources: Iterable[str], endpoint_url: str | None, *, live: boo
     """The same for sources by their names."""
     if endpoint_url is not None:
         _check_url(endpoint_url)
+        _check_address(endpoint_url)
     if live or (endpoint_url is not None and not is_aws(endpoint_url)):
         return
     named = ", ".join(dict.fromkeys(sources))
@@ -45,6 +48,9 @@ def shown(endpoint_url: str) -> str:
 
 
 def _check_url(endpoint_url: str) -> None:
+    if endpoint_url != "".join(endpoint_url.split()) or not endpoint_url.isprintable():
+        line = f"--endpoint-url={endpoint_url!r}: there is a space or a line's end in it; AWS_ENDPOINT_URL may be why"
+        raise Failure(Exit.INVALID, line)
     try:
         parts = urlsplit(endpoint_url)
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -56,6 +62,14 @@ def _check_url(endpoint_url: str) -> None:
         raise Failure(
             Exit.INVALID, f"--endpoint-url={where!r}: write scheme and host, as in http://127.0.0.1:4566{hint}"
         )
+
+
+def _check_address(endpoint_url: str) -> None:
+    """No request of ours goes where machines keep their credentials: 169.254.169.254 and its like."""
+    with suppress(ValueError):  # a name
+        if ip_address(urlsplit(endpoint_url).hostname or "").is_link_local:
+            line = f"--endpoint-url={shown(endpoint_url)}: a link-local address holds a machine's metadata, and no AWS"
+            raise Failure(Exit.GUARD, line)
 
 
 def is_aws(endpoint_url: str) -> bool:

@@ -45,7 +45,7 @@ class Options:
     def region_or(self, own: str | None) -> str:
         """The region: given, the template's own, the environment's, or chosen."""
         named = (self.region, own, self.environ.get("AWS_REGION"), self.environ.get("AWS_DEFAULT_REGION"))
-        return next((region for region in named if region), _REGION)
+        return next((region.strip() for region in named if region and region.strip()), _REGION)
 
     def stack_name_or(self, file: str, folder: FilePath) -> str:
         """The stack's name: given, that of a CDK's template, which is called after it, or made from the folder's."""

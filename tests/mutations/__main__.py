@@ -32,6 +32,8 @@ def main() -> None:
             total.outcomes += found.outcomes
             total.faults += found.faults
             total.slowest = max(total.slowest, found.slowest)
+            if not sum(total.outcomes.values()) % 10_000:
+                print(f"  {sum(total.outcomes.values()):,} read", flush=True)  # noqa: T201  # it takes a while
     rows = [*sorted(total.outcomes.items()), ("faults", len(total.faults))]
     for what, number in rows:
         print(f"  {what:<40}{number:>9,}")  # noqa: T201  # the table is what it is for

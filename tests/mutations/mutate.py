@@ -6,6 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,10 @@ def mutated(seed: int) -> tuple[str, bytes]:
     """A file's name and text, made from one of the seeds; the same for the same seed."""
     rng = random.Random(seed)
     path = rng.choice(SEEDS)
-    text = path.read_text()
+    text = _text(path)
     structured = path.suffix != ".toml" and rng.random() < 0.7
     if structured:
-        text = _restructured(rng, text)
-        return path.with_suffix(".json").name, text.encode()
+        return path.with_suffix(".json").name, _restructured(rng, text).encode()
     for _ in range(rng.randint(1, 2)):
         text = _rewritten(rng, text)
     data = text.encode(errors="surrogatepass")
@@ -114,12 +114,22 @@ def _rewritten(rng: random.Random, text: str) -> str:
 
 def _restructured(rng: random.Random, text: str) -> str:
     """The same as JSON, with some of its values others."""
-    value = copy.deepcopy(yaml.load(text, Loader=_Plain))  # noqa: S506  # a loader of safe values, with short forms
+    value = copy.deepcopy(_value(text))
     for _ in range(rng.randint(1, 2)):
         places = list(_places(value))
         if places:
             _change(rng, *rng.choice(places))
     return json.dumps(value)
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text()
+
+
+@cache
+def _value(text: str) -> Any:
+    return yaml.load(text, Loader=_Plain)  # noqa: S506  # a loader of safe values, with short forms
 
 
 def _change(rng: random.Random, owner: Any, key: Any) -> None:

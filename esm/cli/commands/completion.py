@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import click
 from click.shell_completion import get_completion_class
 
@@ -24,6 +22,5 @@ def completion_command(context: click.Context, shell: str) -> None:
         esm completion fish >~/.config/fish/completions/esm.fish    once
     """  # noqa: D301  # click's own mark
     complete = get_completion_class(shell)
-    command = cast("click.Command", context.find_root().command)
     if complete is not None:
-        click.echo(complete(command, {}, "esm", "_ESM_COMPLETE").source())
+        click.echo(complete(context.find_root().command, {}, "esm", "_ESM_COMPLETE").source())
