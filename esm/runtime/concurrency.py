@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from esm.errors import MappingError
 from esm.mapping.constraints import integer
@@ -88,7 +88,10 @@ class Concurrency:
 
     def slots(self, function: Function, place: str) -> tuple[Slots, ...]:
         """Those that a call needs, in the order in which they are taken. `place`: where it runs, `loop` for none."""
-        own = self._functions.setdefault(function.name, Slots())
+        own = self._functions.get(function.name)
+        if own is None:
+            limit = self._put.get(function.name, function.reserved_concurrency)
+            own = self._functions[function.name] = Slots(limit)
         return (own, self._places[place]) if place in self._places else (own,)
 
     def reserved(self, name: str) -> int | None:
@@ -96,9 +99,9 @@ class Concurrency:
         slots = self._functions.get(name)
         return None if slots is None else slots.limit
 
-    def put(self, name: str, reserved: int | None) -> None:
+    def put(self, name: str, reserved: int | None, mappings: Collection[EventSourceMapping]) -> None:
         """Another limit than the function's own; `None`: its own again. Raises `MappingError`."""
-        if name not in self._functions:
+        if all(mapping.function.name != name for mapping in mappings):
             text = f"Function not found: {name}"
             raise MappingError(text, code="ResourceNotFoundException", status=404, field="name", value=name)
         if reserved is None:
@@ -106,18 +109,15 @@ class Concurrency:
         else:
             path = "reservedConcurrentExecutions"
             self._put[name] = integer("reserved_concurrency", reserved, minimum=0, path=path)
+        self.follow(mappings)
 
     def follow(self, mappings: Iterable[EventSourceMapping]) -> None:
         """Gives every function the limit that was put, or else the one that its mappings name."""
-        named = _reserved(mappings)
-        for name, reserved in named.items():
+        for name, reserved in _reserved(mappings).items():
             slots = self._functions.setdefault(name, Slots())
             limit = self._put.get(name, reserved)
             if slots.limit != limit:
                 slots.limit_to(limit)
-        for name in self._functions.keys() - named.keys():
-            if not self._functions[name].in_use:
-                del self._functions[name]
 
     @staticmethod
     def check(mappings: Iterable[EventSourceMapping]) -> None:

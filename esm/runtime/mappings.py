@@ -116,7 +116,7 @@ class Mappings:
 
     def put_concurrency(self, name: str, reserved: int | None) -> None:
         """Another limit of a function; `None`: what its mappings say. Raises `MappingError`."""
-        self._concurrency.put(name, reserved)
+        self._concurrency.put(name, reserved, self._settings.values())
         self._limit()
 
     # -- one by one ------------------------------------------------------------------------------------------------

@@ -116,6 +116,27 @@ async def test_a_worker_that_comes_and_goes_leaves_nothing_behind(here: Account,
     assert kept.data == ["0", "1", "2", "3"]
 
 
+async def test_no_more_threads_and_connections_than_it_may_have(here: Account) -> None:
+    stream, running, most = await here.streams.create(shards=3), 0, 0
+    done: list[str] = []
+
+    def handle(event: dict[str, Any], _context: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.02)
+        running -= 1
+        done.extend(record["kinesis"]["partitionKey"] for record in event["Records"])
+
+    mapping = mapping_of(stream, handle, parallelization_factor=10, batch_size=1)
+    limits = esm.Resources(threads=2, connections=1)
+    async with esm.Worker([mapping], store="memory:", resources=limits, **here.worker_settings):
+        await here.fill(stream, [(f"{n}", b"x") for n in range(60)])
+        await until(lambda: len(done) == 60)
+        names = [thread.name for thread in threading.enumerate() if thread.name.startswith("esm-handle")]
+    assert most == len(names) == 2
+
+
 async def test_two_workers_side_by_side(here: Account) -> None:
     stream, one, two = await here.streams.create(shards=1), Kept(), Kept()
     async with (

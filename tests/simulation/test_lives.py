@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from esm.errors import MappingError, StoreError
+from esm.mapping.function import Function
 from esm.runtime.mapping import MappingRunner
 from esm.telemetry import facts
 from tests.simulation.stand import ARN, Instead, Stand, shards, simulated, slow, until
@@ -157,6 +158,35 @@ async def test_a_function_shares_its_concurrency_among_its_mappings() -> None:
         assert most == 1
         with pytest.raises(MappingError, match="Function not found: another"):
             worker.put_function_concurrency("another", 1)
+
+
+@simulated
+async def test_a_function_that_is_changed_for_another_has_the_others_limit() -> None:
+    """Also when other mappings come while what is out ends."""
+    stand = Stand()
+    running, most = 0, 0
+
+    async def handle(_event: Any, _context: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1)
+        running -= 1
+
+    async with stand.worker(function=slow, parallelization_factor=4, batch_size=1) as worker:
+        for n in range(20):
+            stand.stream.put(b"x", f"k{n}")
+        await asyncio.sleep(1.5)
+        limited = Function(handle, name="limited", reserved_concurrency=1)
+        changing = asyncio.create_task(worker.update(worker.mappings[0].uuid, function=limited))
+        await asyncio.sleep(0.1)
+        await worker.create(stand.mapping(name="two"))
+        await changing
+        await asyncio.sleep(30)
+        assert (most, worker.list(function_name="limited")[0].reserved_concurrency) == (1, 1)
+        other = Function(handle, name="limited", reserved_concurrency=2)
+        with pytest.raises(MappingError, match="has a reserved concurrency of 1 in one mapping and of 2 in another"):
+            await worker.create(stand.mapping(function=other, uuid="x", event_source_arn=OTHER))
 
 
 @simulated

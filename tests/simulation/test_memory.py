@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from esm.errors import MappingError
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.answer_size import AnswerSize
@@ -191,6 +192,23 @@ def test_who_waits_is_told_once_in_the_order_of_asking() -> None:
         assert budget.used == 0
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            {"bytes_in_flight": MIB - 1},
+            "Value '1048575' at 'resources.bytes_in_flight' .* greater than or equal to 1048576",
+        ),
+        ({"threads": 0}, "Value '0' at 'resources.threads' .* greater than or equal to 1"),
+        ({"processes": True}, "at 'resources.processes' failed to satisfy constraint: Member must be an integer"),
+        ({"connections": 1.5}, "at 'resources.connections' failed to satisfy constraint: Member must be an integer"),
+    ],
+)
+def test_limits_that_are_none(limits: dict[str, Any], said: str) -> None:
+    with pytest.raises(MappingError, match=said):
+        Resources(**limits)
 
 
 def test_what_an_answer_may_bring() -> None:

@@ -50,6 +50,15 @@ async def embedded() -> None:
         reveal_type(status.mappings)  # R: tuple[esm.runtime.status.MappingStatus, ...]
         reveal_type(status.mappings[0].shards[0].lanes[0].retry_at)  # R: int | None
         status.stopping = True  # E: misc
+        reveal_type(await worker.create(mapping))  # R: esm.runtime.status.MappingStatus
+        reveal_type(await worker.update("uuid", batch_size=7, enabled=False))  # R: esm.runtime.status.MappingStatus
+        reveal_type(await worker.update(mapping, wait=False))  # R: esm.runtime.status.MappingStatus
+        await worker.update("uuid", starting_position="LATEST")  # E: call-overload
+        reveal_type(worker.list(function_name="handle"))  # R: tuple[esm.runtime.status.MappingStatus, ...]
+        reveal_type(worker.mappings[0])  # R: esm.mapping.settings.EventSourceMapping
+        await worker.delete("uuid", keep_positions=True)
+        worker.put_function_concurrency("handle", None)
+    esm.Worker([mapping], resources=esm.Resources(bytes_in_flight=64 << 20), restart_silent_after=600)
     esm.Worker([mapping], store=7)  # E: arg-type
     esm.Worker(mapping)  # E: arg-type
     esm.Worker([mapping], observers=[Counting()])
