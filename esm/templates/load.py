@@ -14,7 +14,7 @@ from esm.templates.read import read
 from esm.templates.resolver import Resolver
 from esm.templates.template import Dialect, Options, Template
 
-__all__ = ["Plan", "load_template", "plan_of"]
+__all__ = ["Plan", "load_template", "plan_of", "template_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

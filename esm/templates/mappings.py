@@ -19,7 +19,7 @@ from esm.templates.properties import ELSEWHERE, OWN, PROPERTIES, settings
 from esm.templates.resolver import Resolver
 from esm.templates.template import Unresolved
 
-__all__ = ["Planned", "planned"]
+__all__ = ["Planned", "planned", "resources"]
 
 _TYPE = "AWS::Lambda::EventSourceMapping"
 _OTHER_SOURCES = {
