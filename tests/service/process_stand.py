@@ -11,16 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from esm.clock import SystemClock
-from esm.handlers.invoker import Invocation
+from esm.handlers.invoker import Invocation, Raised, Returned
 from esm.handlers.processes import ProcessInvoker
 from esm.mapping.function import Function
 
-__all__ = ["ARN", "FUNCTIONS", "act", "is_gone", "pool", "run", "told"]
+__all__ = [
+    "ARN",
+    "FUNCTIONS",
+    "MEMORY",
+    "PATIENCE_S",
+    "TIMED_OUT",
+    "act",
+    "died",
+    "is_gone",
+    "pid_of",
+    "pool",
+    "replaced",
+    "run",
+    "told",
+]
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
 FUNCTIONS = "tests.service.process_functions"
 MEMORY = 256
 PATIENCE_S = 20.0
+TIMED_OUT = Raised("Sandbox.Timedout", "Task timed out after 0.50 seconds")
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -73,6 +88,25 @@ async def told(path: Path) -> int:
 
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+def died(reason: str) -> Raised:
+    return Raised("Runtime.ExitError", f"RequestId: id-1 Error: Runtime exited with error: {reason}")
+
+
+async def replaced(calls: ProcessInvoker, before: int) -> None:
+    """Another process answers, as if nothing had been."""
+    after = await act(calls, "pid")
+    assert isinstance(after, Returned)
+    assert after.value != before
+    assert is_gone(before)
+
+
+async def pid_of(calls: ProcessInvoker) -> int:
+    outcome = await act(calls, "pid")
+    assert isinstance(outcome, Returned)
+    pid: int = outcome.value
+    return pid
 
 
 def is_gone(pid: int) -> bool:

@@ -6,6 +6,7 @@ import base64
 import functools
 import math
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -304,3 +305,10 @@ def test_a_call_takes_little_longer_than_its_work() -> None:
             assert time.perf_counter() - began < 2
 
     run(test)
+
+
+def test_a_process_imports_nothing_that_reaches_aws() -> None:
+    """Half a second and 30 MB, for each process."""
+    code = "import sys, esm.handlers.child; print([name for name in ('aiobotocore', 'aiohttp') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[]\n"

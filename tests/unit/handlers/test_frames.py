@@ -92,7 +92,7 @@ def test_a_batch_with_text_that_is_none_travels_as_an_event() -> None:
 
 def test_a_batch_of_a_recording_travels_as_an_event() -> None:
     recorded = [RecordedKinesis("shard-1", "1", "k", 1.5, "")]
-    arrived = read_call(*through(call_of("id", 3000, partial(SHAPE.event, recorded))))  # type: ignore[arg-type]  # alike
+    arrived = read_call(*through(call_of("id", 3000, partial(SHAPE.event, recorded))))  # type: ignore[arg-type]  # of the same shape
     assert isinstance(arrived, Call)
     assert arrived.built()["Records"][0]["kinesis"]["partitionKey"] == "k"
     assert call_of("id", 1, partial(SHAPE.event, [])) == Call("id", 1, {"Records": []})
