@@ -57,6 +57,8 @@ def located(handler: str, code: Code) -> FilePath | None:
     module = handler.partition(":")[0] if ":" in handler else handler.rpartition(".")[0]
     parts = [part for part in module.replace("/", ".").split(".") if part]
     for folder in code.folders:
+        if folder.is_file():  # a zip file: what is in it is found when it is imported
+            return folder
         place = folder.joinpath(*parts)
         for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
             if parts and file.is_file():

@@ -127,7 +127,9 @@ async def _create_topic(door: _Door, name: str, properties: Mapping[str, Any]) -
 
 async def _create_bucket(door: _Door, name: str, _: Mapping[str, Any]) -> bool:
     async def is_there() -> bool:
-        await door.ask("s3", "head_bucket", Bucket=name)
+        answer = await door.ask("s3", "list_buckets")  # a HEAD has no body, and so no code of what is wrong
+        if name not in [bucket["Name"] for bucket in answer.get("Buckets", ())]:
+            raise SourceNotFoundError("NoSuchBucket", name)
         return True
 
     place = {} if door.region == "us-east-1" else {"LocationConstraint": door.region}
