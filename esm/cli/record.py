@@ -24,7 +24,7 @@ from esm.mapping.rules import source_kind
 from esm.replaying.record import Recorded, Recorder, RecordingOptions
 from esm.runtime.program import Ending, Stopped
 from esm.runtime.worker import Worker
-from esm.telemetry.logs import configure_logging
+from esm.telemetry.logs import LogObserver, configure_logging
 
 __all__ = ["Options", "run_record"]
 
@@ -57,9 +57,12 @@ class Options:
 
 def run_record(options: Options) -> int:
     """Records; gives the exit code. Raises what keeps it from beginning."""
-    recorder = _recorder(options)
-    guard.check_sources([options.source], options.endpoint_url, live=options.live)
     configure_logging(level=options.log_level, json=options.json)
+    try:
+        recorder = _recorder(options)
+    except ValueError as error:  # no ARN, no JSON path
+        raise Failure(Exit.INVALID, str(error)) from None
+    guard.check_sources([options.source], options.endpoint_url, live=options.live)
     with Ending(5.0, whole_process=True) as ending:
         try:
             asyncio.run(_record(recorder, options, ending))
@@ -83,25 +86,23 @@ def _recorder(options: Options) -> Recorder:
     if source_kind(options.source) == "sqs" and messages is None:
         raise Failure(Exit.INVALID, "of a queue messages are copied (--copy) or taken (--drain): say which")
     position: Any = "TRIM_HORIZON" if options.trim_horizon else "LATEST" if options.since is None else options.since
-    try:
-        return Recorder(
-            options.source,
-            options.output,
-            RecordingOptions(
-                position=position,
-                until=options.until,
-                duration=options.duration,
-                records=options.records,
-                redact=options.redact,
-                rotate_bytes=None if options.rotate_size is None else round(options.rotate_size),
-                rotate_seconds=options.rotate_every,
-                messages=messages,
-                endpoint_url=options.endpoint_url,
-                region_name=options.region,
-            ),
-        )
-    except ValueError as error:  # no ARN, no JSON path
-        raise Failure(Exit.INVALID, str(error)) from None
+    return Recorder(
+        options.source,
+        options.output,
+        RecordingOptions(
+            position=position,
+            until=options.until,
+            duration=options.duration,
+            records=options.records,
+            redact=options.redact,
+            rotate_bytes=None if options.rotate_size is None else round(options.rotate_size),
+            rotate_seconds=options.rotate_every,
+            messages=messages,
+            endpoint_url=options.endpoint_url,
+            region_name=options.region,
+        ),
+        observers=[LogObserver()],
+    )
 
 
 async def _record(recorder: Recorder, options: Options, ending: Ending) -> None:

@@ -91,8 +91,8 @@ def run_replay(options: Options) -> int:
     elsewhere = [source for source in options.sources if source.startswith(("arn:", "s3://"))]
     if elsewhere or options.endpoint_url is not None:
         guard.check_sources(elsewhere, options.endpoint_url, live=options.live or not elsewhere)
-    run = _replay(options)
     configure_logging(level=options.log_level, json=options.json)
+    run = _replay(options)
     with Ending(options.drain_timeout, whole_process=True) as ending:
         try:
             summary = asyncio.run(_run(run, options, ending))

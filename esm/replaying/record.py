@@ -6,7 +6,7 @@ A stream is recorded by a worker like any other, whose pages are written down an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from esm.sources.files.selection import Pace, Selection
 from esm.sources.files.writing import RecordingWriter
 from esm.sources.reader import StreamSource
 from esm.telemetry import facts
+from esm.telemetry.observer import Observer
 
 if TYPE_CHECKING:
     from typing import Self
@@ -102,7 +103,10 @@ class Recorder:
 
     worker: Worker | MessageRecorder
 
-    def __init__(self, source: str, path: Path, options: RecordingOptions) -> None:
+    def __init__(
+        self, source: str, path: Path, options: RecordingOptions, *, observers: Iterable[Observer] = ()
+    ) -> None:
+        self._observers = [self, *observers]
         self.source, self.path, self.options = source, path, options
         self.gaps = 0
         self._kind = source_kind(source)
@@ -211,7 +215,7 @@ class Recorder:
             return TappedStream(stream, self._pen)
 
         tapped: Ports = replace(ports, open_source=open_source, open_invoker=lambda *_: Nobody())
-        return Worker([mapping], store="memory:", ports=tapped, observers=[self], drain_timeout=5.0)
+        return Worker([mapping], store="memory:", ports=tapped, observers=self._observers, drain_timeout=5.0)
 
     def _of_queue(self) -> MessageRecorder:
         options = self.options
