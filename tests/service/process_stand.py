@@ -34,7 +34,7 @@ __all__ = [
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
 FUNCTIONS = "tests.service.process_functions"
 MEMORY = 256
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 TIMED_OUT = Raised("Sandbox.Timedout", "Task timed out after 0.50 seconds")
 
 

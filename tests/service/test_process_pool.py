@@ -49,10 +49,12 @@ def test_more_calls_than_processes_wait_for_their_turn_in_order() -> None:
 
 def test_the_process_used_last_is_used_next_and_the_others_are_let_go() -> None:
     async def test() -> None:
-        async with pool(processes=2, idle_s=0.4) as calls:
+        async with pool(processes=2) as calls:
             await asyncio.gather(pid_of(calls), pid_of(calls))
             while len(calls._idle) < 2:  # noqa: ASYNC110  # the second may still be starting
                 await asyncio.sleep(0.01)
+            calls._idle_s = 0.4  # not sooner: the first is not to be let go before the second is there
+            calls._end_idle()
             again = await pid_of(calls)
             while calls.processes == 2:
                 assert await pid_of(calls) == again
