@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Arn", "SourceKind"]
+__all__ = ["Arn", "SourceKind", "source_name"]
 
 SourceKind = Literal["kinesis", "dynamodb", "sqs", "file"]
 """What an event source ARN names: a Kinesis stream or consumer, a DynamoDB stream, an SQS queue. `file`: it is no ARN,
@@ -57,3 +57,11 @@ class Arn:
         """The resource's own name: `stream/orders` and `stream/orders/consumer/c:1` give `orders`, a queue its name."""
         parts = self.resource.split("/")
         return parts[1] if len(parts) > 1 else self.resource
+
+
+def source_name(event_source_arn: str) -> str:
+    """What a source is called for short: a stream's, table's or queue's own name, or a recording's file."""
+    try:
+        return Arn.parse(event_source_arn).name
+    except ValueError:
+        return event_source_arn.rpartition("/")[2]

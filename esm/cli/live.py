@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from esm.arn import Arn
+from esm.arn import source_name
 from esm.cli.summary import lag_ms, seconds
 from esm.cli.tally import Tally
 from esm.clock import Millis, SystemClock
@@ -84,7 +84,7 @@ class LiveTable:
 
     def _row(self, mapping: MappingStatus, shard: ShardStatus) -> Iterator[str]:
         count = self._tally.shards[mapping.uuid, shard.shard_id]
-        source = Arn.parse(mapping.event_source_arn).name
+        source = source_name(mapping.event_source_arn)
         yield f"{mapping.function_name} < {source}"
         yield shard.shard_id.removeprefix("shardId-").lstrip("0") or "0"
         yield shard.state

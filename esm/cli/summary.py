@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from esm.arn import Arn
+from esm.arn import source_name
 from esm.cli.exits import Exit
 from esm.cli.tally import Tally
 from esm.clock import Millis
@@ -69,7 +69,7 @@ def _halted(status: WorkerStatus) -> Iterator[str]:
 
 
 def _name(mapping: MappingStatus) -> str:
-    return f"{mapping.function_name} < {Arn.parse(mapping.event_source_arn).name}"
+    return f"{mapping.function_name} < {source_name(mapping.event_source_arn)}"
 
 
 def _row(mapping: MappingStatus, tally: Tally) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from esm.arn import source_name
 from esm.errors import MappingError
 from esm.mapping.settings import EventSourceMapping
 
@@ -59,3 +60,15 @@ def test_it_takes_what_a_stream_takes_and_what_a_queue_takes(settings: dict[str,
 def test_a_size_that_is_not_known_is_not_written() -> None:
     assert "BatchSize" not in made().to_api()
     assert EventSourceMapping.from_api(made().to_api(), function="app:handle") == made()
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("arn:aws:kinesis:eu-west-1:000000000000:stream/orders", "orders"),
+        ("arn:aws:sqs:eu-west-1:000000000000:jobs", "jobs"),
+        (URL, "orders.jsonl.zst"),
+    ],
+)
+def test_what_a_source_is_called(arn: str, name: str) -> None:
+    assert source_name(arn) == name
