@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from esm.clock import Millis
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 
-__all__ = ["liveness", "readiness", "scale", "status_document"]
+__all__ = ["liveness", "readiness", "scale", "shown_status"]
 
 _KIND = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
 _UNSETTLED = ("Creating", "Enabling", "Updating")
@@ -50,21 +49,22 @@ def scale(status: WorkerStatus) -> dict[str, float]:
     }
 
 
-def status_document(status: WorkerStatus) -> dict[str, Any]:
-    """The status as JSON has it.
+def shown_status(status: WorkerStatus) -> WorkerStatus:
+    """The status as others may see it.
 
     Of an error its kind alone, for its text may be a function's own words about a record. Lanes with nothing to do are
     left out.
     """
-    document = asdict(status)
-    for mapping in document["mappings"]:
-        mapping["last_error"] = _kind(mapping["last_error"])
-        for shard in mapping["shards"]:
-            shard["last_error"] = _kind(shard["last_error"])
-            shard["lanes"] = [lane for lane in shard["lanes"] if lane["state"] != "idle"]
-            for lane in shard["lanes"]:
-                lane["last_error"] = _kind(lane["last_error"])
-    return document
+    return replace(status, mappings=tuple(map(_shown_mapping, status.mappings)))
+
+
+def _shown_mapping(mapping: MappingStatus) -> MappingStatus:
+    return replace(mapping, last_error=_kind(mapping.last_error), shards=tuple(map(_shown_shard, mapping.shards)))
+
+
+def _shown_shard(shard: ShardStatus) -> ShardStatus:
+    lanes = tuple(replace(lane, last_error=_kind(lane.last_error)) for lane in shard.lanes if lane.state != "idle")
+    return replace(shard, last_error=_kind(shard.last_error), lanes=lanes)
 
 
 def _of_mapping(mapping: MappingStatus, silent_after: Millis) -> Iterator[dict[str, str]]:

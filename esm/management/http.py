@@ -20,7 +20,6 @@ all connections are taken, the oldest makes room, so that whoever holds them ope
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -29,13 +28,14 @@ from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv6Address
 from typing import Any, Protocol
 
+import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from esm.clock import Clock, Millis, SystemClock
 from esm.errors import ProbeError
 from esm.management.address import Address, Door
-from esm.management.health import liveness, readiness, scale, status_document
+from esm.management.health import liveness, readiness, scale, shown_status
 from esm.runtime.status import WorkerStatus
 from esm.runtime.worker import SILENT_AFTER_S
 
@@ -179,14 +179,20 @@ class Probes:
                 connection, _ = await loop.sock_accept(listener)
                 self._make_room()
                 transport, handler = await loop.connect_accepted_socket(self._server, connection)
-                self._open[handler] = loop.call_later(CONNECTION_S, transport.abort)
+                if not transport.is_closing():
+                    self._open[handler] = loop.call_later(CONNECTION_S, self._cut_off, handler)
 
     def _make_room(self) -> None:
         if len(self._open) >= CONNECTIONS_MAX:
-            oldest = next(iter(self._open))
-            timer = self._open.pop(oldest)
-            timer.cancel()
-            oldest.force_close()
+            self._cut_off(next(iter(self._open)))
+
+    def _cut_off(self, handler: RequestHandler) -> None:
+        """At once, also of who does not read what was written."""
+        self._closed(handler)
+        transport = handler.transport
+        handler.force_close()
+        if transport is not None:
+            transport.abort()
 
     def _closed(self, handler: RequestHandler) -> None:
         timer = self._open.pop(handler, None)
@@ -255,7 +261,7 @@ class _Answers:
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/metrics": self._metrics_text,
-            "/status": lambda _accept: _json(200, status_document(worker.status())),
+            "/status": lambda _accept: _json(200, shown_status(worker.status())),
             "/scale": lambda _accept: _json(200, scale(worker.status())),
         }
 
@@ -291,7 +297,7 @@ class _Answers:
 
 
 def _json(status: int, document: Any) -> _Answer:
-    return status, json.dumps(document).encode() + b"\n", _JSON
+    return status, msgspec.json.encode(document) + b"\n", _JSON
 
 
 def _error(status: int, text: str) -> _Answer:

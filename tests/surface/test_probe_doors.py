@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from dataclasses import replace
 
 import pytest
 
 from esm.errors import ProbeError
 from esm.management import http
-from tests.surface.probing import PATHS, TOKEN, Worker, get, probed, send
+from tests.surface.probing import PATHS, READING, TOKEN, Worker, get, of, probed, send
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +205,20 @@ async def test_a_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch
         async with asyncio.timeout(10):
             assert await read_to_the_end(reader) == b""
         writer.close()
+
+
+async def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "CONNECTION_S", 0.2)
+    shards = [replace(READING, shard_id=f"shardId-{number}") for number in range(10_000)]
+    async with probed(Worker(of(*shards))) as probes:
+        with socket.create_connection(("127.0.0.1", probes.address.port)) as deaf:
+            deaf.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with asyncio.timeout(10):
+                while not probes._open:  # noqa: ASYNC110  # it is not told of
+                    await asyncio.sleep(0.01)
+                while probes._server.connections:  # noqa: ASYNC110  # as above
+                    await asyncio.sleep(0.01)
+            assert not probes._open
 
 
 async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
