@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from esm.errors import HandlerExhaustedError
 from esm.handlers.exits import exited
 from esm.handlers.invoker import Invocation, Raised, Returned
+from esm.handlers.processes import ProcessInvoker
 from esm.handlers.worker_process import WorkerProcess
 from tests.service.process_stand import (
     FUNCTIONS,
@@ -296,3 +298,38 @@ def test_what_a_handler_writes_comes_out_line_by_line_although_it_is_killed() ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "to the log\n"
     assert done.stderr == "to the error log\n"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_happens_to_processes_a_call_has_its_own_answer_or_an_error(seed: int) -> None:
+    rng = random.Random(seed)
+    answers: list[tuple[int, Invocation | asyncio.CancelledError]] = []
+
+    async def lane(calls: ProcessInvoker, first: int) -> None:
+        for number in range(first, first + 12):
+            event = {"do": rng.choice(["answer"] * 6 + ["raise", "exit", "garble"]), "answer": str(number), "code": 1}
+            call = asyncio.create_task(calls.invoke(event, f"id-{number}"))
+            if rng.random() < 0.15:
+                asyncio.get_running_loop().call_later(rng.random() * 0.2, call.cancel)
+            await asyncio.wait([call])
+            answers.append((number, asyncio.CancelledError() if call.cancelled() else call.result()))
+
+    async def kill(calls: ProcessInvoker) -> None:
+        while True:
+            await asyncio.sleep(rng.random())
+            if pids := [process.pid for process in calls._processes if process.state != "ended"]:
+                os.kill(rng.choice(pids), rng.choice([signal.SIGKILL, signal.SIGSEGV]))
+
+    async def test() -> None:
+        async with pool(processes=2, timeout=5.0) as calls:
+            killer = asyncio.create_task(kill(calls))
+            await asyncio.gather(*(lane(calls, 100 * first) for first in range(3)))
+            killer.cancel()
+            await asyncio.gather(killer, return_exceptions=True)
+            assert isinstance(await act(calls, "pid"), Returned)
+
+    run(test)
+    assert len(answers) == 36
+    for number, outcome in answers:
+        assert outcome == Returned(number) or isinstance(outcome, Raised | asyncio.CancelledError)
+    assert sum(isinstance(outcome, Returned) for _, outcome in answers) >= 5
