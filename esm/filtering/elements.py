@@ -46,12 +46,12 @@ def scalars_test(fits: Test, *, absent: bool) -> PlainTest:
     def test(elements: list[Any]) -> bool | None:
         answer: bool | None = absent
         for element in elements:
-            if isinstance(element, list):
-                answer = None
-            elif not isinstance(element, (dict, Struct)):
+            if type(element) in SCALARS or not isinstance(element, (dict, list, Struct)):
                 if fits(element):
                     return True
                 answer = answer and False
+            elif isinstance(element, list):
+                answer = None
         return answer
 
     return test

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from esm.filtering.answers import Members
 from esm.filtering.document import MAX_DEPTH, reader, sound
-from esm.filtering.match import Matching, Members
+from esm.filtering.match import Matching
 from esm.filtering.number import Inexact
 from esm.filtering.pattern import Leaf, Pattern, Rule
 from esm.filtering.view import View, look_of

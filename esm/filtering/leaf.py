@@ -14,9 +14,9 @@ from typing import Any
 from esm.filtering.address import address, network
 from esm.filtering.number import Inexact, comparable
 from esm.filtering.operators import Matcher, Range
-from esm.filtering.wildcard import wildcard
+from esm.filtering.wildcard import any_wildcard
 
-__all__ = ["Test", "leaf_test", "matcher_test", "only_texts", "takes_absence", "weighs_numbers"]
+__all__ = ["Test", "leaf_test", "matcher_test", "only_texts", "only_values", "takes_absence", "weighs_numbers"]
 
 Test = Callable[[Any], bool]
 """Whether one JSON scalar (a string, number, boolean or null, never an array or object) will do."""
@@ -43,10 +43,17 @@ def _tests(operator: str, matchers: list[Matcher]) -> list[Test]:
     return [matcher_test(matcher) for matcher in matchers]
 
 
+def only_values(matchers: tuple[Matcher, ...]) -> list[Any] | None:
+    """The values that a leaf takes, when it takes nothing else and each is written in one way, as no address is."""
+    values = [matcher.operand for matcher in matchers if matcher.operator == "equals"]
+    written_anyhow = any(isinstance(value, str) and address(value) for value in values)
+    return values if len(values) == len(matchers) and not written_anyhow else None
+
+
 def only_texts(matchers: tuple[Matcher, ...]) -> frozenset[str] | None:
-    """The texts that a leaf takes, when it takes nothing else and each is written in one way."""
-    texts = frozenset(m.operand for m in matchers if m.operator == "equals" and isinstance(m.operand, str))
-    return texts if len(texts) == len(matchers) and not any(map(address, texts)) else None
+    """The same, when all are texts."""
+    values = only_values(matchers)
+    return None if values is None or any(not isinstance(value, str) for value in values) else frozenset(values)
 
 
 def takes_absence(matchers: tuple[Matcher, ...]) -> bool:
@@ -252,6 +259,6 @@ _TEXT_TESTS: dict[str, Callable[[Sequence[str]], _TextTest]] = {
     "equals-ignore-case": _same_letters,
     "prefix equals-ignore-case": _each(_starts_any_case),
     "suffix equals-ignore-case": _each(_ends_any_case),
-    "wildcard": _each(wildcard),
+    "wildcard": any_wildcard,
     "cidr": _each(_in_network),
 }

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
-from esm.filtering.consistency import Budget, Place, Sought, consistent
+from esm.filtering.answers import Answers, Members, Step, lookup_key
+from esm.filtering.consistency import Budget, Place, consistent
 from esm.filtering.document import Reader, reader, skimmer
 from esm.filtering.elements import PlainTest
-from esm.filtering.leaf import Test, leaf_test, only_texts, takes_absence, weighs_numbers
+from esm.filtering.leaf import Test, leaf_test, only_texts, only_values, takes_absence, weighs_numbers
 from esm.filtering.operators import Matcher
 from esm.filtering.pattern import Rule
 from esm.filtering.plain import PlainLeaf, plain_test
@@ -39,17 +40,6 @@ class _Edge:
 _FEW = 16  # rules that are tried one by one before a value's members are gathered for all of them
 
 
-class _Step(NamedTuple):
-    number: int
-    test: Test
-    absent: bool
-    texts: frozenset[str] | None
-
-
-Members = list[list[tuple[Any, Place]]]
-"""For every path, by its number: the values there, with their places."""
-
-
 class Matching:
     """Tests values against rules, of which at least one has to match. Never raises, whatever the value.
 
@@ -70,7 +60,7 @@ class Matching:
         compiled = {key: _compiled(matchers) for key, matchers in leaves.items()}
         self._exact = any(map(weighs_numbers, leaves.values()))
         self._rules = [
-            [_Step(numbers[path], *compiled[id(rule[path])]) for path in sorted(rule, key=sort_key)] for rule in rules
+            [Step(numbers[path], *compiled[id(rule[path])]) for path in sorted(rule, key=sort_key)] for rule in rules
         ]
         self._structs: Structs = {}
         for text in texts:
@@ -78,9 +68,9 @@ class Matching:
         self._at = root
         self._quick = [self._plain(rule) for rule in self._rules] if len(rules) <= _FEW else []
 
-    def _plain(self, rule: list[_Step]) -> PlainTest:
+    def _plain(self, rule: list[Step]) -> PlainTest:
         paths = [tuple(self.paths[step.number].split(".")) for step in rule]
-        leaves = [PlainLeaf(path, *step[1:]) for path, step in zip(paths, rule, strict=True)]
+        leaves = [PlainLeaf(path, step.test, step.absent, step.texts) for path, step in zip(paths, rule, strict=True)]
         return plain_test(leaves, self.keys, self._structs, self._at)
 
     def reader(self, *root: str) -> Reader:
@@ -109,13 +99,13 @@ class Matching:
                 sure = False
         return not sure and self._among_arrays(value, self._rules)
 
-    def _among_arrays(self, value: Any, rules: list[list[_Step]]) -> bool:
+    def _among_arrays(self, value: Any, rules: list[list[Step]]) -> bool:
         members = self.members(value)
         if members is None:
             return False
-        budget = Budget(sum(map(len, members)))
-        known: dict[_Step, Sought] = {}
-        return any(_met_together(rule, members, budget, known) for rule in rules)
+        answers = Answers(members)
+        budget = Budget(answers.fields)
+        return any(_met_together(rule, answers, budget) for rule in rules)
 
     def members(self, value: Any) -> Members | None:
         """The values at every path; `None` when arrays are nested too deep."""
@@ -147,11 +137,14 @@ class Matching:
 
     def met(self, rule: int, members: Members) -> bool:
         """Whether this rule matches."""
-        return _met_together(self._rules[rule], members, Budget(sum(map(len, members))), {})
+        answers = Answers(members)
+        return _met_together(self._rules[rule], answers, Budget(answers.fields))
 
 
-def _compiled(matchers: tuple[Matcher, ...]) -> tuple[Test, bool, frozenset[str] | None]:
-    return leaf_test(matchers), takes_absence(matchers), only_texts(matchers)
+def _compiled(matchers: tuple[Matcher, ...]) -> tuple[Test, bool, frozenset[str] | None, frozenset[Any] | None]:
+    values = only_values(matchers)
+    keys = None if values is None else frozenset(map(lookup_key, values))
+    return leaf_test(matchers), takes_absence(matchers), only_texts(matchers), keys
 
 
 def sort_key(path: str) -> bytes:
@@ -172,20 +165,14 @@ def _grow(root: dict[str, _Edge], steps: list[str], number: int) -> None:
     edge.number = number
 
 
-def _met_alone(step: _Step, values: list[tuple[Any, Place]]) -> bool:
+def _met_alone(step: Step, values: list[tuple[Any, Place]]) -> bool:
     return any(step.test(value) for value, _ in values) or (step.absent and not values)
 
 
-def _met_together(rule: list[_Step], members: Members, budget: Budget, known: dict[_Step, Sought]) -> bool:
-    """`known`: what has been found out about the leaves of the rules before, many of which they share."""
+def _met_together(rule: list[Step], answers: Answers, budget: Budget) -> bool:
     leaves = []
     for step in rule:
-        leaf = known.get(step)
-        if leaf is None:
-            values = members[step.number]
-            met = {place for value, place in values if step.test(value)}
-            present = {place for _, place in values} if step.absent else set[Place]()
-            leaf = known[step] = Sought(met, present, absent=step.absent)
+        leaf = answers.sought(step)
         if not leaf.met and not leaf.absent:
             return False
         leaves.append(leaf)
