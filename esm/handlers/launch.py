@@ -95,7 +95,7 @@ def launched(descriptor: int, environment: Mapping[str, str]) -> subprocess.Pope
 
 
 def surroundings(function: Function, handler: str, facts: FunctionFacts, region: str) -> dict[str, str]:
-    """The variables of a process: this process's, then the function's own, then Lambda's.
+    """The variables of a process: this process's, then the function's own, then Lambda's. `region`: "" for none.
 
     Credentials are this process's. `LAMBDA_TASK_ROOT`, `AWS_EXECUTION_ENV` and `AWS_LAMBDA_RUNTIME_API` are not set:
     libraries take them for a sign that X-Ray's daemon and Lambda's API are there. (chosen)
@@ -105,8 +105,7 @@ def surroundings(function: Function, handler: str, facts: FunctionFacts, region:
         "TZ": ":UTC",
         **function.environment,
         "_HANDLER": handler,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
+        **({"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}),
         "AWS_LAMBDA_FUNCTION_NAME": facts.function_name,
         "AWS_LAMBDA_FUNCTION_VERSION": facts.function_version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": facts.memory_limit_in_mb,

@@ -312,3 +312,46 @@ def test_a_process_imports_nothing_that_reaches_aws() -> None:
     code = "import sys, esm.handlers.child; print([name for name in ('aiobotocore', 'aiohttp') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "[]\n"
+
+
+PROGRAM = """
+import asyncio, os
+from esm.clock import SystemClock
+from esm.handlers.processes import ProcessInvoker
+from esm.mapping.function import Function
+
+def handle(event, context):
+    return os.getpid()
+
+async def main():
+    calls = ProcessInvoker(Function(handle, isolation="process"), arn="arn", clock=SystemClock())
+    outcome = await calls.invoke({}, "id")
+    await calls.close(0)
+    print(calls._place.handler, outcome.value != os.getpid())
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "handler"), [(["program.py"], "__main__:handle"), (["-m", "program"], "program:handle")]
+)
+def test_a_function_of_the_program_itself_is_found(tmp_path: Path, typed: list[str], handler: str) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, *typed],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == f"{handler} True\n"
+
+
+def test_a_function_typed_into_an_interpreter_is_refused() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False)
+    assert "needs a function in a file: 'handle' was typed into an interpreter." in done.stderr
