@@ -189,10 +189,9 @@ class Probes:
     def _cut_off(self, handler: RequestHandler) -> None:
         """At once, also of who does not read what was written."""
         self._closed(handler)
-        transport = handler.transport
+        if handler.transport is not None:
+            handler.transport.abort()  # first: a transport that is closing would wait for its reader
         handler.force_close()
-        if transport is not None:
-            transport.abort()
 
     def _closed(self, handler: RequestHandler) -> None:
         timer = self._open.pop(handler, None)

@@ -210,13 +210,12 @@ async def test_a_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch
 async def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "CONNECTION_S", 0.2)
     shards = [replace(READING, shard_id=f"shardId-{number}") for number in range(10_000)]
-    async with probed(Worker(of(*shards))) as probes:
+    worker = Worker(of(*shards))
+    async with probed(worker) as probes:
         with socket.create_connection(("127.0.0.1", probes.address.port)) as deaf:
             deaf.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
             async with asyncio.timeout(10):
-                while not probes._open:  # noqa: ASYNC110  # it is not told of
-                    await asyncio.sleep(0.01)
-                while probes._server.connections:  # noqa: ASYNC110  # as above
+                while not worker.asked or probes._server.connections:  # noqa: ASYNC110  # it is not told of
                     await asyncio.sleep(0.01)
             assert not probes._open
 
