@@ -62,9 +62,9 @@ class _Exported(msgspec.Struct):
 
     item: dict[str, Any] | None = msgspec.field(name="Item", default=None)
     metadata: dict[str, Any] = msgspec.field(name="Metadata", default_factory=dict)
-    keys: msgspec.Raw | None = msgspec.field(name="Keys", default=None)
-    new_image: msgspec.Raw | None = msgspec.field(name="NewImage", default=None)
-    old_image: msgspec.Raw | None = msgspec.field(name="OldImage", default=None)
+    keys: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="Keys", default=msgspec.UNSET)
+    new_image: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="NewImage", default=msgspec.UNSET)
+    old_image: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="OldImage", default=msgspec.UNSET)
 
 
 _EXPORTED = msgspec.json.Decoder(_Exported)
@@ -108,16 +108,16 @@ def change_of_export(line: bytes, number: int, key_names: Sequence[str], at: flo
     """
     told = _EXPORTED.decode(line)
     images: dict[str, Any] = {"new_image": told.new_image, "old_image": told.old_image}
+    keys = told.keys
     if told.item is not None:
         keys = msgspec.Raw(_write({name: told.item[name] for name in key_names if name in told.item}))
-        images = {"new_image": msgspec.Raw(_write(told.item)), "old_image": None}
-    elif told.keys is not None:
-        keys = told.keys
+        images["new_image"] = msgspec.Raw(_write(told.item))
+    elif keys:
         at = _written(told.metadata, at)
-    else:
+    if not keys:
         msg = "neither an Item nor Keys: no line of a DynamoDB export"
         raise ValueError(msg)
-    name = "INSERT" if images["old_image"] is None else "MODIFY" if images["new_image"] is not None else "REMOVE"
+    name = "INSERT" if not images["old_image"] else "MODIFY" if images["new_image"] else "REMOVE"
     return RecordedChange(
         shard_id=SHARD,
         sequence_number=f"{number:021}",
@@ -127,7 +127,7 @@ def change_of_export(line: bytes, number: int, key_names: Sequence[str], at: flo
         event_name=name,
         size_bytes=len(line),
         stream_view_type="NEW_AND_OLD_IMAGES",
-        **{field: image for field, image in images.items() if image is not None},
+        **images,
     )
 
 

@@ -137,6 +137,7 @@ def test_a_line_that_is_no_record_is_a_mark_or_an_appended_header() -> None:
     assert reads.line(line_of(header("kinesis"))) == header("kinesis")
     record = RecordedKinesis("s", "1", "k", 1.0, "")
     assert reads.line(line_of(record)) == record
+    assert recorded("elsewhere", record) is record
 
 
 SECRET = "4111-1111"
