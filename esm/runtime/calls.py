@@ -8,8 +8,8 @@ taken --room--> called --answered--> settled
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from esm.runtime.ports import Ports
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers
 
-__all__ = ["About", "Answered", "Calls"]
+__all__ = ["About", "Answered", "Calls", "Meaning"]
 
 Answered = Succeeded | PartlyFailed | Failed
 
@@ -34,6 +34,26 @@ class About:
     first: str
     last: str
     traces: tuple[str, ...] = ()
+
+
+class Meaning(Protocol):
+    """What a batch is, and what an answer says of it: a stream's and a queue's differ."""
+
+    def about(self, records: list[Any]) -> About:
+        """What is told of it."""
+        ...
+
+    def age_ms(self, records: list[Any], now: Millis) -> Millis:
+        """How old its last record is; 0 where there is none."""
+        ...
+
+    def read(self, answer: Invocation, command: Deliver) -> Answered:
+        """What became of it."""
+        ...
+
+    def settled(self, records: list[Any], report: Answered) -> int:
+        """How many of its records that settles."""
+        ...
 
 
 class Calls:
@@ -49,6 +69,7 @@ class Calls:
         slots: tuple[Slots, ...],
         ports: Ports,
         observers: Observers,
+        meaning: Meaning,
         *,
         named: dict[str, str],
         function: str,
@@ -57,28 +78,14 @@ class Calls:
         self.waiting: set[int] = set()
         self.last_error: str | None = None
         self._invoker, self._slots, self._clock = invoker, slots, ports.clock
-        self._observers, self._named, self._function = observers, named, function
+        self._observers, self._meaning, self._named, self._function = observers, meaning, named, function
         self._mapping, self._shard = named["mapping"], named["shard"]
         self.live = observers.live(self._mapping, self._shard)
         self._tickets: set[Ticket] = set()
         self._draining = False
 
-    async def call(
-        self,
-        command: Deliver,
-        event: Event,
-        *,
-        about: Callable[[], About],
-        age_ms: Callable[[Millis], Millis],
-        read: Callable[[Invocation], Answered],
-        settled: Callable[[Answered], int],
-        until: Millis | None = None,
-    ) -> Answered | Throttled:
-        """What became of it; `Throttled` when there was no room until the time `until` (`None`: for ever).
-
-        `about`: says what the batch is; `age_ms`: how old its last record is at a time; `read`: the answer's meaning;
-        `settled`: how many records that settles.
-        """
+    async def call(self, command: Deliver, event: Event, *, until: Millis | None = None) -> Answered | Throttled:
+        """What became of it; `Throttled` when there was no room until the time `until` (`None`: for ever)."""
         if not self._enter_at_once() and not await self._enter(command, until):
             return Throttled()
         live, count = self.live, len(command.records)
@@ -86,19 +93,20 @@ class Calls:
         live.records += count
         try:
             started = self._clock.now()
-            age = age_ms(started) if self._observers.listening else 0
+            age = self._meaning.age_ms(command.records, started) if self._observers.listening else 0
             if self._observers.wants(facts.InvocationStarted):
-                self._notice_start(command, about(), started, age)
+                self._notice_start(command, self._meaning.about(command.records), started, age)
             answer = await self._invoker.invoke(event, command.request_id)
         finally:
             live.calls -= 1
             live.records -= count
             for slots in self._slots:
                 slots.leave()
-        report = read(answer)
+        report = self._meaning.read(answer, command)
         self._remember(command.lane, report)
         if self._observers.listening:
-            self._notice_end(command, answer, report, started, settled=settled(report), age_ms=age)
+            settled = self._meaning.settled(command.records, report)
+            self._notice_end(command, answer, report, started, settled=settled, age_ms=age)
         return report
 
     def drain(self) -> None:

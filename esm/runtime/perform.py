@@ -22,7 +22,7 @@ from esm.records.position import Checkpoint
 from esm.records.record import EventShape
 from esm.records.window import Window, time_window_info, window_fields
 from esm.runtime.budget import Budget
-from esm.runtime.calls import About, Answered, Calls
+from esm.runtime.calls import About, Answered, Calls, Meaning
 from esm.runtime.concurrency import Slots
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
@@ -54,10 +54,10 @@ class MappingContext:
     budget: Budget
     home: Home
 
-    def calls(self, named: dict[str, str]) -> Calls:
+    def calls(self, named: dict[str, str], meaning: Meaning) -> Calls:
         """The calls of one shard, or of the queue."""
         name = self.mapping.function.name
-        return Calls(self.invoker, self.slots, self.ports, self.observers, named=named, function=name)
+        return Calls(self.invoker, self.slots, self.ports, self.observers, meaning, named=named, function=name)
 
 
 class Performer:
@@ -72,7 +72,7 @@ class Performer:
         self._context = context
         self._shape = shape
         self._named = {"mapping": lease.key.mapping, "shard": lease.key.shard_id}
-        self.calls = context.calls(self._named)
+        self.calls = context.calls(self._named, self)
         self._trouble: str | None = None
         self._store_failures = 0
 
@@ -93,19 +93,29 @@ class Performer:
     # -- Deliver ---------------------------------------------------------------------------------------------------
 
     async def _deliver(self, command: Deliver) -> Report:
-        records = command.records
-        report = await self.calls.call(
-            command,
-            self._event(command),
-            about=partial(_about, records),
-            age_ms=partial(_age_ms, records),
-            read=lambda answer: self._read(answer, records, command.window),
-            settled=lambda report: _settled(records, report),
-            until=self._expires_at(records),
-        )
+        report = await self.calls.call(command, self._event(command), until=self._expires_at(command.records))
         if not isinstance(report, Throttled):
             self._remember(report)
         return report
+
+    def about(self, records: list[Any]) -> About:
+        """Its first and last sequence number."""
+        return About(*_ends(records))
+
+    def age_ms(self, records: list[Any], now: Millis) -> Millis:
+        """Of its last record; a window's final call has none."""
+        return max(0, now - int(records[-1].arrived_at)) if records else 0
+
+    def read(self, answer: Invocation, command: Deliver) -> Answered:
+        """By the rules of the mapping."""
+        return self._read(answer, command.records, command.window)
+
+    def settled(self, records: list[Any], report: Answered) -> int:
+        """All but what the function names and what comes behind the first of those."""
+        if isinstance(report, PartlyFailed):
+            failed = report.item_identifiers
+            return next((i for i, record in enumerate(records) if record.sequence_number in failed), 0)
+        return 0 if isinstance(report, Failed) else len(records)
 
     def _event(self, command: Deliver | Discard) -> Callable[[], dict[str, Any]]:
         """What builds the event."""
@@ -232,22 +242,6 @@ class Performer:
                 delivered=delivered,
             )
         )
-
-
-def _about(records: list[Any]) -> About:
-    return About(*_ends(records))
-
-
-def _age_ms(records: list[Any], now: Millis) -> Millis:
-    return max(0, now - records[-1].arrived_at) if records else 0
-
-
-def _settled(records: list[Any], report: Answered) -> int:
-    """How many of them are done: of those the function names, none that comes behind the first."""
-    if isinstance(report, PartlyFailed):
-        failed = report.item_identifiers
-        return next((i for i, record in enumerate(records) if record.sequence_number in failed), 0)
-    return 0 if isinstance(report, Failed) else len(records)
 
 
 def _ends(records: list[Any]) -> tuple[str, str]:

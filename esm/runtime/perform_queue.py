@@ -55,7 +55,7 @@ class QueuePerformer:
 
     def __init__(self, context: MappingContext, source: SqsSource, named: dict[str, str]) -> None:
         self.last_result = ""
-        self.calls = context.calls(named)
+        self.calls = context.calls(named, self)
         self.extended = 0
         self._trouble: str | None = None
         self._context, self._source, self._named = context, source, named
@@ -143,20 +143,28 @@ class QueuePerformer:
     # -- the function ----------------------------------------------------------------------------------------------
 
     async def _deliver(self, command: Deliver) -> QueueReport:
-        records, now = command.records, self._context.ports.clock.now()
-        return await self.calls.call(
-            command,
-            partial(self._source.shape.event, records),
-            about=partial(self._about, records),
-            age_ms=partial(_age_ms, records),
-            read=lambda answer: self._read(answer, records),
-            settled=lambda report: _settled(records, report),
-            until=now + WAIT_MS,
-        )
+        event, now = partial(self._source.shape.event, command.records), self._context.ports.clock.now()
+        return await self.calls.call(command, event, until=now + WAIT_MS)
 
-    def _about(self, records: list[Any]) -> About:
+    def about(self, records: list[Any]) -> About:
+        """Its first and last message, and where its messages come from."""
         traces = traceparents(records) if self._context.observers.wants_traces else ()
         return About(records[0].message_id, records[-1].message_id, traces)
+
+    def age_ms(self, records: list[Any], now: Millis) -> Millis:
+        """Since its last message was sent; 0 where the queue does not say."""
+        sent_at = records[-1].attributes.get("SentTimestamp", "")
+        return max(0, now - int(sent_at)) if sent_at.isdecimal() else 0
+
+    def read(self, answer: Invocation, command: Deliver) -> Answered:
+        """By the rules of the mapping."""
+        return self._read(answer, command.records)
+
+    def settled(self, records: list[Any], report: Answered) -> int:
+        """All but what the function names."""
+        if isinstance(report, PartlyFailed):
+            return len(records) - len(report.item_identifiers)
+        return 0 if isinstance(report, Failed) else len(records)
 
     def _read(self, answer: Invocation, records: list[Any]) -> Succeeded | PartlyFailed | Failed:
         if isinstance(answer, Raised):
@@ -166,18 +174,6 @@ class QueuePerformer:
             # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
             return Succeeded()
         return read_answer(answer.value, {record.message_id for record in records})
-
-
-def _age_ms(records: list[Any], now: Millis) -> Millis:
-    sent_at = records[-1].attributes.get("SentTimestamp", "")
-    return max(0, now - int(sent_at)) if sent_at.isdecimal() else 0
-
-
-def _settled(records: list[Any], report: Answered) -> int:
-    """How many of them are deleted: all but those that the function names."""
-    if isinstance(report, PartlyFailed):
-        return len(records) - len(report.item_identifiers)
-    return 0 if isinstance(report, Failed) else len(records)
 
 
 async def _in_time(call: Awaitable[T]) -> T:
