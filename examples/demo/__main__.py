@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,14 @@ from pathlib import Path
 import esm
 from esm.cli.tally import Tally
 from esm.clock import SystemClock
+from esm.replaying.record import record
 from examples.demo.local_aws import LocalAws, local_aws
 from examples.demo.show import follow, say, table
 from examples.demo.weather import Weather, readings
 
 SHARDS = 3
+RECORDING = Path(tempfile.gettempdir(), "esm-demo.jsonl")
+DEMO_ESM = Path(sys.executable).with_name("esm")
 CLOCK = SystemClock()
 
 
@@ -30,6 +34,7 @@ async def main() -> None:
         await aws.put(data)
         with tempfile.TemporaryDirectory() as folder:
             await read(aws, len(data), f"sqlite:///{Path(folder) / 'positions.db'}")
+        await suggest_a_replay(aws, len(data))
 
 
 async def read(aws: LocalAws, records: int, store: str) -> None:
@@ -66,6 +71,21 @@ async def read(aws: LocalAws, records: int, store: str) -> None:
    examples/test_a_handler.py    what would Lambda do with your handler? a unit test says, in milliseconds
    esm run --help                the same from the shell, against your own streams
    README.md                     every setting, and what is guaranteed""")
+
+
+async def suggest_a_replay(aws: LocalAws, records: int) -> None:
+    """Leaves a recording of the stream behind, and says what can be done with it."""
+    forget_the_last()
+    await record(aws.stream_arn, RECORDING, position="TRIM_HORIZON", records=records, endpoint_url=aws.url)
+    print(f"""
+   The stream is gone, a recording of it is not. One month of it again, through the same function:
+   {DEMO_ESM} replay {RECORDING} --function examples.demo.weather:handle --key 'Seattle 2010-07'""")
+
+
+def forget_the_last() -> None:
+    """Removes what an earlier demo recorded, to its end or not."""
+    for path in RECORDING.parent.glob(f"{RECORDING.name}*"):
+        path.unlink()
 
 
 async def work(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,12 @@ def test_the_demo() -> None:
     assert figures["replayed by a restart"] == "0"
     assert re.search(r"Seattle +8,759 +24\.4 C, 07-28 16:00", said)
     assert "Try next" in said
+    (suggested,) = re.findall(r"^   (\S+/esm replay .*)$", said, re.MULTILINE)
+    replayed = subprocess.run(
+        shlex.split(suggested), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert replayed.returncode == 0, replayed.stderr
+    assert re.search(r"^records +744$", replayed.stdout, re.MULTILINE)
 
 
 @pytest.mark.timeout(300)
