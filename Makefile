@@ -90,6 +90,14 @@ coverage:
 simulate: $(VENV)/.installed ## whole runs under virtual time: SEEDS=10000 for many, SEED=7 to replay one
 	@$(BIN)/pytest tests/simulation -n $(if $(SEED),0,$(WORKERS)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
+.PHONY: recorded
+recorded: $(VENV)/.installed $(SERVERS) ## 100,000 records of a local AWS, recorded and replayed: the very same events
+	@ESM_RECORDED=100000 $(BIN)/pytest tests/service/test_recordings.py -k test_a_stream --timeout 900
+
+.PHONY: bench-replay
+bench-replay: $(VENV)/.installed ## a replay of 1 GB beside reading the same lines with orjson alone
+	@$(BIN)/python -m tests.bench.replay
+
 .PHONY: kill
 kill: $(VENV)/.installed $(SERVERS) ## workers killed with SIGKILL at named points: ROUNDS=100, SEED=7 to replay
 	@$(BIN)/python -m tests.kill --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
