@@ -11,6 +11,7 @@ of one mapping ends no other.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 import anyio
@@ -203,23 +204,26 @@ class Life:
 
     async def _begin_anew(self, error: Exception, failures: int) -> None:
         """After a while, with a runner made anew; none when it is stopped meanwhile."""
+        await self._close_after_a_fault()
         while True:
+            self._error = text = str(error) if isinstance(error, EsmError) else repr(error)
             retry_at = self._now + backoff(failures, self._ports.rng.random)
-            text = str(error) if isinstance(error, EsmError) else repr(error)
             self._notice(facts.MappingFailed(at=self._now, mapping=self.mapping.uuid, error=text, retry_at=retry_at))
-            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
-                await self.close()
-            self._error = text
             with anyio.move_on_after((retry_at - self._now) / 1000):
                 await self._stopping.wait()
             if self._stopping.is_set():
                 return
             try:
                 self.runner = await self._build(self.mapping)
-            except EsmError as refused:
-                error, failures = refused, failures + 1
+            except Exception as again:  # noqa: BLE001  # as the fault before it, it is this mapping's alone
+                error, failures = again, failures + 1
             else:
                 return
+
+    async def _close_after_a_fault(self) -> None:
+        """As far as that goes: what is at fault may not be closed either."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S), suppress(Exception):
+            await self.close()
 
     def _notice(self, fact: facts.Fact) -> None:
         self._observers.notice(fact)

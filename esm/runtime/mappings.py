@@ -49,7 +49,7 @@ class Mappings:
     ) -> None:
         self.lives: dict[str, Life] = {}
         self._settings = settings
-        self._build, self._ports, self._store, self._observers = build, ports, store, observers
+        self._make, self._ports, self._store, self._observers = build, ports, store, observers
         self._concurrency = concurrency
         self._drain_timeout = drain_timeout
         self._exhausted = exhausted
@@ -222,6 +222,11 @@ class Mappings:
         return self.status(uuid) if wait else status
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    async def _build(self, mapping: EventSourceMapping) -> Runner:
+        runner = await self._make(mapping)
+        runner.limit_concurrency(self._concurrency.reserved(mapping.function.name))
+        return runner
 
     def _life(self, mapping: EventSourceMapping) -> Life:
         life = self.lives[mapping.uuid] = Life(mapping, self._build, self._ports, self._observers)

@@ -75,6 +75,36 @@ async def test_a_fault_of_one_mapping_ends_no_other_and_is_tried_again() -> None
 
 
 @simulated
+async def test_a_mapping_that_cannot_even_be_built_again_is_tried_again() -> None:
+    """I21."""
+    stand, built = Stand(), 0
+
+    def open_source(mapping: Any) -> Any:
+        nonlocal built
+        built += 1
+        if built in (2, 3):
+            raise ZeroDivisionError("another bug")
+        return stand.ports().open_source(mapping)
+
+    real = MappingRunner._begin_ready
+
+    async def begin(self: MappingRunner, tasks: Any) -> None:
+        if built == 1:
+            raise ZeroDivisionError("a bug")
+        await real(self, tasks)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MappingRunner, "_begin_ready", begin)
+        async with stand.worker(ports=stand.ports(open_source=open_source)) as worker:
+            expected = [stand.put()]
+            await until(lambda: stand.seen == expected)
+            assert len(stand.of(facts.MappingFailed)) == 3
+            assert "another bug" in str(worker.list()[0].last_error)
+            await asyncio.sleep(60)
+        assert worker.clean
+
+
+@simulated
 async def test_a_mapping_that_hangs_at_its_start_holds_up_no_other() -> None:
     """I21."""
     stand = Stand()
