@@ -30,12 +30,15 @@ from esm.templates.template import Options
 __all__ = ["Endpoint", "Typed", "choose", "file_mappings", "open_plan", "runnable"]
 
 
+_LOCAL_ACCOUNT = "000000000000"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
     """What was typed about a template. `parameter`: `NAME=VALUE` each; `imports`: a file of values by export name."""
 
     parameter: Sequence[str] = ()
-    account: str = "000000000000"
+    account: str = _LOCAL_ACCOUNT
     stack_name: str | None = None
     imports: Path | None = None
 
@@ -103,11 +106,18 @@ def file_mappings(
     mappings = _mappings(planned)
     guard.check_enabled(mappings)
     guard.check(mappings, at.url, live=at.live)
+    _check_account(mappings, at)
     for each in planned:
         _announce(each, at)
     _surround(plan, at)
     placed = _with_code(planned)
     return _with_sources(plan, placed, at)
+
+
+def _check_account(mappings: Sequence[EventSourceMapping], at: Endpoint) -> None:
+    """Raises `Failure` when what a template defines would be looked for in an account that AWS has not got."""
+    if at.url is None and any(mapping.arn.account == _LOCAL_ACCOUNT for mapping in mappings):
+        raise Failure(Exit.INVALID, "--live reads what the template defines in your account: give --account")
 
 
 def _mappings(planned: Sequence[Planned]) -> list[EventSourceMapping]:

@@ -40,10 +40,6 @@ class Parameters:
             raise Unresolved(f"parameter {name} has no value: give --parameter {name}=VALUE")
         return value
 
-    def known(self) -> dict[str, str | list[str]]:
-        """Those that have a value."""
-        return {name: value for name, value in self._values.items() if value is not None}
-
     def _value(self, name: str, given: str | None) -> str | list[str] | None:
         declared = self._declared[name]
         if not isinstance(declared, dict) or not isinstance(declared.get("Type"), str):
@@ -93,7 +89,8 @@ class Parameters:
                 raise self._refused(name, f"Parameter '{name}' must satisfy {bound} {limit}", value)
 
     def _refused(self, name: str, rule: str, value: str) -> TemplateError:
-        return self._template.refused(("Parameters", name), rule, value)
+        secret = as_text(self._declared[name].get("NoEcho")) in ("true", "yes")
+        return self._template.refused(("Parameters", name), rule, None if secret else value)
 
 
 def as_text(value: Any) -> str:

@@ -13,6 +13,7 @@ from tests.mutations.judge import Judgement, judge
 __all__ = ["main"]
 
 CHUNK = 500
+REPORT = 5_000
 
 
 def main() -> None:
@@ -32,15 +33,16 @@ def main() -> None:
             total.outcomes += found.outcomes
             total.faults += found.faults
             total.slowest = max(total.slowest, found.slowest)
-            if not sum(total.outcomes.values()) % 10_000:
-                print(f"  {sum(total.outcomes.values()):,} read", flush=True)  # noqa: T201  # it takes a while
+            for seed, what in found.faults:
+                print(f"  seed {seed}: {what}", flush=True)  # noqa: T201  # as above
+            read = sum(total.outcomes.values()) + len(total.faults)
+            if not read % REPORT:
+                print(f"  {read:,} read, {len(total.faults)} faults", flush=True)  # noqa: T201  # it takes a while
     rows = [*sorted(total.outcomes.items()), ("faults", len(total.faults))]
     for what, number in rows:
         print(f"  {what:<40}{number:>9,}")  # noqa: T201  # the table is what it is for
     slowest, seed = total.slowest
     print(f"  slowest {slowest:.3f} s (seed {seed}); {time.perf_counter() - began:.0f} s in all")  # noqa: T201  # as above
-    for seed, what in total.faults[:20]:
-        print(f"  seed {seed}: {what}")  # noqa: T201  # as above
     sys.exit(bool(total.faults))
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+
+from samtranslator.translator import translator
 
 from esm.errors import MappingError, TemplateError
 from esm.templates.load import plan_of
@@ -14,6 +17,9 @@ from esm.templates.template import Options
 from tests.mutations.mutate import mutated
 
 __all__ = ["Judgement", "judge"]
+
+# SAM's transform checks its own policies for each template, which takes longer than all else; here it does so once.
+translator.make_policy_template_for_function_plugin = cache(translator.make_policy_template_for_function_plugin)
 
 FOLDER = Path(__file__).parent / "seeds"
 SECOND = 1.0

@@ -85,8 +85,14 @@ def test_real_sources_are_read_on_purpose_only(typed: Esm) -> None:
     assert "would read arn:aws:kinesis:eu-west-1:000000000000:stream/orders-dev at AWS: add --live" in ended.line
 
 
+def test_real_sources_are_somebody_s(typed: Esm) -> None:
+    ended = typed("run", "template.yaml", "--only", "Work", "--live")
+    assert ended.code == 2
+    assert ended.line == "esm: --live reads what the template defines in your account: give --account"
+
+
 def test_resources_are_created_in_a_local_aws_only(typed: Esm) -> None:
-    ended = typed("run", "template.yaml", "--only", "Work", "--live", "--create-resources")
+    ended = typed("run", "template.yaml", "--only", "Work", "--live", "--account", "123456789012", "--create-resources")
     assert ended.code == 8
     assert "--create-resources is for a local AWS" in ended.err
 

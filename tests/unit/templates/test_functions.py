@@ -106,6 +106,11 @@ def test_a_parameter_that_is_not_taken(given: dict[str, str], rule: str) -> None
     assert refused(TEMPLATE.format(source=QUEUE, size=1), parameters=given).rule == rule
 
 
+def test_a_secret_parameter_is_not_shown() -> None:
+    text = TEMPLATE.replace("Short: {{Type", "Short: {{NoEcho: true, Type").format(source=QUEUE, size=1)
+    assert "hunter2" not in str(refused(text, parameters={"Short": "hunter2"}))
+
+
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
