@@ -92,7 +92,7 @@ simulate: $(VENV)/.installed ## whole runs under virtual time: SEEDS=10000 for m
 
 .PHONY: recorded
 recorded: $(VENV)/.installed $(SERVERS) ## 100,000 records of a local AWS, recorded and replayed: the very same events
-	@ESM_RECORDED=100000 $(BIN)/pytest tests/service/test_recordings.py -k test_a_stream --timeout 900
+	@ESM_RECORDED=100000 $(BIN)/pytest tests/service/test_recordings.py -k test_a_stream --timeout 900 -o faulthandler_timeout=0
 
 .PHONY: bench-replay
 bench-replay: $(VENV)/.installed ## a replay of 1 GB beside reading the same lines with orjson alone

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from esm.errors import RecordingError
+from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
 from esm.records.position import Position, SequenceNumber
 from esm.records.record import EventShape, Page, Shard
 from esm.records.recording import ShardMark
@@ -34,7 +35,7 @@ __all__ = ["KEPT_BYTES_MAX", "PAGE_BYTES", "RecordedStream"]
 KEPT_BYTES_MAX = 32 << 20
 """Bytes of lines kept for shards whose readers have not asked for them yet (chosen)."""
 
-PAGE_BYTES = 6 << 20
+PAGE_BYTES = INVOCATION_PAYLOAD_BYTES
 """A page is about as large at the most: as the largest event, so that a batch can be full (chosen)."""
 
 _DIGITS_MAX = 256
