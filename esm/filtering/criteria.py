@@ -12,7 +12,7 @@ from typing import Any
 
 from esm.arn import SourceKind
 from esm.errors import MappingError
-from esm.filtering.document import Reader, reader, sound
+from esm.filtering.document import Reader, read_nothing, sound
 from esm.filtering.explanation import explanation
 from esm.filtering.images import writer
 from esm.filtering.match import Matching
@@ -146,7 +146,7 @@ class _Judge:
         data = (view.data_key,)
         self._alone = all(path.startswith(f"{view.data_key}.") for rule in inside for path in rule)
         self._inside = Matching(inside, [data], data if self._alone else ()) if inside else None
-        self._read: Reader = self._inside.reader(view.data_key) if self._inside else reader(())
+        self._read: Reader = self._inside.reader(view.data_key) if self._inside else read_nothing
 
     def keys(self) -> set[str]:
         """The top-level keys, other than the data's, that any rule looks at."""

@@ -7,14 +7,14 @@ AWS does not document. (chosen) A key that an object has twice counts once, the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypedDict
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import msgspec
 
 from esm.filtering.number import read_float, read_int
 
-__all__ = ["MAX_DEPTH", "Reader", "reader", "skimmer", "sound"]
+__all__ = ["MAX_DEPTH", "Reader", "read_nothing", "read_whole", "skimmer", "sound"]
 
 MAX_DEPTH = 64
 """Arrays and objects within each other; data nested deeper matches no pattern that looks inside it. (chosen)"""
@@ -25,37 +25,26 @@ Reader = Callable[[bytes | str], Any]
 _WHOLE = msgspec.json.Decoder(float_hook=read_float)
 
 
-def reader(keys: Iterable[str], *, exact: bool = True) -> Reader:
-    """A reader that builds only these keys of a top-level object, and skips the rest unread.
+def skimmer(kind: type[msgspec.Struct], *, exact: bool) -> Reader:
+    """A reader that builds such a struct of a top-level object; what it cannot say is read whole.
 
     `exact`: whether it matters that a number loses digits as a double; it costs time for every one that has a point.
     """
-    # A key that is no valid text, a lone half of a surrogate pair, can stand in no valid JSON.
-    named = {key: Any for key in keys if not any("\ud800" <= letter <= "\udfff" for letter in key)}
-    shape = TypedDict("shape", named, total=False)  # type: ignore[misc]  # the keys are known only now
-    return _reader(shape, exact=exact)
-
-
-def skimmer(kind: type[msgspec.Struct], *, exact: bool) -> Reader:
-    """A reader that builds such a struct of a top-level object; what it cannot say is read whole."""
-    return _reader(kind, exact=exact)
-
-
-def _reader(kind: Any, *, exact: bool) -> Reader:
     decode = msgspec.json.Decoder(kind, float_hook=read_float if exact else None).decode
 
     def read(data: bytes | str) -> Any:
         try:
             return decode(data)
-        except msgspec.ValidationError:  # not an object, or a number that the decoder does not hold
-            return _read_whole(data)
+        except msgspec.ValidationError:  # not an object, or something that the decoder or the struct does not hold
+            return read_whole(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
 
     return read
 
 
-def _read_whole(data: bytes | str) -> dict[str, Any] | list[Any] | None:
+def read_whole(data: bytes | str) -> dict[str, Any] | list[Any] | None:
+    """A reader that builds all there is."""
     try:
         value = _WHOLE.decode(data)
     except msgspec.ValidationError:
@@ -76,6 +65,10 @@ def _read_any_number(data: bytes | str) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+read_nothing = skimmer(msgspec.defstruct("Skipped", []), exact=False)
+"""A reader that tells an object from what is none, and builds nothing of it."""
 
 
 def sound(data: bytes | str) -> bool:

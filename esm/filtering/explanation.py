@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esm.filtering.answers import Members
-from esm.filtering.document import MAX_DEPTH, reader, sound
+from esm.filtering.document import MAX_DEPTH, read_whole, sound
 from esm.filtering.match import Matching
 from esm.filtering.number import Inexact
 from esm.filtering.pattern import Leaf, Pattern, Rule
@@ -23,7 +23,7 @@ def explanation(patterns: tuple[Pattern, ...], view: View, record: Any) -> str:
     """The first filter that matches, or a line for every leaf that does not. Shows values of the record, shortened."""
     if not patterns:
         return "There is no filter: every record passes."
-    seen = _Seen.of(patterns, view, record)
+    seen = _Seen.of(view, record)
     lines = []
     for number, pattern in enumerate(patterns, 1):
         for way, rule in enumerate(pattern.rules, 1):
@@ -44,13 +44,12 @@ class _Seen:
     sound: bool
 
     @classmethod
-    def of(cls, patterns: tuple[Pattern, ...], view: View, record: Any) -> _Seen:
+    def of(cls, view: View, record: Any) -> _Seen:
         value, data = view.split(record)
         text = view.unwrap(data)
         if text is None:
             return cls(value, json=False, sound=False)
-        inside = [rule for pattern in patterns for rule in pattern.rules if look_of(rule, view) == "inside"]
-        document = reader(Matching(inside).keys(view.data_key))(text)
+        document = read_whole(text)
         if document is None:
             return cls({**value, view.data_key: text}, json=False, sound=True)
         return cls({**value, view.data_key: document}, json=True, sound=sound(text))

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from esm.filtering.answers import Answers, Members, Step, lookup_key
 from esm.filtering.consistency import Budget, Place, consistent
-from esm.filtering.document import Reader, reader, skimmer
+from esm.filtering.document import Reader, read_whole, skimmer
 from esm.filtering.elements import PlainTest
 from esm.filtering.leaf import Test, leaf_test, only_texts, only_values, takes_absence, weighs_numbers
 from esm.filtering.operators import Matcher
@@ -76,7 +76,7 @@ class Matching:
     def reader(self, *root: str) -> Reader:
         """What reads the JSON text that stands at a path, as far as rules look into it."""
         kind = self._structs.get(root)
-        return reader(self.keys(*root), exact=self._exact) if kind is None else skimmer(kind, exact=self._exact)
+        return read_whole if kind is None else skimmer(kind, exact=self._exact)
 
     def keys(self, *path: str) -> set[str]:
         """The keys that are looked at in the object at `path`."""

@@ -66,25 +66,31 @@ _INNER = _FEW | _containers(_FEW | _containers(_FEW | _containers(_FEW)))
 events: st.SearchStrategy[dict[str, Any]] = st.dictionaries(KEYS, _INNER, max_size=3)
 
 # Arrays of objects, and patterns that look for an element: with few keys, so that several leaves meet the same one.
-_COLUMNS = st.sampled_from(["a", "b", "c", "b-"])
-_CELLS = st.sampled_from(["x", "y", 1, None, ["x"], [], ["y", 1], {}, [["x"]]])
+_CELLS: st.SearchStrategy[Any] = st.sampled_from(["x"] * 4 + ["y"] * 4 + [1, None, ["x"], [], ["y", 1], {}, [["x"]]])
 
 
-def _rows(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.lists(st.dictionaries(_COLUMNS, inner, max_size=3) | _CELLS, max_size=4)
+def _rows(cells: st.SearchStrategy[Any], inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    row = st.fixed_dictionaries({}, optional={"b": cells, "b-": cells, "c": cells, "d": inner})
+    return st.lists(row | row | row | cells, min_size=1, max_size=4)
 
 
-_TABLE = _rows(_CELLS | _rows(_CELLS) | st.dictionaries(_COLUMNS, _CELLS | _rows(_CELLS), max_size=2))
+_PARTS = _rows(_CELLS, _CELLS)
 
-tables: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from(["a", "b"]), _TABLE | _CELLS, max_size=2)
+tables: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"a": _rows(_CELLS, _PARTS) | _rows(_CELLS, st.fixed_dictionaries({}, optional={"b": _CELLS, "d": _PARTS}))},
+    optional={"e": _PARTS | _CELLS},
+)
 
-_WANTED = st.sampled_from([["x"], ["y"], [1], ["x", {"exists": False}], [{"exists": False}], [{"exists": True}]])
+_WANTED = st.sampled_from([["x"]] * 3 + [["y"], [1], ["x", {"exists": False}]] + [[{"exists": False}]] * 3)
 
 
 def _asked(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(_COLUMNS, inner, min_size=1, max_size=3)
+    keys = {"b": _WANTED, "b-": _WANTED, "c": _WANTED, "d": inner}
+    return st.dictionaries(st.sampled_from([*keys]), st.none(), min_size=1, max_size=3).flatmap(
+        lambda chosen: st.fixed_dictionaries({key: keys[key] for key in chosen})
+    )
 
 
-questions: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
-    st.sampled_from(["a", "b"]), _asked(_WANTED | _asked(_WANTED | _asked(_WANTED))), min_size=1, max_size=2
+questions: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"a": _asked(_WANTED | _asked(_WANTED | _asked(_WANTED)))}, optional={"e": _WANTED | _asked(_WANTED)}
 )

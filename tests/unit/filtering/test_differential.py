@@ -47,7 +47,7 @@ def test_the_text_of_a_pattern_means_what_its_dict_does(pattern: dict[str, Any],
     assert Matching(parse_pattern(text).rules)(event) is Matching(parse_pattern(pattern).rules)(event)
 
 
-@THOROUGH
+@settings(THOROUGH, max_examples=400)
 @given(st.lists(questions, min_size=1, max_size=2), tables)
 def test_an_element_is_found_by_every_way_of_asking(filters: list[dict[str, Any]], table: dict[str, Any]) -> None:
     expected = any(oracle.matches(each, table) for each in filters)
