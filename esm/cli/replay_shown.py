@@ -56,14 +56,14 @@ class Bar:
     async def follow(self, run: Replay) -> None:
         """Draws it again and again, until cancelled."""
         while True:
-            summary, fraction = run.summary(), run.fraction
+            measure, fraction = run.measure, run.fraction
             self._progress.update(
                 self._task,
                 total=None if fraction is None else 1.0,
                 completed=fraction or 0.0,
-                records=summary.records,
-                rate=summary.records / max(summary.seconds, 0.1),
-                failed=summary.failed,
+                records=measure.records,
+                rate=measure.records / max(run.seconds, 0.1),
+                failed=measure.failed,
             )
             await asyncio.sleep(EVERY_S)
 

@@ -289,6 +289,11 @@ class Replay:
         return sum(source.read for source in self._sources.all) / size if size else None
 
     @property
+    def seconds(self) -> float:
+        """Since it was entered."""
+        return (self._clock.now() - self._began) / 1000
+
+    @property
     def broken(self) -> RecordingError | None:
         """Where the recording breaks off; `None`: nowhere."""
         sources: list[RecordedStream | RecordedQueue] = [*self._sources.streams, *self._sources.queues]
@@ -310,7 +315,7 @@ class Replay:
             given_up=measure.given_up + sum(queue.left for queue in sources.queues),
             invalid=self._invalid + sum(source.invalid for source in sources.all),
             invalid_first=self._problem or (None if problem is None else str(problem)),
-            seconds=(self._clock.now() - self._began) / 1000,
+            seconds=self.seconds,
             duration_ms=measure.percentiles(),
             halted=tuple(f"{s.shard_id}: {s.last_error}" for s in shards if s.state in ("halted", "lost")),
             compared=self._differences.compared,
