@@ -31,6 +31,10 @@ from esm.telemetry.logs import LogObserver, configure_logging
 __all__ = ["Options", "run_replay"]
 
 
+YOUNG_MAX = 50_000
+"""New objects after which garbage is looked for: events come and go by the thousand, and hold no cycles (chosen)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What was typed."""
@@ -213,6 +217,7 @@ def _begun() -> None:
     """What a start leaves behind lives as long as the process: no collection needs to look at it again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_MAX)
 
 
 @contextmanager
