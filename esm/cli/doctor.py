@@ -33,7 +33,7 @@ def diagnosis(
 
 async def _examine(mappings: Sequence[EventSourceMapping], endpoint_url: str | None, region: str | None) -> Findings:
     # Something must be named for what has no region of its own, as S3 and STS.
-    region = region or next((mapping.arn.region for mapping in mappings if mapping.arn.region), None)
+    region = region or next((m.arn.region for m in mappings if m.source_kind != "file" and m.arn.region), None)
     async with AwsSession(endpoint_url=endpoint_url, region_name=region) as session:
         return await examine(mappings, session, SystemClock())
 

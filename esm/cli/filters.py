@@ -16,6 +16,7 @@ from esm.filtering.criteria import FilterCriteria
 from esm.filtering.lint import Warned, lint
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.recorded import as_recorded
 
 __all__ = [
     "Explained",
@@ -58,7 +59,7 @@ class Explained:
 def of_mapping(mapping: EventSourceMapping) -> Filters:
     """A mapping's own filters."""
     name = f"{mapping.function.qualified_name} < {mapping.event_source_arn}"
-    return Filters(name, mapping.source_kind, mapping.filters, mapping.limits)
+    return Filters(name, as_recorded(mapping).source_kind, mapping.filters, mapping.limits)
 
 
 def typed(source: SourceKind, patterns: Sequence[str]) -> Filters:

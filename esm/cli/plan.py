@@ -11,6 +11,7 @@ from esm.filtering.lint import lint
 from esm.handlers.resolve import resolve
 from esm.mapping.rules import DEFAULTS
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.recorded import as_recorded
 
 __all__ = ["plan_json", "plan_text", "settings_lines", "warnings"]
 
@@ -69,7 +70,10 @@ def _is_usual(mapping: EventSourceMapping) -> bool:
 
 def warnings(mapping: EventSourceMapping) -> list[str]:
     """What is suspicious about the filters."""
-    return [str(warned) for warned in lint(mapping.filters, mapping.source_kind, limits=mapping.limits)]
+    if not mapping.filters:
+        return []
+    kind = as_recorded(mapping).source_kind  # the header of a recording says what its filters are for
+    return [str(warned) for warned in lint(mapping.filters, kind, limits=mapping.limits)]
 
 
 def _shown(value: Any) -> str:

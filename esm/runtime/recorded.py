@@ -24,7 +24,7 @@ from esm.sources.replay import RecordedStream
 from esm.sources.replay_queue import RecordedQueue
 from esm.sources.sqs import SqsSource
 
-__all__ = ["Recording", "queue_source", "recorded"]
+__all__ = ["Recording", "as_recorded", "queue_source", "recorded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,11 @@ class Recording:
         return Reel(self.paths, skip_invalid=self.skip_invalid, read_ahead=self.read_ahead)
 
 
+def as_recorded(mapping: EventSourceMapping) -> EventSourceMapping:
+    """The mapping of what was recorded; any other mapping as it is. Raises as `recorded`."""
+    return mapping if mapping.source_kind != "file" else _recording(mapping, read_ahead=False).mapping(mapping)
+
+
 def recorded(mapping: EventSourceMapping, ports: Ports) -> tuple[EventSourceMapping, Ports]:
     """The mapping and ports to run; for any but a recording, as they are given.
 
@@ -90,12 +95,7 @@ def recorded(mapping: EventSourceMapping, ports: Ports) -> tuple[EventSourceMapp
     """
     if mapping.source_kind != "file":
         return mapping, ports
-    recording = Recording(
-        paths=files_at(_path(mapping.event_source_arn)),
-        selection=Selection(since=mapping.starting_position_timestamp_ms),
-        read_ahead=ports.threads,
-    )
-    clock = ports.clock
+    recording, clock = _recording(mapping, read_ahead=ports.threads), ports.clock
     return recording.mapping(mapping), replace(
         ports,
         open_source=lambda mapping: recording.open_stream(mapping, clock),
@@ -108,6 +108,14 @@ def queue_source(queue: RecordedQueue, mapping: EventSourceMapping) -> SqsSource
     windowed = mapping.maximum_batching_window_in_seconds > 0
     arn, region = mapping.event_source_arn, mapping.arn.region
     return SqsSource(queue, queue_arn=arn, region=region, windowed=windowed, ended=queue.ended)
+
+
+def _recording(mapping: EventSourceMapping, *, read_ahead: bool) -> Recording:
+    return Recording(
+        paths=files_at(_path(mapping.event_source_arn)),
+        selection=Selection(since=mapping.starting_position_timestamp_ms),
+        read_ahead=read_ahead,
+    )
 
 
 def _shape(mapping: EventSourceMapping, shard_id: str) -> EventShape:

@@ -157,3 +157,17 @@ def test_a_signal_ends_a_recording_well(esm_: Esm, stream: Stream) -> None:
     assert code == Exit.CLEAN
     assert running.summary["records"] == 1
     assert (esm_.folder / "live.jsonl").read_text().count("\n") == 3
+
+
+def test_a_recording_as_a_mappings_source(esm_: Esm, file: Path) -> None:
+    """`esm run` ends by itself; the other commands know what was recorded."""
+    source = f"event_source_arn={file.as_uri()!r}, function=handle, filter_criteria=[{{'partitionKey': ['k1']}}]"
+    with (esm_.folder / "app.py").open("a") as app:
+        app.write(f"\nimport esm\nmappings = esm.EventSourceMapping({source})\n")
+    ran = esm_("run", "app:mappings", "--store", "memory:", "--json", "--log-level", "error")
+    (told,) = json.loads(ran.out)["mappings"]
+    assert (ran.code, told["records"], told["state"]) == (Exit.CLEAN, 2, "Disabled")
+    assert esm_("plan", "app:mappings").code == Exit.CLEAN
+    assert esm_("filter", "lint", "app:mappings").code == Exit.CLEAN
+    file.unlink()
+    assert "No such file" in esm_("run", "app:mappings", "--store", "memory:").err.splitlines()[-1]

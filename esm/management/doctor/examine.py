@@ -12,7 +12,7 @@ from typing import Any
 from esm.aws.ask import ask
 from esm.aws.session import AwsSession
 from esm.clock import Clock
-from esm.errors import HandlerNotFoundError, SourceDeniedError, SourceError
+from esm.errors import HandlerNotFoundError, MappingError, RecordingError, SourceDeniedError, SourceError
 from esm.handlers.resolve import resolve
 from esm.management.doctor.asking import Asking
 from esm.management.doctor.destinations import examine_destination
@@ -20,6 +20,7 @@ from esm.management.doctor.findings import Findings, Verdict
 from esm.management.doctor.queues import examine_queue
 from esm.management.doctor.streams import examine_dynamodb, examine_kinesis
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.recorded import as_recorded
 
 __all__ = ["examine"]
 
@@ -99,6 +100,9 @@ async def _examine_mapping(findings: Findings, session: AwsSession, clock: Clock
         findings.add(subject, Verdict.PROBLEM, str(error))
     else:
         findings.add(subject, Verdict.OK, f"the function is found: {mapping.function.name}")
+    if mapping.source_kind == "file":
+        _examine_recording(findings, subject, mapping)
+        return
     asking = Asking(session, findings, subject, _SERVICES[mapping.source_kind], mapping.arn.region or None)
     try:
         await _examine_source(asking, mapping, clock)
@@ -106,6 +110,15 @@ async def _examine_mapping(findings: Findings, session: AwsSession, clock: Clock
             await examine_destination(asking, mapping.on_failure)
     except SourceError as error:  # before anything could be asked: no region, no such endpoint
         findings.add(subject, Verdict.PROBLEM, str(error))
+
+
+def _examine_recording(findings: Findings, subject: str, mapping: EventSourceMapping) -> None:
+    try:
+        source = as_recorded(mapping).event_source_arn
+    except (MappingError, RecordingError) as error:
+        findings.add(subject, Verdict.PROBLEM, str(error))
+    else:
+        findings.add(subject, Verdict.OK, f"the recording can be read: it is of {source}")
 
 
 async def _examine_source(asking: Asking, mapping: EventSourceMapping, clock: Clock) -> None:
