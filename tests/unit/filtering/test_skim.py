@@ -99,6 +99,24 @@ def test_more_keys_than_structs_are_made_of() -> None:
         ({"a": {"b": [1], "c": [{"exists": False}]}}, {"a": [{"b": 1, "c": 1}, {"b": 1}]}),
         ({"a": ["x", {"exists": False}]}, {"a": {"c": 1}}),
         ({"a": [{"exists": False}], "b": ["x"]}, {"b": "x"}),
+        # Absence in the leaf that comes first chooses the element, or none.
+        ({"a": {"b": [{"exists": False}], "c": [1]}}, {"a": [{"c": 1}, {"c": 2}]}),
+        ({"a": {"b": [{"exists": False}], "c": [1]}}, {"a": [{"c": 1}, {"b": 5}]}),
+        ({"a": {"b": [1, {"exists": False}], "c": [1]}}, {"a": [{"c": 1}, {"b": 1, "c": 2}]}),
+        ({"a": {"b": [1, {"exists": False}], "c": [1]}}, {"a": [{"c": 2}, {"b": 1, "c": 1}]}),
+        ({"a": {"b": [{"exists": False}], "c": [1]}}, {"a": [5, {"c": 1}]}),
+        ({"a": {"b": [{"exists": False}], "c": [1]}}, {"a": [[{"b": 1}], {"c": 1}]}),
+        ({"a": {"b": [{"exists": False}], "c": [1]}}, {"a": [{"b": [], "c": 1}, {"b": {}}]}),
+        ({"a": {"b": [{"exists": False}], "c": [1]}}, {"a": [{"b": [[2]]}, {"c": 1}]}),
+        ({"a": {"b": [{"exists": False}], "c": [{"exists": False}]}}, {"a": [{"d": 1}, 5]}),
+        ({"a": {"b": [{"exists": False}], "c": [{"exists": False}]}}, {"a": [{"c": 1}]}),
+        ({"a": {"b": {"c": [{"exists": False}], "d": [1]}}}, {"a": [{"b": [{"d": 1}, {"c": 1}]}, {"b": [{"d": 1}]}]}),
+        ({"a": {"b": {"c": [{"exists": False}], "d": [1]}}}, {"a": [{"b": [{"d": 1}]}, {"b": {"d": 1}}]}),
+        # A value and keys below it; what stands in an array by itself is bound to no element.
+        ({"a": [5], "a.b": ["x"]}, {"a": [5, {"b": "x"}]}),
+        ({"a": [5], "a.b": ["x"]}, {"a": [{"b": "x"}]}),
+        ({"a": [5, {"exists": False}], "a.b": ["x"]}, {"a": [{"b": "x"}, {"b": "y"}]}),
+        ({"a": [5], "a.b": ["x"]}, {"a": [5, [{"b": "x"}]]}),
     ],
 )
 def test_structs_say_what_dicts_and_the_slow_way_say(pattern: Any, event: Any) -> None:

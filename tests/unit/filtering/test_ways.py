@@ -52,6 +52,33 @@ def test_one_and_true_stay_apart(value: Any) -> None:
     assert test({"k": value}) is (value != "x")
 
 
+def test_ways_of_two_leaves_look_each_value_up() -> None:
+    """More rules than are tried one by one; they share a leaf, and one value stands in many places."""
+    ways = [{"k": [number], "j": [number]} for number in range(40)]
+    some: list[Any] = [*ways, {"k": [1, True, "x"], "j": [{"prefix": "y"}]}]
+    test = Matching(parse_pattern({"c": ["z"], "$or": some}).rules)
+    assert test({"c": "z", "k": [5, 39.0, None], "j": [7, 39]})
+    assert test({"c": "z", "k": [True] * 9, "j": ["z", "yz"]})
+    assert not test({"c": "z", "k": [1, 2, False, 10**400], "j": [3, 4, {}, "1"]})
+    assert not test({"c": "z", "k": {5}, "j": (5,)})  # a record given as a dict may hold what JSON has not
+    assert not test({"c": "x", "k": 5, "j": 5})
+
+
+def test_many_ranges_take_numbers_alone() -> None:
+    test = leaf_test((Matcher("numeric", Range(0, 1)), Matcher("numeric", Range(5, 6))))
+    assert [test(value) for value in (1, 5, 3, "1", None, True)] == [True, True, False, False, False, False]
+
+
+def test_blocks_are_asked_one_after_the_other() -> None:
+    test = leaf_test((Matcher("cidr", "10.0.0.0/24"), Matcher("cidr", "10.0.1.0/24")))
+    assert [test(value) for value in ("10.0.1.7", "10.0.2.7", "x")] == [True, False, False]
+
+
+def test_many_wildcards_are_asked_as_one() -> None:
+    test = leaf_test(tuple(Matcher("wildcard", text) for text in ("a*c", "*bb*", "", "x\\*")))
+    assert [test(value) for value in ("abc", "abbd", "", "x*", "xy", "ca")] == [True] * 4 + [False] * 2
+
+
 class Counted(list[Any]):
     """An array that knows how often it was gone through."""
 
