@@ -10,6 +10,7 @@ from tests.bench.around import around_table
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, compare
 from tests.bench.filters import filter_table
+from tests.bench.filters import write as write_filters
 from tests.bench.observability import observability_table
 from tests.bench.queues import bench_queues
 from tests.bench.report import tables, write
@@ -41,7 +42,7 @@ def _main() -> None:
     _tell("")
     sys.stdout.write("\n" + tables(rows, options.only))
     if not options.workload:
-        sys.stdout.write("\n" + filter_table())
+        sys.stdout.write("\n" + (filter_table() if options.quick else write_filters(RESULTS).read_text()))
     if not options.quick and options.only == list(VARIANTS) and workloads == WORKLOADS:
         sys.stdout.write(f"\nwritten to {write(RESULTS, rows, options.only, effort)}, and as JSON beside it\n")
         bench_queues(RESULTS, quick=False, rounds=options.rounds, told=_tell)
