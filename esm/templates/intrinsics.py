@@ -17,8 +17,10 @@ from esm.templates.document import Path
 from esm.templates.parameters import as_text
 from esm.templates.template import Options, Template, Unresolved
 
-__all__ = ["FUNCTIONS", "UNKNOWN", "Scope"]
+__all__ = ["FUNCTIONS", "NO_VALUE", "UNKNOWN", "Scope"]
 
+NO_VALUE: Any = object()
+"""What `Ref: AWS::NoValue` gives: the property is not there."""
 UNKNOWN = "esm::Unknown"
 """A function of our own, for what another dialect could not resolve: its argument says why."""
 
@@ -210,8 +212,11 @@ def _length(scope: Scope, argument: Any, path: Path) -> int:
 
 
 def _to_json(scope: Scope, argument: Any, path: Path) -> str:
+    found = scope.value(argument, path)
+    if found is NO_VALUE:
+        raise scope.template.refused(path, "Template error: Fn::ToJsonString requires an object or an array")
     parts, size = [], 0
-    for part in json.JSONEncoder(separators=(",", ":")).iterencode(scope.value(argument, path)):
+    for part in json.JSONEncoder(separators=(",", ":")).iterencode(found):
         size += len(part)
         if size > _MAX_TEXT:
             raise _too_long(scope, path)

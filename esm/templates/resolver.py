@@ -11,15 +11,12 @@ from typing import Any
 
 from esm.templates.conditions import Conditions
 from esm.templates.document import Path
-from esm.templates.intrinsics import FUNCTIONS
+from esm.templates.intrinsics import FUNCTIONS, NO_VALUE
 from esm.templates.names import Names, partition_of
 from esm.templates.parameters import Parameters, as_text
 from esm.templates.template import Options, Template, Unresolved
 
-__all__ = ["NO_VALUE", "Resolver"]
-
-NO_VALUE: Any = object()
-"""What `Ref: AWS::NoValue` gives: the property is not there."""
+__all__ = ["Resolver"]
 
 _DYNAMIC = "{{resolve:"
 _MOST_MADE = 4_194_304

@@ -149,6 +149,7 @@ def test_what_is_known_only_elsewhere_refuses_the_mapping_and_not_the_file(writt
         ("!FindInMap [Sizes, gone, batch]", "Unable to get mapping for Sizes::gone::batch"),
         ("!FindInMap [Sizes]", "every Fn::FindInMap object requires three parameters"),
         ("!Length 5", "Fn::Length requires a list"),
+        ("!ToJsonString {Ref: AWS::NoValue}", "Fn::ToJsonString requires an object or an array"),
         ("[a]", "Member must be a string"),
     ],
 )
