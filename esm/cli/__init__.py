@@ -1,1 +1,1 @@
-"""The command line: `esm run`, `esm plan`, `esm positions`, `esm version`. Needs the extra `cli`."""
+"""The command line, `esm`: what is typed stands in `commands/`, what it does here. Needs the extra `cli`."""

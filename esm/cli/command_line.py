@@ -71,8 +71,13 @@ def command_line() -> None:
         esm run app:mappings --endpoint-url http://127.0.0.1:4566    against a local AWS
         esm run app:mappings --live                                  against AWS
         esm run template.yaml --endpoint-url http://127.0.0.1:4566   a SAM, CloudFormation or Serverless template
+        esm doctor app:mappings --live                               what would keep them from running well
         esm positions show                                           how far each shard has come
         esm filter lint app:mappings                                 filters that cannot do what they are for
+        esm redrive failed.jsonl --mapping app:mappings --live       what failed, once more
+        esm record STREAM -o orders.jsonl --live --duration 10m      records into a file
+        esm replay orders.jsonl --function app:handle                and through a function again
+        esm what-if orders.jsonl --batch-size 10..500 --call-ms 20   and through other settings
     """  # noqa: D301  # click's own mark
 
 

@@ -106,6 +106,15 @@ def test_help_teaches_by_example(esm_: Esm) -> None:
         assert re.search(rf"^ +esm {' '.join(command) or 'run'} ?", ended.out, re.MULTILINE)
 
 
+def test_help_fits_on_a_screen_and_no_line_is_cut(esm_: Esm) -> None:
+    help_, _, exits = esm_("--help").out.partition("Exit codes:")
+    assert len(help_.splitlines()) <= 40
+    assert exits
+    listed = help_.partition("Commands:")[2]
+    assert "what-if" in listed
+    assert "..." not in listed
+
+
 def test_positions_of_no_store(esm_: Esm) -> None:
     ended = esm_("positions", "show", "--store", "sqlite:///none.db")
     assert ended.code == 7

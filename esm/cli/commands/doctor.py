@@ -15,7 +15,7 @@ from esm.cli.load import load, select
 __all__ = ["doctor_command"]
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what would keep mappings from running well.")
 @which
 @endpoint
 @as_json

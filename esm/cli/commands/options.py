@@ -8,31 +8,52 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["LEVELS", "Command", "as_json", "endpoint", "store", "template", "which"]
+__all__ = [
+    "Command",
+    "app_dir",
+    "as_json",
+    "choosing",
+    "drain_timeout",
+    "endpoint",
+    "logged",
+    "store",
+    "template",
+    "which",
+]
 
-LEVELS = ("debug", "info", "warning", "error")
-"""Of log lines."""
+_LEVELS = ("debug", "info", "warning", "error")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def which(command: Command, *, required: bool = True) -> Command:
     """MODULE:OBJECT or a template, and the options that choose among its mappings."""
+    argument = click.argument(
+        "target", metavar="MODULE:OBJECT|FILE" if required else "[MODULE:OBJECT|FILE]", required=required
+    )
+    return argument(choosing(command, by="uuid, function or id"))
+
+
+def choosing(command: Command, *, by: str = "uuid or function") -> Command:
+    """Where modules are, and which of several mappings are meant."""
     for decorate in (
-        click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid, function or id."),
-        click.option("--only", multiple=True, metavar="NAME", help="This uuid, function or id alone; may be repeated."),
-        click.option(
-            "--app-dir",
-            default=".",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Where MODULE is looked for first.  [default: .]",
-        ),
-        click.argument(
-            "target", metavar="MODULE:OBJECT|FILE" if required else "[MODULE:OBJECT|FILE]", required=required
-        ),
+        click.option("--except", "without", multiple=True, metavar="NAME", help=f"All but this {by}."),
+        click.option("--only", multiple=True, metavar="NAME", help=f"This {by} alone; may be repeated."),
+        app_dir,
     ):
         command = decorate(command)
     return command
+
+
+def app_dir(command: Command) -> Command:
+    """Where modules are."""
+    decorate = click.option(
+        "--app-dir",
+        default=".",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Where modules are looked for first.  [default: .]",
+    )
+    return decorate(command)
 
 
 def store(command: Command) -> Command:
@@ -87,3 +108,28 @@ def template(command: Command) -> Command:
 def as_json(command: Command) -> Command:
     """For machines."""
     return click.option("--json", "json", is_flag=True, help="As JSON.")(command)
+
+
+def drain_timeout(command: Command) -> Command:
+    """How long an end may take."""
+    decorate = click.option(
+        "--drain-timeout",
+        default=25.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="How long what is out gets to end after a signal.",
+    )
+    return decorate(command)
+
+
+def logged(level: str) -> Callable[[Command], Command]:
+    """What is told while it runs and when it is over. `level`: of log lines, when none is typed."""
+
+    def decorate(command: Command) -> Command:
+        levels = click.Choice(_LEVELS, case_sensitive=False)
+        command = click.option("--log-level", default=level, show_default=True, type=levels)(command)
+        said = "Log lines on stderr and the summary on stdout as JSON."
+        return click.option("--json", "json", is_flag=True, help=said)(command)
+
+    return decorate

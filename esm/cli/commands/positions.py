@@ -12,7 +12,7 @@ import click
 from esm.cli import guard
 from esm.cli import positions as stored
 from esm.cli import positions_shown as shown
-from esm.cli.commands.options import Command, as_json, endpoint, store
+from esm.cli.commands.options import Command, app_dir, as_json, endpoint, store
 from esm.cli.exits import Exit, Failure
 from esm.cli.places import Place, is_of_one_shard, moment, place_of
 from esm.cli.positions import Selection
@@ -45,12 +45,7 @@ def positions_command() -> None:
 def _which(command: Command) -> Command:
     """Which shards are meant."""
     for decorate in (
-        click.option(
-            "--app-dir",
-            default=".",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Where MODULE is looked for first.  [default: .]",
-        ),
+        app_dir,
         click.option(
             "--app", metavar="MODULE:OBJECT", help="Mappings whose functions and ARNs are names for --mapping."
         ),

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from esm.cli.commands.amounts import BYTES, MOMENT, SPAN
-from esm.cli.commands.options import LEVELS, endpoint
+from esm.cli.commands.options import endpoint, logged
 from esm.cli.record import Options, run_record
 
 __all__ = ["record_command"]
 
 
-@click.command("record")
+@click.command("record", short_help="Record a stream, or what is in a queue, into a file.")
 @click.argument("source", metavar="ARN")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="FILE.zst is compressed."
@@ -30,8 +30,7 @@ __all__ = ["record_command"]
 @click.option("--rotate-size", type=BYTES, metavar="SIZE", help="Another file after so much: 64MB.")
 @click.option("--rotate-every", type=SPAN, metavar="SPAN", help="Another file after so long: 1h.")
 @endpoint
-@click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
-@click.option("--log-level", default="warning", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
+@logged("warning")
 def record_command(**typed: Any) -> int:
     """Record what comes on a stream, or what is in a queue, to be replayed.
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from esm.cli.commands.options import LEVELS, endpoint
+from esm.cli.commands.options import choosing, endpoint, logged
 from esm.cli.redrive import Options, run_redrive
 
 __all__ = ["redrive_command"]
 
 
-@click.command("redrive")
+@click.command("redrive", short_help="Run again what failed, from its failure records.")
 @click.argument("source", metavar="QUEUE|FILE|s3://...")
 @click.option("--function", metavar="NAME", help="Who gets the records: app:handler, or Lambda's app.handler.")
 @click.option("--mapping", metavar="MODULE:OBJECT", help="Or the mappings they failed in, with filters and answers.")
-@click.option("--only", multiple=True, metavar="NAME", help="Of these, this uuid or function alone; may be repeated.")
-@click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid or function.")
-@click.option(
-    "--app-dir",
-    default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where modules are looked for first.  [default: .]",
-)
+@choosing
 @click.option("--dry-run", is_flag=True, help="Say what would be done; call nothing, delete nothing.")
 @click.option("--one-by-one", is_flag=True, help="A call for each record, instead of one for each document.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Records in a call.")
@@ -32,8 +24,7 @@ __all__ = ["redrive_command"]
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Documents at most.")
 @click.option("--store", envvar="ESM_STORE", metavar="URL", help="Where positions are, to tell what was handled since.")
 @endpoint
-@click.option("--json", "json", is_flag=True, help="Log lines on stderr and the outcome on stdout as JSON.")
-@click.option("--log-level", default="warning", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
+@logged("warning")
 def redrive_command(**typed: Any) -> int:
     """Run again what failed: the failure records in a queue, a bucket or a file.
 

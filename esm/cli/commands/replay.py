@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from esm.cli.commands.amounts import MOMENT
-from esm.cli.commands.options import LEVELS, Command, endpoint
+from esm.cli.commands.options import Command, choosing, drain_timeout, endpoint, logged
 from esm.cli.replay import Options, run_replay
 
 __all__ = ["replay_command"]
@@ -47,14 +46,7 @@ def _which(command: Command) -> Command:
         click.option("--shard", "shards", multiple=True, help="Records of this shard alone; may be repeated."),
         click.option("--to", "end", type=MOMENT, metavar="TIME", help="Records before this time.  [of a stream: now]"),
         click.option("--from", "start", type=MOMENT, metavar="TIME", help="Records from this time on."),
-        click.option(
-            "--app-dir",
-            default=".",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Where modules are looked for first.  [default: .]",
-        ),
-        click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid or function."),
-        click.option("--only", multiple=True, metavar="NAME", help="Of the mappings, this uuid or function."),
+        choosing,
         click.option("--mapping", metavar="MODULE:OBJECT", help="Or a mapping, with its settings and function."),
         click.option("--function", metavar="NAME", help="app:handler, app.py:handler, or Lambda's app.handler."),
     ):
@@ -62,7 +54,7 @@ def _which(command: Command) -> Command:
     return command
 
 
-@click.command("replay")
+@click.command("replay", short_help="Run recorded records through a function again.")
 @click.argument("sources", metavar="FILE...|s3://...|ARN", nargs=-1, required=True)
 @_which
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), metavar="N", help="N times the original pace.")
@@ -74,9 +66,8 @@ def _which(command: Command) -> Command:
 @click.option("--max-receive-count", default=1, type=click.IntRange(min=1), show_default=True, help="Of a message.")
 @click.option("--store", default="memory:", metavar="URL", help="Where a replay that breaks off can go on from.")
 @endpoint
-@click.option("--drain-timeout", default=25.0, show_default=True, type=click.FloatRange(min=0), metavar="SECONDS")
-@click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
-@click.option("--log-level", default="warning", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
+@drain_timeout
+@logged("warning")
 def replay_command(**typed: Any) -> int:
     """Run the past again: records of a recording, or of a stream between two times, through a function.
 

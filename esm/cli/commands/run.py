@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import LEVELS, endpoint, store, template, which
+from esm.cli.commands.options import drain_timeout, endpoint, logged, store, template, which
 from esm.cli.run import Options, run
 
 __all__ = ["run_command"]
 
 
-@click.command("run")
+@click.command("run", short_help="Run mappings until SIGTERM or Ctrl-C.")
 @which
 @store
 @endpoint
@@ -21,14 +21,7 @@ __all__ = ["run_command"]
 @click.option(
     "--create-resources", is_flag=True, help="For a FILE: make its streams, tables and queues; local AWS only."
 )
-@click.option(
-    "--drain-timeout",
-    default=25.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="How long what is out gets to end after a signal.",
-)
+@drain_timeout
 @click.option("--watch", is_flag=True, help="Load code and mappings anew when their files change; for development.")
 @click.option("--http", metavar="ADDRESS", help="Answer probes there, as 127.0.0.1:8080; more in the README.")
 @click.option(
@@ -40,8 +33,7 @@ __all__ = ["run_command"]
 @click.option(
     "--http-host", "http_hosts", multiple=True, metavar="NAME", help="A further name that probes may call it by."
 )
-@click.option("--json", "json", is_flag=True, help="Log lines on stderr and the summary on stdout as JSON.")
-@click.option("--log-level", default="info", show_default=True, type=click.Choice(LEVELS, case_sensitive=False))
+@logged("info")
 def run_command(**typed: Any) -> int:
     """Run the mappings of MODULE:OBJECT, or of a template, until SIGTERM or Ctrl-C.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import Command
+from esm.cli.commands.options import Command, as_json, choosing
 from esm.cli.what_if import SETTINGS, Options, run_what_if
 
 __all__ = ["what_if_command"]
@@ -20,19 +20,12 @@ def _tried(command: Command) -> Command:
     return command
 
 
-@click.command("what-if")
+@click.command("what-if", short_help="Try other settings on a recording, in virtual time.")
 @click.argument("recording", metavar="FILE")
 @_tried
 @click.option("--mapping", metavar="MODULE:OBJECT", help="A mapping whose other settings count.")
-@click.option("--only", multiple=True, metavar="NAME", help="Of these, this uuid or function.")
-@click.option("--except", "without", multiple=True, metavar="NAME", help="All but this uuid or function.")
+@choosing
 @click.option("--function", metavar="NAME", help="Measured by calling it with the recording's first records.")
-@click.option(
-    "--app-dir",
-    default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where modules are looked for first.  [default: .]",
-)
 @click.option("--call-ms", type=click.FloatRange(min=0), metavar="MS", help="How long a call takes.")
 @click.option("--record-ms", type=click.FloatRange(min=0), metavar="MS", help="How much longer for each record.")
 @click.option("--error-rate", type=click.FloatRange(0, 1), metavar="0..1", help="Which part of calls fails.")
@@ -45,7 +38,7 @@ def _tried(command: Command) -> Command:
 @click.option(
     "--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="A picture, .svg or .png."
 )
-@click.option("--json", "json", is_flag=True, help="As JSON.")
+@as_json
 def what_if_command(**typed: Any) -> int:
     """Run a recording through other settings, in virtual time, and say what would have come of it.
 
