@@ -67,7 +67,7 @@ class Mappings:
             life = self._life(mapping)
             if mapping.enabled:
                 life.runner = await self._build(mapping)
-                life.enter(State.CREATING)
+                life.state = State.CREATING  # told when it is Enabled: what is refused before that is one line
             else:
                 life.state = State.DISABLED
         for life in self.lives.values():

@@ -56,7 +56,7 @@ async def test_what_is_disabled_stays_where_it_is_and_goes_on_from_there() -> No
         await asyncio.sleep(3)
         assert stand.seen == [first, second]
     changes = ["Disabling", "Disabled", "Enabling", "Enabled", "Disabling", "Disabled"]
-    assert states(stand, mapping.uuid) == ["Creating", "Enabled", *changes]
+    assert states(stand, mapping.uuid) == ["Enabled", *changes]
 
 
 @simulated
@@ -187,7 +187,7 @@ async def test_what_cannot_be_changed_is_refused_in_the_sdks_words() -> None:
         with pytest.raises(MappingError, match="Member must have value less than or equal to 10000"):
             await worker.update(mapping.uuid, batch_size=10_001)
         assert worker.mappings == (mapping,)
-        assert states(stand, mapping.uuid) == ["Creating", "Enabled"]
+        assert states(stand, mapping.uuid) == ["Enabled"]
 
 
 @simulated
