@@ -58,12 +58,13 @@ def scalars_test(fits: Test, *, absent: bool) -> PlainTest:
 
 
 def objects_test(
-    inside: PlainTest, hurdles: Iterable[Hurdle], leading: Iterable[Presence], *, optional: bool
+    inside: PlainTest, hurdles: Iterable[Hurdle], leading: Iterable[Presence], *, empty: Any, optional: bool
 ) -> PlainTest:
     """Whether an object in the array meets all that is asked for below it.
 
     `hurdles`: what some of the leaves ask. `leading`: the leaves that take absence, in the order of their paths, up to
-    the first that does not. `optional`: whether that is all of them, so that nothing will do, too.
+    the first that does not. `empty`: an object without values. `optional`: whether all leaves take absence, so that
+    nothing will do, too.
     """
     any_meets = _any(inside, tuple(hurdles))
     presences = tuple(leading)
@@ -71,8 +72,9 @@ def objects_test(
         return any_meets
 
     def test(elements: list[Any]) -> bool | None:
+        some = elements if len(presences) == 1 else [element for element in elements if element != empty]
         for presence in presences:
-            having = _having(presence, elements)
+            having = _having(presence, some)
             if having is None:
                 return None
             if having:

@@ -143,7 +143,8 @@ class _Tests:
             return own
         leading = [self._presence(leaf, steps) for leaf in takewhile(lambda leaf: leaf.absent, self._below(steps))]
         hurdles = self._hurdles(steps)
-        below = objects_test(self.of_object(steps), hurdles, leading, optional=branch.optional())
+        empty: Any = self._structs.get(steps, dict)()
+        below = objects_test(self.of_object(steps), hurdles, leading, empty=empty, optional=branch.optional())
 
         def test(elements: list[Any]) -> bool | None:
             answer = own(elements)
