@@ -17,7 +17,23 @@ from tests.surface.typed import PATIENCE, Esm
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-NAMES = ("app.py", "try_it.py", "put.py", "worker.py", "filters.py", "windows.py", "test_kit.py")
+NAMES = (
+    "app.py",
+    "try_it.py",
+    "put.py",
+    "worker.py",
+    "lifespan.py",
+    "managed.py",
+    "resources.py",
+    "filters.py",
+    "windows.py",
+    "queues.py",
+    "processes.py",
+    "replayed.py",
+    "test_kit.py",
+    "metrics.py",
+    "probed.py",
+)
 """What the reader calls the blocks, in order."""
 
 
@@ -67,12 +83,22 @@ def test_the_first_five_minutes(follow: Esm, ministack: str) -> None:
     assert re.search(r"shardId-000000000000 reading \d+", python(follow, "worker.py"))
 
 
-def test_the_block_on_testing(follow: Esm) -> None:
-    assert python(follow, "test_kit.py") == ""
+@pytest.mark.parametrize(
+    "name", ["resources.py", "filters.py", "queues.py", "processes.py", "replayed.py", "test_kit.py", "metrics.py"]
+)
+def test_a_block_that_checks_itself(follow: Esm, name: str) -> None:
+    assert python(follow, name) == ""
 
 
-def test_the_block_on_filters(follow: Esm) -> None:
-    assert python(follow, "filters.py") == ""
+@pytest.mark.service
+def test_the_blocks_on_programs(follow: Esm) -> None:
+    python(follow, "put.py")
+    assert python(follow, "lifespan.py") == ""
+    managed = python(follow, "managed.py").splitlines()
+    assert "Enabled" in managed
+    assert managed[-1].endswith("Enabled")
+    probed = python(follow, "probed.py").splitlines()
+    assert "{'ready': True, 'troubles': []}" in probed
 
 
 def test_the_block_on_windows(follow: Esm) -> None:
@@ -87,7 +113,8 @@ def test_exit_codes_are_the_ones_there_are() -> None:
 
 
 def test_defaults_are_the_ones_there_are() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| .* \| (\S+) \|$", TEXT, re.MULTILINE)
+    of_streams = TEXT.partition("### Queues")[0]
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (\S+) \|$", of_streams, re.MULTILINE)
     said = {
         name: ast.literal_eval(value.strip("`")) for name, value in rows if re.fullmatch(r"`?(-?\d+|False)`?", value)
     }
