@@ -98,7 +98,6 @@ REFUSED = [
         "function=esm.Function(lambda event, context: None, isolation='process')",
         "isolation='process': isolation 'process' needs a function that another process can find by its name",
     ),
-    ("function=esm.Function(handle, reserved_concurrency=2)", "reserved_concurrency=2: reserved_concurrency 2 of"),
     (
         "starting_position='AT_TIMESTAMP', starting_position_timestamp=4e9",
         "starting_position_timestamp=4000000000.0: StartingPositionTimestamp cannot be in the future.",
