@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +21,6 @@ from esm.errors import EsmError, MappingError
 from esm.handlers.resolve import resolve
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
-from esm.records.record import EventShape
 from esm.whatif.function import Behaviour, measured
 from esm.whatif.plot import check_plot, plot
 from esm.whatif.shape import shape_of
@@ -38,10 +39,14 @@ SETTINGS = {
 }
 """What can be tried, and what it is."""
 
+_PATIENCE_S = 60.0
+"""For a call of a function that is measured and says no timeout of its own (chosen)."""
+
 _HEADS = (
     "calls",
     "failed",
     "given up",
+    "undone",
     "p50 ms",
     "p90 ms",
     "p99 ms",
@@ -130,11 +135,13 @@ async def _nothing(_event: object, _context: object) -> None:
 def _behaviour(options: Options, traffic: Traffic, mapping: EventSourceMapping) -> Behaviour:
     """As it was typed; what was not typed is measured, or nothing."""
     found = Behaviour()
+    _check_finite(options)
     if options.function is not None:
         sys.path.insert(0, str(options.app_dir.resolve()))
-        found = _measured(Function(resolve(options.function), name="what-if", timeout=900.0), mapping, traffic)
+        function = Function(resolve(options.function), name="what-if", timeout=_PATIENCE_S)
+        found = _measured(replace(mapping, function=function), traffic)
     elif options.mapping is not None and options.call_ms is None and options.record_ms is None:
-        found = _measured(mapping.function, mapping, traffic)
+        found = _measured(mapping, traffic)
     return Behaviour(
         found.call_ms if options.call_ms is None else options.call_ms,
         found.record_ms if options.record_ms is None else options.record_ms,
@@ -142,9 +149,18 @@ def _behaviour(options: Options, traffic: Traffic, mapping: EventSourceMapping) 
     )
 
 
-def _measured(function: Function, mapping: EventSourceMapping, traffic: Traffic) -> Behaviour:
-    shape: EventShape = shape_of(mapping)
-    return asyncio.run(measured(function, shape, list(traffic.samples)))
+def _check_finite(options: Options) -> None:
+    """Nothing, when numbers are numbers: `nan` and `inf` are within every range that is open to one side."""
+    for name in ("call_ms", "record_ms", "error_rate", "price_requests", "price_gb_second"):
+        value = getattr(options, name)
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise Failure(Exit.INVALID, f"--{name.replace('_', '-')}={value}: write a number of 0 or more")
+
+
+def _measured(mapping: EventSourceMapping, traffic: Traffic) -> Behaviour:
+    """By calls; what the function prints goes to stderr, as stdout is for the numbers."""
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(measured(mapping, shape_of(mapping), traffic.samples))
 
 
 def _try(
@@ -185,6 +201,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.invocations:,}",
         f"{outcome.failed:,}",
         f"{outcome.given_up:,}",
+        f"{outcome.undone:,}",
         *latencies,
         f"{outcome.blocked_s:,.1f}",
         f"{outcome.behind_s:,.1f}",

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from esm.clock import SystemClock
 from esm.handlers.invoke import FunctionInvoker
-from esm.handlers.invoker import Raised
-from esm.mapping.function import Function
+from esm.handlers.invoker import Invocation, Raised
+from esm.mapping.settings import EventSourceMapping
 from esm.records.record import EventShape
+from esm.records.sqs import SqsEventShape
+from esm.runtime.filters import filter_criteria, keeper, message_keeper
 from esm.testing.loop import SimClock
 
 __all__ = ["Behaviour", "Modelled", "measured"]
 
 _SIZES = (1, 10, 100)
 _CALLS = 10
-"""Batches of each size that a function is measured with, at most (chosen)."""
+_SIZE_S = 10.0
+"""Calls of each size of batch that a function is measured with, and seconds that they may take, at most (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ class Modelled:
         self.billed_ms = 0
         self._rng = Random(f"what-if {seed}")  # noqa: S311  # a history to replay, no secret
 
-    async def __call__(self, event: dict[str, Any], _context: object) -> None:
-        """Takes its time, and fails as often as it should."""
+    async def __call__(self, event: dict[str, Any], _context: object) -> dict[str, Any] | None:
+        """Takes its time, and fails as often as it should. Gives the state of a window back, as it must."""
         items = event["Records"]
         seconds = self.behaviour.seconds(len(items))
         self.busy_s += seconds
@@ -68,6 +72,7 @@ class Modelled:
             raise ModelledError("as often as it was told")
         now = SimClock(asyncio.get_running_loop()).now()  # type: ignore[arg-type]  # a simulation's is a SimLoop
         self.latencies_ms += [now - arrived_ms(item) for item in items]
+        return {"state": event["state"]} if "state" in event else None
 
 
 def arrived_ms(item: dict[str, Any]) -> int:
@@ -79,28 +84,57 @@ def arrived_ms(item: dict[str, Any]) -> int:
     return int(item["attributes"]["SentTimestamp"])
 
 
-async def measured(function: Function, shape: EventShape, records: list[Any]) -> Behaviour:
-    """The behaviour of a real function, by calling it with real records, one call at a time.
+async def measured(mapping: EventSourceMapping, shape: EventShape, records: Sequence[Any]) -> Behaviour:
+    """The behaviour of a mapping's function, by calling it with real records that the filter lets through.
 
-    A line through the durations of small and large batches says what a call costs and what a record does.
+    One call at a time. A line through the durations of small and large batches says what a call costs and what a record
+    does. A call that reports items as failed is one that fails. Without any record, it is nothing.
     """
-    invoker = FunctionInvoker(function, arn=f"arn:aws:lambda:::function:{function.name}", clock=SystemClock())
-    loop = asyncio.get_running_loop()
-    told: list[tuple[int, float]] = []
-    failed = calls = 0
+    criteria = filter_criteria(mapping)
+    keep = message_keeper(criteria, shape) if isinstance(shape, SqsEventShape) else keeper(criteria, shape)
+    wanted = [record for record in records if keep is None or keep(record)]
+    name = mapping.function.name
+    invoker = FunctionInvoker(mapping.function, arn=f"arn:aws:lambda:::function:{name}", clock=SystemClock())
     try:
-        for size in _SIZES:
-            for start in range(0, min(len(records), size * _CALLS), size):
-                batch = records[start : start + size]
-                event = shape.event(batch)
-                begun = loop.time()
-                answer = await invoker.invoke(event, f"what-if-{size}-{start}")
-                told.append((len(batch), (loop.time() - begun) * 1000))
-                failed, calls = failed + isinstance(answer, Raised), calls + 1
+        calls = [call for size in _SIZES for call in await _calls(invoker, shape, wanted, size)]
     finally:
         await invoker.close(0)
-    call_ms, record_ms = _line(told)
-    return Behaviour(call_ms, record_ms, failed / calls)
+    if not calls:
+        return Behaviour()
+    call_ms, record_ms = _line([(call.records, call.ms) for call in calls])
+    failed = sum(call.failed(reports=mapping.reports_batch_item_failures) for call in calls)
+    return Behaviour(call_ms, record_ms, failed / len(calls))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One that was made."""
+
+    records: int
+    ms: float
+    answer: Invocation
+
+    def failed(self, *, reports: bool) -> bool:
+        """Whether any of it would come again."""
+        if isinstance(self.answer, Raised):
+            return True
+        value = self.answer.value
+        return reports and isinstance(value, dict) and bool(value.get("batchItemFailures"))
+
+
+async def _calls(invoker: FunctionInvoker, shape: EventShape, records: list[Any], size: int) -> list[_Call]:
+    loop = asyncio.get_running_loop()
+    made: list[_Call] = []
+    over = loop.time() + _SIZE_S
+    for start in range(0, min(len(records), size * _CALLS), size):
+        batch = records[start : start + size]
+        event = shape.event(batch)
+        begun = loop.time()
+        answer = await invoker.invoke(event, f"what-if-{size}-{start}")
+        made.append(_Call(len(batch), (loop.time() - begun) * 1000, answer))
+        if loop.time() > over:
+            break
+    return made
 
 
 def _line(points: list[tuple[int, float]]) -> tuple[float, float]:

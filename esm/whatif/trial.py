@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from esm.clock import Millis
+from esm.errors import MappingError
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
 from esm.telemetry import facts
 from esm.testing.events import Queue
-from esm.testing.simulate import simulate
+from esm.testing.simulate import Trace, simulate
 from esm.whatif.function import Behaviour, Modelled
 from esm.whatif.traffic import Traffic
 
@@ -19,8 +20,10 @@ __all__ = ["PERCENTILES", "Outcome", "Prices", "try_settings"]
 
 PERCENTILES = (50, 90, 99, 100)
 
-DRAIN_S = 7 * 24 * 3600.0
-"""Virtual seconds after the last record in which all of it must be done (chosen)."""
+_DRAIN_S = 3600.0
+_DRAIN_MAX_S = 24 * 3600.0
+"""Virtual seconds after the last record after which it is broken off, beside twice the time of all calls with single
+records one after another: what never comes to an end costs real time (chosen)."""
 
 _TIMEOUT_S = 900.0
 """Lambda's longest: what a call may take is for the behaviour to say."""
@@ -47,7 +50,8 @@ class Outcome:
     """`latency_ms`: of records, from arrival to the end of the call that did them, by percentile; empty without any.
 
     `blocked_s`: from the first failed call of a batch until that batch was done with, over all lanes: what else a lane
-    held waited for it. `behind_s`: from the last record's arrival until all was done. `dollars`: of all calls;
+    held waited for it. `behind_s`: from the last record's arrival until all was done. `undone`: records that were still
+    left when it was broken off, an hour or more after the last had arrived. `dollars`: of all calls;
     `dollars_a_month`: if it went on like this for 30 days, `None` for a recording of less than a second.
     """
 
@@ -55,6 +59,7 @@ class Outcome:
     invocations: int
     failed: int
     given_up: int
+    undone: int
     records: int
     latency_ms: dict[int, int]
     blocked_s: float
@@ -69,29 +74,32 @@ def try_settings(
 ) -> Outcome:
     """What `mapping` with `settings` in place of its own makes of the traffic, with a function of that behaviour.
 
-    Raises `MappingError` for settings that AWS would refuse.
+    Raises `MappingError` for settings that AWS would refuse, and where nothing would ever come to an end.
     """
     modelled = Modelled(behaviour)
     function = Function(
         modelled, name=mapping.function.name, timeout=_TIMEOUT_S, memory_size=mapping.function.memory_size
     )
     tried = _changed(mapping, {"function": function, "destination_config": None, **_named(settings)})
+    _check_end(tried, behaviour)
     trace = simulate(
         tried,
         traffic.events,
         shards=traffic.shards,
-        until=traffic.seconds + DRAIN_S,
+        until=traffic.seconds + _drain_s(traffic, behaviour),
         keys=traffic.key_names,
         queue=Queue(visibility_timeout=_VISIBILITY_S) if traffic.kind == "sqs" else None,
         keep_events=False,
     )
+    given_up = sum(fact.records for fact in trace.facts if isinstance(fact, facts.RecordsDiscarded))
     dollars = _dollars(prices, len(trace.invocations), modelled.billed_ms, tried.function.memory_size)
     ended = max((invocation.ended_at for invocation in trace.invocations), default=0.0)
     return Outcome(
         settings=settings,
         invocations=len(trace.invocations),
         failed=sum(invocation.outcome != "succeeded" for invocation in trace.invocations),
-        given_up=sum(fact.records for fact in trace.facts if isinstance(fact, facts.RecordsDiscarded)),
+        given_up=given_up,
+        undone=_undone(traffic, trace, given_up + len(modelled.latencies_ms)),
         records=len(modelled.latencies_ms),
         latency_ms=_percentiles(modelled.latencies_ms),
         blocked_s=_blocked_ms(trace.facts) / 1000,
@@ -100,6 +108,29 @@ def try_settings(
         dollars=dollars,
         dollars_a_month=dollars * _MONTH_S / traffic.seconds if traffic.seconds >= 1 else None,
     )
+
+
+def _check_end(mapping: EventSourceMapping, behaviour: Behaviour) -> None:
+    """Nothing, when there is one: what fails for ever may at least be given up."""
+    if behaviour.seconds(1) > _TIMEOUT_S:
+        said = f"a call of one record would take {behaviour.seconds(1):,.0f} s; Lambda ends it after {_TIMEOUT_S:.0f} s"
+        raise MappingError(said)
+    given_up = mapping.maximum_retry_attempts != -1 or mapping.maximum_record_age_in_seconds != -1
+    if behaviour.error_rate >= 1 and (mapping.source_kind == "sqs" or not given_up):
+        said = "every call fails and nothing is ever given up, so there is no end"
+        raise MappingError(f"{said}: try an error rate below 1, or of a stream maximum_retry_attempts")
+
+
+def _drain_s(traffic: Traffic, behaviour: Behaviour) -> float:
+    return min(_DRAIN_MAX_S, _DRAIN_S + 2 * len(traffic.events) * behaviour.seconds(1))
+
+
+def _undone(traffic: Traffic, trace: Trace, done: int) -> int:
+    """Records that nothing has become of."""
+    if traffic.kind == "sqs":
+        return len(trace.queue.left)
+    dropped = sum(fact.filtered for fact in trace.facts if isinstance(fact, facts.Polled))
+    return max(0, len(traffic.events) - dropped - done)
 
 
 def _changed(mapping: EventSourceMapping, settings: dict[str, Any]) -> EventSourceMapping:

@@ -66,6 +66,10 @@ def test_a_mapping_and_its_measured_function(esm_: Esm, recording: str) -> None:
         (("--function", "app:nobody"), 3, "nobody"),
         (("--call-ms", "1", "--plot", "plot.svg"), 2, "name a setting"),
         (("--limit", "0"), 2, "--limit"),
+        (("--call-ms", "nan"), 2, "--call-ms=nan: write a number of 0 or more"),
+        (("--record-ms", "inf"), 2, "--record-ms=inf"),
+        (("--price-requests", "-1"), 2, "--price-requests=-1.0"),
+        (("--error-rate", "1"), 2, "no end"),
     ],
 )
 def test_what_cannot_be_tried_says_why_in_a_line(
@@ -91,6 +95,14 @@ def test_a_recording_of_another_kind_than_the_mapping(esm_: Esm) -> None:
     ended = esm_("what-if", queue, "--mapping", "app:mappings")
     assert ended.code == 2
     assert "the recording is of sqs, the mapping reads kinesis" in ended.line
+
+
+def test_what_a_measured_function_prints_is_not_among_the_numbers(esm_: Esm, recording: str) -> None:
+    esm_.app(APP + "\n\ndef loud(event, context):\n    print('loud')\n")
+    ended = esm_("what-if", recording, "--function", "app:loud", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["records"] == 300
+    assert "loud" in ended.err
 
 
 def test_a_file_that_is_none(esm_: Esm) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,38 @@ def test_a_table_and_queues(tmp_path: Path) -> None:
     assert fifo.records == 20
 
 
+def test_what_is_never_given_up_has_no_end_and_is_not_begun(tmp_path: Path) -> None:
+    stream, queue = read_traffic(kinesis(tmp_path / "r.jsonl", 3)), read_traffic(messages(tmp_path / "q.jsonl", 3))
+    for traffic in (stream, queue):
+        with pytest.raises(MappingError, match="there is no end"):
+            tried(traffic, Behaviour(error_rate=1))
+    with pytest.raises(MappingError, match="Lambda ends it after 900 s"):
+        tried(stream, Behaviour(call_ms=901_000))
+    assert tried(stream, Behaviour(error_rate=1), maximum_retry_attempts=1).given_up == 3
+
+
+def test_what_is_left_when_it_is_broken_off_is_counted(tmp_path: Path) -> None:
+    batches_never_end = Behaviour(record_ms=1000)  # 1,000 records take longer than Lambda allows
+    traffic = read_traffic(kinesis(tmp_path / "r.jsonl", 1000, a_second=100_000.0, shards=1))
+    outcome = tried(traffic, batches_never_end, batch_size=1000)
+    assert (outcome.records, outcome.given_up, outcome.undone) == (0, 0, 1000)
+    assert tried(traffic, batches_never_end, batch_size=100).undone == 0
+
+
+def test_windows_get_their_state_back(tmp_path: Path) -> None:
+    traffic = read_traffic(kinesis(tmp_path / "r.jsonl", 200, a_second=20.0))
+    windowed = mapping(tumbling_window_in_seconds=5)
+    outcome = try_settings(traffic, windowed, Behaviour(call_ms=1), {}, Prices())
+    assert (outcome.failed, outcome.records, outcome.undone) == (0, 200, 0)
+
+
+def test_what_a_filter_drops_is_neither_done_nor_undone(tmp_path: Path) -> None:
+    traffic = read_traffic(kinesis(tmp_path / "r.jsonl", 100))
+    filtered = mapping(filter_criteria=[{"partitionKey": ["key-1"]}])
+    outcome = try_settings(traffic, filtered, NOTHING, {}, Prices())
+    assert (outcome.records, outcome.undone) == (5, 0)
+
+
 def test_settings_that_aws_would_refuse_are(tmp_path: Path) -> None:
     traffic = read_traffic(kinesis(tmp_path / "r.jsonl", 3))
     with pytest.raises(MappingError, match="arallelization"):
@@ -167,11 +200,39 @@ def test_a_function_is_measured_by_calling_it(tmp_path: Path) -> None:
         if len(sizes) % 2:
             raise ValueError("every other time")
 
-    behaviour = asyncio.run(measured(esm.Function(slow), shape_of(mapping()), traffic.samples))
+    behaviour = asyncio.run(
+        measured(replace(mapping(), function=esm.Function(slow)), shape_of(mapping()), traffic.samples)
+    )
     assert set(sizes) == {1, 10, 100}
     assert behaviour.error_rate == pytest.approx(0.5, abs=0.03)
     assert behaviour.record_ms > 0
     assert "ms a call" in str(behaviour)
+
+
+def test_a_function_is_measured_with_what_its_filter_lets_through(tmp_path: Path) -> None:
+    traffic = read_traffic(kinesis(tmp_path / "r.jsonl", 200))
+    keys: set[str] = set()
+
+    async def takes(event: dict[str, Any], context: object) -> None:
+        keys.update(item["kinesis"]["partitionKey"] for item in event["Records"])
+
+    for wanted, seen in (("key-1", {"key-1"}), ("nobody's", set[str]())):
+        keys.clear()
+        filtered = replace(mapping(filter_criteria=[{"partitionKey": [wanted]}]), function=esm.Function(takes))
+        asyncio.run(measured(filtered, shape_of(filtered), traffic.samples))
+        assert keys == seen
+
+
+def test_a_call_that_reports_items_is_one_that_fails(tmp_path: Path) -> None:
+    traffic = read_traffic(kinesis(tmp_path / "r.jsonl", 5))
+
+    async def reports(event: dict[str, Any], context: object) -> dict[str, Any]:
+        return {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["kinesis"]["sequenceNumber"]}]}
+
+    for types, rate in ((["ReportBatchItemFailures"], 1), ([], 0)):
+        reporting = replace(mapping(function_response_types=types), function=esm.Function(reports))
+        behaviour = asyncio.run(measured(reporting, shape_of(reporting), traffic.samples))
+        assert behaviour.error_rate == rate
 
 
 def test_when_a_record_arrived() -> None:
