@@ -10,6 +10,7 @@ from esm.telemetry import facts
 __all__ = ["Halts", "all_stuck", "is_stuck"]
 
 _STUCK = ("halted", "lost")
+_STOPS = (facts.ShardHalted, facts.LeaseLost)
 
 
 class Halts:
@@ -21,14 +22,14 @@ class Halts:
     def __init__(self, over: Callable[[], None]) -> None:
         self.status: Callable[[], WorkerStatus] | None = None
         self.over_by_itself = False
+        self.kinds: frozenset[type[facts.Fact]] = frozenset([*_STOPS, facts.ShardEnded])
         self._over = over
         self._any = False
 
     def notice(self, fact: facts.Fact) -> None:
         """Looks at all shards whenever one of them stops for good."""
-        self._any = self._any or isinstance(fact, facts.ShardHalted | facts.LeaseLost)
-        ends = isinstance(fact, facts.ShardHalted | facts.LeaseLost | facts.ShardEnded)
-        if not ends or not self._any or self.over_by_itself or self.status is None:
+        self._any = self._any or isinstance(fact, _STOPS)
+        if type(fact) not in self.kinds or not self._any or self.over_by_itself or self.status is None:
             return
         status = self.status()
         if not status.stopping and all_stuck(status):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 from esm.telemetry import facts
 
@@ -40,31 +42,13 @@ class Tally:
 
     def __init__(self) -> None:
         self.shards: defaultdict[tuple[str, str], Count] = defaultdict(Count)
+        self.kinds = frozenset(_NOTES)
 
     def notice(self, fact: facts.Fact) -> None:
-        """Counts it."""
-        count = self.shards[fact.mapping, fact.shard]
-        match fact:
-            case facts.Polled():
-                count.read += fact.records
-            case facts.InvocationStarted():
-                count.invocations += 1
-                count.in_flight += 1
-                count.retries += fact.invoke_count > 1
-            case facts.InvocationEnded():
-                count.in_flight -= 1
-                count.records += fact.records - fact.failed_records
-                count.failed += fact.outcome != "succeeded"
-            case facts.RecordsDiscarded():
-                count.given_up += fact.records
-            case facts.PollFailed():
-                count.poll_failures += 1
-            case facts.StoreFailed():
-                count.store_failures += 1
-            case facts.DestinationFailed():
-                count.destination_failures += 1
-            case _:
-                pass
+        """Counts it; a kind that it does not know is none of its business."""
+        note = _NOTES.get(type(fact))
+        if note is not None:
+            note(self.shards[fact.mapping, fact.shard], fact)
 
     def of(self, mapping: str) -> Count:
         """One mapping's figures, all shards together."""
@@ -73,3 +57,49 @@ class Tally:
             if uuid == mapping:
                 total.add(count)
         return total
+
+
+# -- what each fact counts as ------------------------------------------------------------------------------------------
+
+
+def _polled(count: Count, fact: facts.Polled) -> None:
+    count.read += fact.records
+
+
+def _invocation_started(count: Count, fact: facts.InvocationStarted) -> None:
+    count.invocations += 1
+    count.in_flight += 1
+    count.retries += fact.invoke_count > 1
+
+
+def _invocation_ended(count: Count, fact: facts.InvocationEnded) -> None:
+    count.in_flight -= 1
+    count.records += fact.records - fact.failed_records
+    count.failed += fact.outcome != "succeeded"
+
+
+def _records_discarded(count: Count, fact: facts.RecordsDiscarded) -> None:
+    count.given_up += fact.records
+
+
+def _poll_failed(count: Count, _fact: facts.PollFailed) -> None:
+    count.poll_failures += 1
+
+
+def _store_failed(count: Count, _fact: facts.StoreFailed) -> None:
+    count.store_failures += 1
+
+
+def _destination_failed(count: Count, _fact: facts.DestinationFailed) -> None:
+    count.destination_failures += 1
+
+
+_NOTES: dict[type[facts.Fact], Callable[[Count, Any], None]] = {
+    facts.DestinationFailed: _destination_failed,
+    facts.InvocationEnded: _invocation_ended,
+    facts.InvocationStarted: _invocation_started,
+    facts.PollFailed: _poll_failed,
+    facts.Polled: _polled,
+    facts.RecordsDiscarded: _records_discarded,
+    facts.StoreFailed: _store_failed,
+}

@@ -17,10 +17,13 @@ from importlib.metadata import version
 import pytest
 from rich.console import Console
 
+from esm.cli.halts import Halts
 from esm.cli.live import LiveTable
 from esm.cli.summary import as_text
 from esm.cli.tally import Tally
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
+from esm.telemetry import facts
+from esm.telemetry.observer import Observers
 from tests.surface.streams import Stream
 from tests.surface.typed import PATIENCE, Esm
 
@@ -104,6 +107,12 @@ def test_help_teaches_by_example(esm_: Esm) -> None:
         ended = esm_(*command, "--help")
         assert ended.code == 0
         assert re.search(rf"^ +esm {' '.join(command) or 'run'} ?", ended.out, re.MULTILINE)
+
+
+def test_a_run_has_no_fact_built_of_each_checkpoint() -> None:
+    observers = Observers([Tally(), Halts(lambda: None)])
+    assert not observers.wants(facts.CheckpointStored)
+    assert observers.wants(facts.ShardHalted)
 
 
 def test_help_fits_on_a_screen_and_no_line_is_cut(esm_: Esm) -> None:
