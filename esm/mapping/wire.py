@@ -18,7 +18,7 @@ from esm.mapping.function import Function, Handler
 from esm.mapping.limits import Limits
 from esm.mapping.settings import EventSourceMapping
 
-__all__ = ["from_api", "to_api"]
+__all__ = ["ELSEWHERE", "from_api", "to_api"]
 
 _SETTINGS = {
     "EventSourceArn": "event_source_arn",
@@ -65,7 +65,7 @@ _ANSWERED = (
     "StateTransitionReason",
 )
 """What an answer has beside the settings: read past, but for a `State` that says the mapping is off."""
-_OTHER_SOURCES = (
+ELSEWHERE = (
     "AmazonManagedKafkaEventSourceConfig",
     "DocumentDBEventSourceConfig",
     "LoggingConfig",
@@ -75,7 +75,7 @@ _OTHER_SOURCES = (
     "SourceAccessConfigurations",
     "Topics",
 )
-"""Kafka's, MQ's and DocumentDB's."""
+"""What mappings of Kafka, Amazon MQ and DocumentDB have beside the settings of all."""
 _FUNCTION_NAME = re.compile(
     r"((arn:aws[a-zA-Z-]*:lambda:[a-zA-Z0-9-]*:)?([0-9]{12}:)?function:)?"
     r"(?P<name>[a-zA-Z0-9-_]{1,64})(:(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
@@ -97,8 +97,8 @@ def from_api(
     `FunctionName` (or `FunctionArn`) names `function`; without either it keeps its own name. Keys whose value is `None`
     are as if absent. Raises `MappingError` for a key that there is not, or a value that cannot be.
     """
-    given = structure("config", config, (*_SETTINGS, *_NAMES, *_ANSWERED, *_OTHER_SOURCES), path="input")
-    for key in _OTHER_SOURCES:
+    given = structure("config", config, (*_SETTINGS, *_NAMES, *_ANSWERED, *ELSEWHERE), path="input")
+    for key in ELSEWHERE:
         if given.get(key):
             raise MappingError(f"Unsupported {key} parameter for given event source mapping type.", value=given[key])
     for key in _STRUCTURES:

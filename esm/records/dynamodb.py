@@ -14,7 +14,7 @@ import msgspec
 
 from esm.clock import Millis
 
-__all__ = ["IMAGES", "Change", "DynamoDBEventShape", "DynamoDBRecord", "sorted_text"]
+__all__ = ["IMAGES", "Change", "DynamoDBEventShape", "DynamoDBRecord", "owned", "sorted_text"]
 
 _json = msgspec.json.Encoder().encode
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
@@ -44,11 +44,11 @@ class Change(msgspec.Struct, gc=False, rename="pascal"):
 
     def __post_init__(self) -> None:
         """Lets go of the answer, whose memory is used again. Refuses text that is not UTF-8."""
-        self.keys = _own(self.keys)
+        self.keys = owned(self.keys)
         if self.new_image:
-            self.new_image = _own(self.new_image)
+            self.new_image = owned(self.new_image)
         if self.old_image:
-            self.old_image = _own(self.old_image)
+            self.old_image = owned(self.old_image)
 
 
 class DynamoDBRecord(msgspec.Struct, gc=False):
@@ -153,7 +153,8 @@ def sorted_text(keys: msgspec.Raw) -> str:
     return _sorted_json(_read(keys)).decode()
 
 
-def _own(raw: msgspec.Raw) -> msgspec.Raw:
+def owned(raw: msgspec.Raw) -> msgspec.Raw:
+    """The text without the buffer that it was read in. Raises `UnicodeDecodeError`: it is not UTF-8."""
     str(raw, "utf-8")
     return raw.copy()
 

@@ -22,7 +22,7 @@ import msgspec
 
 from esm.arn import Arn, SourceKind
 from esm.clock import Millis
-from esm.records.dynamodb import DynamoDBRecord, sorted_text
+from esm.records.dynamodb import DynamoDBRecord, owned, sorted_text
 from esm.records.kinesis import KinesisRecord
 from esm.records.sqs import MessageAttribute, SqsMessage
 
@@ -108,11 +108,11 @@ class RecordedChange(msgspec.Struct, gc=False, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Lets go of the block that it was read from. Refuses text that is not UTF-8."""
-        self.keys = _own(self.keys)
+        self.keys = owned(self.keys)
         if self.new_image:
-            self.new_image = _own(self.new_image)
+            self.new_image = owned(self.new_image)
         if self.old_image:
-            self.old_image = _own(self.old_image)
+            self.old_image = owned(self.old_image)
 
     @property
     def change(self) -> RecordedChange:
@@ -282,11 +282,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
     return str(error).replace("`", "'")
-
-
-def _own(raw: msgspec.Raw) -> msgspec.Raw:
-    str(raw, "utf-8")
-    return raw.copy()
 
 
 def _in_one_line(raw: msgspec.Raw) -> msgspec.Raw:

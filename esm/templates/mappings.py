@@ -11,11 +11,12 @@ from esm.errors import MappingError, TemplateError
 from esm.filtering.criteria import FilterCriteria
 from esm.mapping.constraints import api_name, missing
 from esm.mapping.settings import EventSourceMapping
+from esm.mapping.wire import ELSEWHERE
 from esm.templates.code import Code
 from esm.templates.document import Path
 from esm.templates.lambdas import Lambda, Lambdas
 from esm.templates.names import PENDING
-from esm.templates.properties import ELSEWHERE, OWN, PROPERTIES, settings
+from esm.templates.properties import OWN, PROPERTIES, settings
 from esm.templates.resolver import Resolver
 from esm.templates.template import Unresolved
 
@@ -144,7 +145,7 @@ def _mapping(resolver: Resolver, lambda_: Lambda, given: Mapping[str, Any], path
 
 
 def _check_known(resolver: Resolver, given: Mapping[str, Any], path: Path) -> None:
-    known = PROPERTIES | ELSEWHERE | (OWN if resolver.template.dialect == "esm" else set())
+    known = PROPERTIES.union(ELSEWHERE) | (OWN if resolver.template.dialect == "esm" else set())
     for name in given:
         if name not in known:
             raise resolver.template.refused((*path, name), f"Encountered unsupported property {name[:80]}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from esm.templates.document import number
 
-__all__ = ["ELSEWHERE", "FLAGS", "NUMBERS", "OWN", "PROPERTIES", "coerced", "settings"]
+__all__ = ["FLAGS", "NUMBERS", "OWN", "PROPERTIES", "coerced", "settings"]
 
 NUMBERS = frozenset(
     {
@@ -56,19 +56,6 @@ PROPERTIES = frozenset(
 """Those of a stream's or a queue's mapping."""
 OWN = frozenset({"OnDestinationFailure", "UUID"})
 """What only esm's own file may say."""
-ELSEWHERE = frozenset(
-    {
-        "AmazonManagedKafkaEventSourceConfig",
-        "DocumentDBEventSourceConfig",
-        "LoggingConfig",
-        "Queues",
-        "SelfManagedEventSource",
-        "SelfManagedKafkaEventSourceConfig",
-        "SourceAccessConfigurations",
-        "Topics",
-    }
-)
-"""Those of Kafka, Amazon MQ and DocumentDB."""
 
 # YAML 1.1, which CloudFormation reads, has these words for flags; read by themselves they stay text.
 _FLAGS = {
