@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.around import around_table
+from tests.bench.budget.effort import FULL, BudgetEffort
+from tests.bench.budget.run import bench_budget
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, compare
 from tests.bench.filters import filter_table
@@ -26,10 +29,15 @@ def _main() -> None:
     parser.add_argument("--rounds", type=int, default=Effort.rounds)
     parser.add_argument("--only", metavar="NAME", nargs="+", default=list(VARIANTS), help=", ".join(VARIANTS))
     parser.add_argument("--queues", action="store_true", help="the pollers of a queue, and nothing else")
+    parser.add_argument("--budget", action="store_true", help="the budget, row by row, and nothing else")
+    parser.add_argument("--minute", action="store_true", help="of the budget: idle shards are held for a whole minute")
     parser.add_argument("--watched", action="store_true", help="what metrics, logs and traces cost, and nothing else")
     parser.add_argument("--workload", metavar="TEXT", default="", help="those whose name has this in it")
     options = parser.parse_args()
     workloads = tuple(workload for workload in WORKLOADS if options.workload in workload.name)
+    if options.budget:
+        bench_budget(RESULTS, _budget_effort(options), _tell, kept=not options.quick)
+        return
     if options.queues:
         bench_queues(RESULTS, quick=options.quick, rounds=options.rounds, told=_tell)
         return
@@ -46,6 +54,13 @@ def _main() -> None:
     if not options.quick and options.only == list(VARIANTS) and workloads == WORKLOADS:
         sys.stdout.write(f"\nwritten to {write(RESULTS, rows, options.only, effort)}, and as JSON beside it\n")
         bench_queues(RESULTS, quick=False, rounds=options.rounds, told=_tell)
+        bench_budget(RESULTS, _budget_effort(options), _tell)
+
+
+def _budget_effort(options: argparse.Namespace) -> BudgetEffort:
+    if options.quick:
+        return replace(FULL, streams=QUICK, queue_rounds=1, hold_s=5.0)
+    return replace(FULL, hold_s=60.0) if options.minute else FULL
 
 
 def _tell(text: str) -> None:

@@ -9,7 +9,7 @@ import sys
 
 from tests.bench.meter import Meter, Plan
 
-__all__ = ["SIDE_BY_SIDE", "VARIANTS"]
+__all__ = ["OTHERS", "VARIANTS"]
 
 VARIANTS = {
     "floor": "tests.bench.variants.floor:run",
@@ -20,8 +20,17 @@ VARIANTS = {
     "async-kinesis": "tests.bench.variants.async_kinesis:run",
 }
 
-SIDE_BY_SIDE = {"esm, watched": "tests.bench.variants.observability:run"}
-"""What compares several ways within one process."""
+OTHERS = {
+    "esm, watched": "tests.bench.variants.observability:run",
+    "esm, frozen": "tests.bench.variants.esm_worker:run_frozen",
+    "aiobotocore, frozen": "tests.bench.variants.aiobotocore_loop:run_frozen",
+    "esm, ten lanes": "tests.bench.variants.esm_worker:run_ten_lanes",
+    "esm, through the SDK": "tests.bench.variants.esm_worker:run_through_the_sdk",
+    "esm, ticking": "tests.bench.variants.ticking:run_esm",
+    "aiobotocore, ticking": "tests.bench.variants.ticking:run_aiobotocore",
+    "esm, telling delays": "tests.bench.variants.delays:run_stream",
+}
+"""What is measured apart from the comparison of all."""
 
 
 def _main() -> None:
@@ -29,7 +38,7 @@ def _main() -> None:
     if told["core"] is not None:
         os.sched_setaffinity(0, {told["core"]})
     plan = Plan(**told["plan"])
-    module, _, name = (VARIANTS | SIDE_BY_SIDE)[told["variant"]].partition(":")
+    module, _, name = (VARIANTS | OTHERS)[told["variant"]].partition(":")
     meter = Meter(plan)
     getattr(importlib.import_module(module), name)(plan, meter)
     json.dump(meter.result(), sys.stdout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -50,14 +50,19 @@ class Row:
 
 
 def compare(
-    workloads: tuple[Workload, ...], variants: list[str], effort: Effort, told: Callable[[str], None]
+    workloads: Sequence[Workload],
+    variants: Sequence[str],
+    effort: Effort,
+    told: Callable[[str], None],
+    *,
+    tls: bool = False,
 ) -> list[Row]:
     """A row for each workload. Within a round each variant has one turn; every other round goes the other way."""
     rows = []
     for workload in workloads:
         row = Row(workload)
         pages = ENDLESS if workload.records else 0
-        with serving(workload.records, workload.size, pages) as server:
+        with serving(workload.records, workload.size, pages, tls=tls) as server:
             for number in range(effort.rounds):
                 for variant in variants if number % 2 == 0 else reversed(variants):
                     told(f"{workload.name}, round {number + 1} of {effort.rounds}: {variant}")
@@ -78,6 +83,9 @@ def _plan(server: Canned, workload: Workload, variant: str, effort: Effort) -> P
         warm_up=max(2 * shards, 1 if few else 30),
         cpu_s=effort.cpu_s,
         wall_s=effort.wall_s,
+        source=workload.source,
+        batch_size=workload.batch_size,
+        authority=server.authority,
     )
 
 

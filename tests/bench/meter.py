@@ -6,10 +6,12 @@ import base64
 import resource
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.bench.pages import position_of
-from tests.bench.server import Counter
+from tests.bench.server import Counter, percentile
+from tests.bench.workloads import BATCH_SIZE
 
 __all__ = ["Meter", "Plan"]
 
@@ -22,7 +24,9 @@ class Plan:
     """What one process does.
 
     `warm_up`: polls before the window begins. `cpu_s`, `wall_s`: the window ends with whichever is over first. `total`:
-    instead of a window, end after so many records, and keep what was handled; 0: measure.
+    instead of a window, end after so many records, and keep what was handled; 0: measure. `source`: `kinesis` or
+    `dynamodb`. `batch_size`, `factor`: of the mapping. `authority`: the file of the certificates to trust, "" without
+    TLS.
     """
 
     url: str
@@ -33,10 +37,16 @@ class Plan:
     cpu_s: float
     wall_s: float
     total: int = 0
+    source: str = "kinesis"
+    batch_size: int = BATCH_SIZE
+    factor: int = 1
+    authority: str = ""
 
     @property
     def arn(self) -> str:
         """The stream to read, of so many shards."""
+        if self.source == "dynamodb":
+            return f"arn:aws:dynamodb:eu-west-1:123456789012:table/{self.stream}/stream/2026-01-01T00:00:00.000"
         return f"arn:aws:kinesis:eu-west-1:123456789012:stream/{self.stream}"
 
     @property
@@ -66,6 +76,7 @@ class Meter:
     records: int = 0
     handled: list[tuple[str, str, int]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
+    _late: list[int] = field(default_factory=list)
     _start: Reading | None = None
     _end: Reading | None = None
 
@@ -94,7 +105,7 @@ class Meter:
         start = self._start
         if start is None:
             if polls >= self.plan.warm_up and (at_rest or served == self.records or polls >= 2 * self.plan.warm_up):
-                self._start = now
+                self._start, self._late = now, self._counter.late()
             return False
         over = max((now.cpu_s - start.cpu_s) / self.plan.cpu_s, (now.wall_s - start.wall_s) / self.plan.wall_s) >= 1
         late = now.wall_s - start.wall_s >= self.plan.wall_s + PATIENCE_S
@@ -104,13 +115,29 @@ class Meter:
         self._end = now
         return True
 
+    @property
+    def measuring(self) -> bool:
+        """Whether the window has begun."""
+        return self._start is not None
+
     def result(self) -> dict[str, Any]:
         """What was measured, or handled."""
         if self._start is None or self._end is None:
             return {"handled": self.handled} | self.found
         start, end = asdict(self._start), asdict(self._end)
         measured = {name: end[name] - start[name] for name in start}
-        return measured | {"rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        late = [now - before for now, before in zip(self._counter.late(), self._late, strict=True)]
+        return (
+            measured
+            | {"rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "rss_now_mib": _rss_mib()}
+            | {f"late_p{share}_ms": percentile(late, share / 100) for share in (50, 99)}
+            | self.found
+        )
+
+
+def _rss_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / (1 << 20)
 
 
 def _handled(record: dict[str, Any]) -> tuple[str, str, int]:

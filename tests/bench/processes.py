@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench.meter import Plan
 from tests.bench.server import COUNTER_BYTES
+from tests.servers.certificate import make_certificate
 
 __all__ = ["Canned", "cores", "measure", "serving"]
 
@@ -22,12 +23,16 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 
 
+@dataclass(frozen=True)
 class Canned:
-    """A running server. `url`: where; `counter`: the file that it counts in."""
+    """A running server. `url`: where; `counter`: the file that it counts in.
 
-    def __init__(self, url: str, counter: Path) -> None:
-        self.url = url
-        self.counter = counter
+    `authority`: the file of the certificate that stands behind it, "" without TLS.
+    """
+
+    url: str
+    counter: Path
+    authority: str = ""
 
     def reset(self) -> None:
         """Counts from nothing again. No request may be under way."""
@@ -42,39 +47,41 @@ def cores() -> tuple[int, int] | None:
 
 
 @contextmanager
-def serving(records: int, size: int, pages: int, *, lifetime_s: float = 600.0) -> Iterator[Canned]:
-    """A server for as long as the block runs, and no longer than `lifetime_s`."""
+def serving(
+    records: int, size: int, pages: int, *, lifetime_s: float = 600.0, tls: bool = False, every_s: float = 0
+) -> Iterator[Canned]:
+    """A server for as long as the block runs, and no longer than `lifetime_s`.
+
+    `every_s`: instead of pages, each shard gets a record so often.
+    """
     pinned = cores()
     with tempfile.TemporaryDirectory() as folder:
         counter = Path(folder, "counter")
         counter.write_bytes(bytes(COUNTER_BYTES))
+        told = {"records": records, "size": size, "pages": pages, "lifetime": lifetime_s, "every": every_s}
         command = [sys.executable, "-m", "tests.bench.server", "--counter", str(counter)]
-        command += [
-            "--records",
-            str(records),
-            "--size",
-            str(size),
-            "--pages",
-            str(pages),
-            "--lifetime",
-            str(lifetime_s),
-        ]
+        command += [text for name, value in told.items() for text in (f"--{name}", str(value))]
         command += ["--core", str(pinned[0])] if pinned else []
+        made = make_certificate(Path(folder)) if tls else None
+        command += ["--certificate", str(made.authority), "--key", str(made.key)] if made else []
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                yield Canned(f"http://127.0.0.1:{int(process.stdout.readline())}", counter)
+                where = f"127.0.0.1:{int(process.stdout.readline())}"
+                url = f"http{'s' if made else ''}://{where}"
+                yield Canned(url, counter, str(made.authority) if made else "")
             finally:
                 process.stdin.close()
                 process.wait(PATIENCE_S)
 
 
-def measure(variant: str, plan: Plan) -> dict[str, Any]:
+def measure(variant: str, plan: Plan, *, patience_s: float = PATIENCE_S) -> dict[str, Any]:
     """What the variant measured of itself. Raises `RuntimeError` with what it said when it failed."""
     pinned = cores()
     told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
     environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    environment |= {"AWS_CA_BUNDLE": plan.authority} if plan.authority else {}
     environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.client"],
@@ -84,7 +91,7 @@ def measure(variant: str, plan: Plan) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE_S,
+        timeout=patience_s,
     )
     if done.returncode:
         raise RuntimeError(f"{variant} failed:\n{done.stderr}")

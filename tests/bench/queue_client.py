@@ -7,10 +7,14 @@ import importlib
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["QUEUE_VARIANTS", "Handler", "QueuePlan"]
+__all__ = ["DELAYS", "QUEUE_VARIANTS", "Handler", "QueuePlan"]
+
+DELAYS = "delays"
 
 QUEUE_VARIANTS = {
     "esm": "tests.bench.variants.queue_esm:run",
@@ -25,7 +29,8 @@ QUEUE_VARIANTS = {
 class QueuePlan:
     """What one process does. `handlers`: how many may be in flight; `takes_ms`: how long each waits, 0: not at all.
 
-    `url`: of the server; `queue_url`: of the queue. `folder`: for files.
+    `url`: of the server; `queue_url`: of the queue. `folder`: for files. `timed`: the bodies say when they were sent,
+    and how long ago that was is written to `delays` in the folder, in milliseconds.
     """
 
     url: str
@@ -33,6 +38,7 @@ class QueuePlan:
     handlers: int
     takes_ms: int
     folder: str
+    timed: bool = False
 
 
 class Handler:
@@ -40,9 +46,15 @@ class Handler:
 
     def __init__(self, plan: QueuePlan) -> None:
         self._seconds = plan.takes_ms / 1000
+        self._delays: IO[str] | None = None
+        if plan.timed:
+            self._delays = Path(plan.folder, DELAYS).open("a", buffering=1)  # noqa: SIM115  # as long as the process
 
     async def handle(self, event: dict[str, Any], _context: Any) -> None:
         """As Lambda's."""
+        if self._delays is not None:
+            now = time.monotonic_ns()
+            self._delays.writelines(f"{(now - int(record['body'])) / 1e6}\n" for record in event["Records"])
         if self._seconds and event["Records"]:
             await asyncio.sleep(self._seconds)
 

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.bench.processes import ROOT, cores
-from tests.bench.queue_client import QueuePlan
+from tests.bench.queue_client import DELAYS, QueuePlan
 from tests.bench.queue_server import COUNTER_BYTES, QUEUE_PATH, Count, Counter
+from tests.servers.certificate import make_certificate
 
-__all__ = ["QueueSample", "Window", "drain_all", "measure_queue"]
+__all__ = ["QueueSample", "Window", "drain_all", "measure_delays", "measure_queue"]
 
 PATIENCE_S = 60.0
 LOOK_S = 0.01
@@ -55,9 +56,9 @@ class QueueSample:
         return self.messages / self.seconds
 
 
-def measure_queue(variant: str, handlers: int, takes_ms: int, window: Window) -> QueueSample:
+def measure_queue(variant: str, handlers: int, takes_ms: int, window: Window, *, tls: bool = False) -> QueueSample:
     """What became of one window. Raises `RuntimeError` with what the poller said when it ended by itself."""
-    with _serving(total=0) as server, _polling(variant, server, handlers, takes_ms) as poller:
+    with _serving(tls=tls) as server, _polling(variant, server, handlers, takes_ms) as poller:
         poller.wait_for(lambda count: count.deleted > 0)
         time.sleep(window.warm_up_s)
         before, start = server.counter.read(), _reading(server, poller)
@@ -82,16 +83,33 @@ def drain_all(variant: str, handlers: int, takes_ms: int, total: int) -> Count:
         return server.counter.read()
 
 
+def measure_delays(variant: str, rate: float, window: Window) -> list[float]:
+    """Milliseconds from when a message was there until its handler began, of `rate` messages a second."""
+    with _serving(rate=rate) as server, _polling(variant, server, 1, 0, timed=True) as poller:
+        poller.wait_for(lambda count: count.deleted > 0)
+        time.sleep(window.warm_up_s)
+        before = len(poller.delays())
+        time.sleep(window.seconds)
+        poller.check()
+        return poller.delays()[before:]
+
+
 @dataclass(frozen=True)
 class _Server:
     url: str
     counter: Counter
     pid: int
+    authority: str
 
 
 class _Poller:
-    def __init__(self, process: subprocess.Popen[str], counter: Counter, said: Path) -> None:
-        self.process, self._counter, self._said = process, counter, said
+    def __init__(self, process: subprocess.Popen[str], counter: Counter, folder: Path) -> None:
+        self.process, self._counter, self._folder = process, counter, folder
+        self._said = folder / "said"
+
+    def delays(self) -> list[float]:
+        *whole, _ = self._folder.joinpath(DELAYS).read_text().split("\n")
+        return [float(line) for line in whole]
 
     def check(self) -> None:
         if self.process.poll() is not None:
@@ -107,35 +125,37 @@ class _Poller:
 
 
 @contextmanager
-def _serving(*, total: int) -> Iterator[_Server]:
+def _serving(*, total: int = 0, rate: float = 0, tls: bool = False) -> Iterator[_Server]:
     pinned = cores()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "counter")
         path.write_bytes(bytes(COUNTER_BYTES))
         command = [sys.executable, "-m", "tests.bench.queue_server", "--counter", str(path)]
-        command += ["--size", str(SIZE), "--total", str(total)]
+        command += ["--size", str(SIZE), "--total", str(total), "--rate", str(rate)]
         command += ["--core", str(pinned[0])] if pinned else []
+        made = make_certificate(Path(folder)) if tls else None
+        command += ["--certificate", str(made.authority), "--key", str(made.key)] if made else []
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-                yield _Server(url, Counter(path), process.pid)
+                url = f"http{'s' if made else ''}://127.0.0.1:{int(process.stdout.readline())}"
+                yield _Server(url, Counter(path), process.pid, str(made.authority) if made else "")
             finally:
                 process.stdin.close()
                 process.wait(PATIENCE_S)
 
 
 @contextmanager
-def _polling(variant: str, server: _Server, handlers: int, takes_ms: int) -> Iterator[_Poller]:
+def _polling(variant: str, server: _Server, handlers: int, takes_ms: int, *, timed: bool = False) -> Iterator[_Poller]:
     pinned = cores()
     environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    environment |= {"AWS_CA_BUNDLE": server.authority} if server.authority else {}
     environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
     with tempfile.TemporaryDirectory() as folder:
-        plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder)
+        plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder, timed)
         told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
-        said = Path(folder, "said")
-        with said.open("wb") as log:
+        with Path(folder, "said").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.queue_client"],
                 cwd=ROOT,
@@ -149,7 +169,7 @@ def _polling(variant: str, server: _Server, handlers: int, takes_ms: int) -> Ite
                 assert process.stdin is not None
                 process.stdin.write(json.dumps(told))
                 process.stdin.close()
-                yield _Poller(process, server.counter, said)
+                yield _Poller(process, server.counter, Path(folder))
             finally:
                 process.kill()
                 process.wait(PATIENCE_S)

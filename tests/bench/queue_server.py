@@ -3,7 +3,9 @@
     python -m tests.bench.queue_server --size 200 --total 0 --counter FILE
 
 Writes its port to standard output. Every receive finds as many messages as it asks for, until `total` were given, and
-nothing after that; 0: for ever. Ends when standard input does, and after ten minutes at the latest.
+nothing after that; 0: for ever. With `--rate` there is a message so many times a second instead, whose body says when,
+in nanoseconds of the monotonic clock; who waits longest gets it. Ends when standard input does, and after ten minutes
+at the latest.
 """
 
 from __future__ import annotations
@@ -13,16 +15,22 @@ import asyncio
 import json
 import mmap
 import os
+import ssl
 import struct
 import sys
+import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from hashlib import md5
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import uvloop
+
+from tests.bench.server import server_tls
 
 __all__ = ["COUNTER_BYTES", "QUEUE_ARN", "QUEUE_PATH", "Count", "Counter"]
 
@@ -139,11 +147,17 @@ class Queue:
 
 def _message(size: int) -> bytes:
     """A message with two places for its number; what else a `%` stands for is none."""
-    body = "x" * size
     handle = ("0" * NUMBER_DIGITS).ljust(HANDLE_LENGTH, "A")
-    message = {
-        "MessageId": "00000000-0000-0000-0000-" + "0" * NUMBER_DIGITS,
-        "ReceiptHandle": handle,
+    message = {"MessageId": "00000000-0000-0000-0000-" + "0" * NUMBER_DIGITS, "ReceiptHandle": handle}
+    text = json.dumps(message | _fields("x" * size), separators=(",", ":"))
+    number = f"%0{NUMBER_DIGITS}d"
+    for before in ('"00000000-0000-0000-0000-', '"ReceiptHandle":"'):
+        text = text.replace(before + "0" * NUMBER_DIGITS, before + number)
+    return text.encode()
+
+
+def _fields(body: str) -> dict[str, Any]:
+    return {
         "MD5OfBody": md5(body.encode(), usedforsecurity=False).hexdigest(),
         "Body": body,
         "Attributes": {
@@ -153,11 +167,52 @@ def _message(size: int) -> bytes:
             "SentTimestamp": "1732200000100",
         },
     }
-    text = json.dumps(message, separators=(",", ":"))
-    number = f"%0{NUMBER_DIGITS}d"
-    for before in ('"00000000-0000-0000-0000-', '"ReceiptHandle":"'):
-        text = text.replace(before + "0" * NUMBER_DIGITS, before + number)
-    return text.encode()
+
+
+class SlowQueue(Queue):
+    """A message `rate` times a second, from the first receive on."""
+
+    def __init__(self, rate: float, counter: Counter) -> None:
+        super().__init__(0, 0, counter)
+        self._every = 1 / rate
+        self._here: deque[str] = deque()
+        self._waiting: deque[tuple[Callable[[bytes], None], int]] = deque()
+        self._began = False
+
+    def _arrive(self, due: float) -> None:
+        self._here.append(str(time.monotonic_ns()))
+        if self._waiting:
+            self._give(*self._waiting.popleft())
+        loop = asyncio.get_running_loop()
+        loop.call_at(due + self._every, self._arrive, due + self._every)
+
+    def _receive(self, request: _Receive, send: Callable[[bytes], None]) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._began:
+            self._began = True
+            self._arrive(loop.time())
+        waiting = (partial(send), request.MaxNumberOfMessages)  # a connection's next poll is another
+        if self._here:
+            self._give(*waiting)
+            return
+        self._waiting.append(waiting)
+        loop.call_later(request.WaitTimeSeconds, self._give_up, waiting)
+
+    def _give(self, send: Callable[[bytes], None], most: int) -> None:
+        bodies = [self._here.popleft() for _ in range(min(most, len(self._here)))]
+        first = self._counter.read().given
+        self._counter.received(len(bodies))
+        messages = [_timed(body, number) for number, body in enumerate(bodies, first)]
+        send(json.dumps({"Messages": messages}).encode())
+
+    def _give_up(self, waiting: tuple[Callable[[bytes], None], int]) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+            waiting[0](b"{}")
+
+
+def _timed(body: str, number: int) -> dict[str, Any]:
+    return _fields(body) | {"MessageId": f"{number:036}", "ReceiptHandle": f"{number:0{HANDLE_LENGTH}}"}
 
 
 class Connection(asyncio.Protocol):
@@ -170,7 +225,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         host, port = transport.get_extra_info("sockname")[:2]
-        self._url = f"http://{host}:{port}"
+        scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._url = f"{scheme}://{host}:{port}"
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -196,11 +252,11 @@ def _header(head: bytes, name: bytes) -> bytes:
     return rest.partition(b"\r\n")[0].strip()
 
 
-async def _serve(queue: Queue) -> None:
+async def _serve(queue: Queue, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)  # readable when the other end is gone
-    server = await loop.create_server(lambda: Connection(queue), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: Connection(queue), "127.0.0.1", 0, backlog=4096, ssl=tls)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     try:
@@ -216,12 +272,16 @@ def _main() -> None:
     parser.add_argument("--total", type=int, required=True)
     parser.add_argument("--counter", type=Path, required=True)
     parser.add_argument("--core", type=int)
+    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--key", type=Path)
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    queue = Queue(options.size, options.total, Counter(options.counter))
+    counter = Counter(options.counter)
+    queue = SlowQueue(options.rate, counter) if options.rate else Queue(options.size, options.total, counter)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(queue))
+        runner.run(_serve(queue, server_tls(options.certificate, options.key)))
 
 
 if __name__ == "__main__":

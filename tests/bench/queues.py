@@ -67,7 +67,13 @@ def check_variants(variants: Sequence[str]) -> None:
 
 
 def compare_queues(
-    cases: Sequence[QueueCase], variants: Sequence[str], rounds: int, window: Window, told: Callable[[str], None]
+    cases: Sequence[QueueCase],
+    variants: Sequence[str],
+    rounds: int,
+    window: Window,
+    told: Callable[[str], None],
+    *,
+    tls: bool = False,
 ) -> list[QueueRow]:
     """A row for each case. Within a round each variant has one turn; every other round goes the other way."""
     rows = []
@@ -76,7 +82,7 @@ def compare_queues(
         for number in range(rounds):
             for variant in variants if number % 2 == 0 else reversed(variants):
                 told(f"queue, {case.name}, round {number + 1} of {rounds}: {variant}")
-                sample = measure_queue(variant, case.handlers, case.takes_ms, window)
+                sample = measure_queue(variant, case.handlers, case.takes_ms, window, tls=tls)
                 row.samples.setdefault(variant, []).append(sample)
         rows.append(row)
     return rows

@@ -1,4 +1,4 @@
-"""A Kinesis of canned answers, in a process of its own: several times faster than any client.
+"""A Kinesis, and a DynamoDB Streams, of canned answers, in a process of its own: several times faster than any client.
 
     python -m tests.bench.server --records 100 --size 200 --pages 1000 --counter FILE
 
@@ -13,22 +13,33 @@ import asyncio
 import json
 import mmap
 import os
+import ssl
 import struct
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from tests.bench.pages import Pages, iterator, place
+import uvloop
 
-__all__ = ["COUNTER_BYTES", "Counter"]
+from tests.bench.pages import Pages, TablePages, due_page, iterator, place
+
+__all__ = ["COUNTER_BYTES", "Counter", "percentile", "server_tls"]
 
 LIFETIME_S = 600.0
-COUNTER_BYTES = 16
 BEHIND_MS = 60_000
+IDLE_POLL_S = 1.0
+"""How often a shard is read in which nothing is: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"""
+LATE_MS_MAX = 4000
+COUNTER_BYTES = 16 + 8 * (LATE_MS_MAX + 1)
 
 
 class Counter:
-    """Polls and records that the server has answered so far, in a file that both processes map."""
+    """Polls and records that the server has answered so far, in a file that both processes map.
+
+    And how late polls of empty shards came, in whole milliseconds beyond a second after the one before.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         descriptor = os.open(path, os.O_RDWR)
@@ -44,24 +55,52 @@ class Counter:
         """Polls and records."""
         return cast("tuple[int, int]", struct.unpack_from("<QQ", self._map))
 
+    def add_late(self, seconds: float) -> None:
+        """One more poll of an empty shard, so late."""
+        at = 16 + 8 * min(LATE_MS_MAX, max(0, int(seconds * 1000)))
+        struct.pack_into("<Q", self._map, at, struct.unpack_from("<Q", self._map, at)[0] + 1)
+
+    def late(self) -> list[int]:
+        """By milliseconds, how many polls were so late."""
+        return list(struct.unpack_from(f"<{LATE_MS_MAX + 1}Q", self._map, 16))
+
+
+def percentile(late: Sequence[int], share: float) -> int | None:
+    """Within how many milliseconds so large a share came; `None` when none did."""
+    left = share * sum(late)
+    for milliseconds, count in enumerate(late):
+        left -= count
+        if count and left <= 0:
+            return milliseconds
+    return None
+
 
 class Stream:
-    """Answers the calls that pollers make. After `pages` pages a shard has nothing more."""
+    """Answers the calls that pollers make. After `pages` pages a shard has nothing more.
 
-    def __init__(self, records: int, size: int, pages: int, counter: Counter) -> None:
-        self._records, self._last = records, pages
-        self._pages = Pages(records, size)
-        self._counter = counter
+    `every`: instead, each shard gets a record every so many seconds, and no page has what is not there yet.
+    """
+
+    def __init__(self, records: int, size: int, pages: int, counter: Counter, *, every: float = 0) -> None:
+        self._records, self._last, self._every = records, pages, every
+        self._size, self._counter = size, counter
+        self._pages: Pages = Pages(records, size)
+        self._table: TablePages | None = None
+        self._polled: dict[int, float] = {}
+        self._began_ns = time.monotonic_ns()
 
     def answer(self, operation: str, request: dict[str, Any]) -> bytes:
         """The body of an answer."""
         if operation == "GetRecords":
-            return self._get_records(*place(request["ShardIterator"]), request.get("Limit", self._records))
+            shard, page = place(request["ShardIterator"])
+            return self._get_records(shard, page, request.get("Limit", self._records))
         if operation == "GetShardIterator":
             shard = int(request["ShardId"].rpartition("-")[2])
             return json.dumps({"ShardIterator": iterator(shard, 0)}).encode()
         if operation == "ListShards":
             return json.dumps({"Shards": _shards(_name(request))}).encode()
+        if operation == "DescribeStream":
+            return self._table_stream(request["StreamArn"])
         summary = {
             "StreamName": _name(request),
             "StreamARN": request.get("StreamARN", ""),
@@ -74,11 +113,41 @@ class Stream:
         return json.dumps({"StreamDescriptionSummary": summary}).encode()
 
     def _get_records(self, shard: int, page: int, limit: int) -> bytes:
+        if self._every:
+            return self._due(shard, page)
         if page >= self._last:
-            self._counter.add(0)
+            self._empty(shard)
             return self._pages.empty(shard, page)
         self._counter.add(min(limit, self._records))
-        return self._pages.body(shard, page, limit, behind_ms=BEHIND_MS)
+        return (self._table or self._pages).body(shard, page, limit, behind_ms=BEHIND_MS)
+
+    def _empty(self, shard: int) -> None:
+        now, before = time.perf_counter(), self._polled.get(shard)
+        self._polled[shard] = now
+        self._counter.add(0)
+        if before is not None:
+            self._counter.add_late(now - before - IDLE_POLL_S)
+
+    def _due(self, shard: int, page: int) -> bytes:
+        body, count = due_page(shard, page, began_ns=self._began_ns, every_ns=int(self._every * 1e9))
+        self._counter.add(count)
+        return body
+
+    def _table_stream(self, arn: str) -> bytes:
+        """Whoever asks for it reads a table's stream, and nobody else reads from this server."""
+        self._table = self._table or TablePages(self._records, self._size)
+        shards = [{name: shard[name] for name in ("ShardId", "SequenceNumberRange")} for shard in _shards(_table(arn))]
+        described = {
+            "StreamArn": arn,
+            "StreamLabel": arn.rpartition("/")[2],
+            "StreamStatus": "ENABLED",
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+            "CreationRequestDateTime": 1700000000.0,
+            "TableName": _table(arn),
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "Shards": shards,
+        }
+        return json.dumps({"StreamDescription": described}).encode()
 
 
 class Connection(asyncio.Protocol):
@@ -108,7 +177,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(body)
 
 
-_OPERATIONS = {name.lower(): name for name in ("GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary")}
+_OPERATIONS = {
+    name.lower(): name
+    for name in ("GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary", "DescribeStream")
+}
 
 
 def _operation(target: bytes) -> str:
@@ -125,6 +197,10 @@ def _name(request: dict[str, Any]) -> str:
     return name
 
 
+def _table(arn: str) -> str:
+    return arn.split("/")[1]
+
+
 def _shards(stream: str) -> list[dict[str, Any]]:
     count = int(stream.rpartition("-")[2])
     step = (1 << 128) // count
@@ -138,11 +214,11 @@ def _shards(stream: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _serve(stream: Stream, lifetime_s: float) -> None:
+async def _serve(stream: Stream, lifetime_s: float, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)  # readable when the other end is gone
-    server = await loop.create_server(lambda: Connection(stream), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: Connection(stream), "127.0.0.1", 0, backlog=4096, ssl=tls)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     try:
@@ -152,20 +228,32 @@ async def _serve(stream: Stream, lifetime_s: float) -> None:
         server.close()
 
 
+def server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """What a server needs to show this certificate; `None`: it has none."""
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--pages", type=int, required=True)
+    parser.add_argument("--every", type=float, default=0)
     parser.add_argument("--counter", type=Path, required=True)
     parser.add_argument("--core", type=int)
     parser.add_argument("--lifetime", type=float, default=LIFETIME_S)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--key", type=Path)
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    asyncio.run(
-        _serve(Stream(options.records, options.size, options.pages, Counter(options.counter)), options.lifetime)
-    )
+    stream = Stream(options.records, options.size, options.pages, Counter(options.counter), every=options.every)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(stream, options.lifetime, server_tls(options.certificate, options.key)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ BATCH_SIZE = 100
 
 @dataclass(frozen=True)
 class Workload:
-    """`records`: in a poll, 0 for a shard that stays empty. `size`: bytes of a record's data.
+    """`records`: in a poll, 0 for a shard that stays empty. `size`: bytes of a record's data. `source`: as a plan's.
 
     `esm_shards`: as `esm` keeps to AWS's five reads a second of a shard, and to one when it is idle, many shards keep a
     core busy; so few that it still gets through. `queue_shards`: the same for async-kinesis, which reads all of its
@@ -23,6 +23,8 @@ class Workload:
     size: int
     esm_shards: int
     queue_shards: int
+    batch_size: int = BATCH_SIZE
+    source: str = "kinesis"
 
 
 WORKLOADS = (

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["of_sdk_records"]
+__all__ = ["of_sdk_changes", "of_sdk_records"]
 
 _ITEM = {
     "eventSource": "aws:kinesis",
@@ -32,6 +32,21 @@ def of_sdk_records(records: Sequence[dict[str, Any]], shard: str, arn: str) -> d
                 },
                 **_ITEM,
                 "eventID": f"{shard}:{record['SequenceNumber']}",
+                "eventSourceARN": arn,
+            }
+            for record in records
+        ]
+    }
+
+
+def of_sdk_changes(records: Sequence[dict[str, Any]], arn: str) -> dict[str, Any]:
+    """An event of what the SDK's `get_records` of a table's stream gives, where no attribute is binary."""
+    return {
+        "Records": [
+            {
+                **record,
+                "dynamodb": record["dynamodb"]
+                | {"ApproximateCreationDateTime": record["dynamodb"]["ApproximateCreationDateTime"].timestamp()},
                 "eventSourceARN": arn,
             }
             for record in records
