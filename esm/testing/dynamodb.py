@@ -9,15 +9,15 @@ It answers to `esm.aws.dynamodb_streams_api.DynamoDBStreamsApi`, so the producti
 
 from __future__ import annotations
 
-import random
 from hashlib import md5
 from itertools import count
+from typing import Unpack
 
 from esm.aws.dynamodb_streams_api import StreamPage, TableRecords
 from esm.clock import Clock, Millis
-from esm.errors import PositionTrimmedError, SourceError
+from esm.errors import PositionTrimmedError
 from esm.testing.shards import SimulatedShard, SimulatedStream
-from esm.testing.streams import SimulatedService, own_number
+from esm.testing.streams import Behaviour, SimulatedService
 from esm.testing.tables import SimulatedTable
 
 __all__ = ["SimulatedDynamoDB"]
@@ -33,34 +33,18 @@ MAX_BYTES = 1024 * 1024
 _FIRST_NUMBER = 100_000_000_003_498_069_978
 # 21 digits, as AWS writes them (observed); n + 1 is never the next.
 _STEP = 977
-_INVALID = "ValidationException"
 _WIRE_OVERHEAD = 330
 
 
 class SimulatedDynamoDB(SimulatedService):
     """The service; its settings are those of `SimulatedService`. Streams keep their records for 24 hours."""
 
+    service = "dynamodb"
     iterator_valid = ITERATOR_VALID
-    invalid = _INVALID
+    invalid = "ValidationException"
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        seed: int = 0,
-        latency: tuple[Millis, Millis] = (2, 20),
-        page_size: int = 100,
-        listing_lag: Millis = 0,
-        trailing_page: float = 0.5,
-    ) -> None:
-        super().__init__(
-            clock,
-            random.Random(f"dynamodb {seed}"),  # noqa: S311  # a history to replay, no secret
-            latency=latency,
-            page_size=page_size,
-            listing_lag=listing_lag,
-            trailing_page=trailing_page,
-        )
+    def __init__(self, clock: Clock, *, page_size: int = 100, **behaviour: Unpack[Behaviour]) -> None:
+        super().__init__(clock, page_size=page_size, **behaviour)
         self._numbers = count(_FIRST_NUMBER, _STEP)
         self._tables: dict[str, SimulatedTable] = {}
 
@@ -111,13 +95,15 @@ class SimulatedDynamoDB(SimulatedService):
         await self._travel()
         stream = self._rolled(stream_arn)
         shard = self._readable(stream, shard_id)
-        return self._iterator(stream, shard, _starting_index(shard, iterator_type, sequence_number))
+        index = self._starting_index(shard, iterator_type, sequence_number)
+        if index < shard.trimmed:
+            raise _trimmed(shard)
+        return self._iterator(stream, shard, index)
 
     async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[TableRecords, int]:
         """`GetRecords`. Records that went while an iterator pointed at them are missed loudly, unlike in Kinesis."""
         await self._travel()
-        if not 1 <= limit <= MAX_RECORDS:
-            raise SourceError(_INVALID, f"Limit {limit} is not between 1 and {MAX_RECORDS}.")
+        self._check_limit(limit, MAX_RECORDS)
         stream = self._rolled(stream_arn)
         shard, begin = self._resolve(stream, iterator)
         if begin < shard.trimmed:
@@ -132,20 +118,6 @@ class SimulatedDynamoDB(SimulatedService):
         stream = self._existing(stream_arn)
         self._tables[stream_arn].roll_due()
         return stream
-
-
-def _starting_index(shard: SimulatedShard, iterator_type: str, sequence_number: str | None) -> int:
-    if iterator_type == "TRIM_HORIZON":
-        return shard.trimmed
-    if iterator_type == "LATEST":
-        return len(shard.records)
-    if iterator_type in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER") and sequence_number is not None:
-        number = own_number(shard, sequence_number, _INVALID)
-        index = shard.index_of(number, after=iterator_type == "AFTER_SEQUENCE_NUMBER")
-        if index < shard.trimmed:
-            raise _trimmed(shard)
-        return index
-    raise SourceError(_INVALID, f"{iterator_type} lacks what it starts from, or is unknown.")
 
 
 def _trimmed(shard: SimulatedShard) -> PositionTrimmedError:

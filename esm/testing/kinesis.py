@@ -10,15 +10,15 @@ resharding, trimming) takes effect at once and is not awaited.
 
 from __future__ import annotations
 
-import random
 from itertools import count
+from typing import Unpack
 
 from esm.aws.kinesis_api import ChildShard, GetRecordsOutput, ListShardsOutput, StreamSummary
 from esm.clock import Clock, Millis
 from esm.errors import SourceError, SourceThrottledError
 from esm.records.kinesis import KinesisRecord
 from esm.testing.shards import SimulatedShard, SimulatedStream
-from esm.testing.streams import SimulatedService, own_number
+from esm.testing.streams import Behaviour, SimulatedService
 
 __all__ = ["SimulatedKinesis"]
 
@@ -36,34 +36,19 @@ _FIRST_NUMBER = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_1
 # 56 digits, as AWS writes them (observed); the step between two is wide, so that n + 1 is never the next.
 _STEP = 1_208_925_819_614_629_174_706_176
 _WIRE_OVERHEAD = 190
-_INVALID = "InvalidArgumentException"
 
 
 class SimulatedKinesis(SimulatedService):
     """The service. `throttled`: whether the limits of reads and bytes per second hold. The rest: `SimulatedService`."""
 
+    service = "kinesis"
     iterator_valid = ITERATOR_VALID
-    invalid = _INVALID
+    invalid = "InvalidArgumentException"
 
     def __init__(
-        self,
-        clock: Clock,
-        *,
-        seed: int = 0,
-        latency: tuple[Millis, Millis] = (2, 20),
-        page_size: int = 1000,
-        listing_lag: Millis = 0,
-        throttled: bool = False,
-        trailing_page: float = 0.5,
+        self, clock: Clock, *, page_size: int = 1000, throttled: bool = False, **behaviour: Unpack[Behaviour]
     ) -> None:
-        super().__init__(
-            clock,
-            random.Random(f"kinesis {seed}"),  # noqa: S311  # a history to replay, no secret
-            latency=latency,
-            page_size=page_size,
-            listing_lag=listing_lag,
-            trailing_page=trailing_page,
-        )
+        super().__init__(clock, page_size=page_size, **behaviour)
         self.throttled = throttled
         self._numbers = count(_FIRST_NUMBER, _STEP)
 
@@ -112,14 +97,16 @@ class SimulatedKinesis(SimulatedService):
         await self._travel()
         stream = self._existing(stream_arn)
         shard = self._readable(stream, shard_id)
-        index = self._starting_index(shard, iterator_type, sequence_number, timestamp)
+        if iterator_type == "AT_TIMESTAMP" and timestamp is not None:
+            index = self._index_at(shard, timestamp)
+        else:
+            index = self._starting_index(shard, iterator_type, sequence_number)
         return self._iterator(stream, shard, index)
 
     async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
         """`GetRecords`. Records that went while an iterator pointed at them are skipped in silence, as on AWS."""
         await self._travel()
-        if not 1 <= limit <= MAX_RECORDS:
-            raise SourceError(_INVALID, f"Limit {limit} is not between 1 and {MAX_RECORDS}.")
+        self._check_limit(limit, MAX_RECORDS)
         stream = self._existing(stream_arn)
         shard, index = self._resolve(stream, iterator)
         now = self._clock.now()
@@ -138,22 +125,11 @@ class SimulatedKinesis(SimulatedService):
             output.next_shard_iterator = self._iterator(stream, shard, end)
         return output, _wire_size(records)
 
-    def _starting_index(
-        self, shard: SimulatedShard, iterator_type: str, sequence_number: str | None, timestamp: float | None
-    ) -> int:
-        if iterator_type == "TRIM_HORIZON":
-            return shard.trimmed
-        if iterator_type == "LATEST":
-            return len(shard.records)
-        if iterator_type == "AT_TIMESTAMP" and timestamp is not None:
-            at = round(timestamp * 1000)
-            if at > self._clock.now():
-                raise SourceError(_INVALID, "The timestamp cannot be later than the current one.")
-            return shard.index_at(at)
-        if iterator_type in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER") and sequence_number is not None:
-            number = own_number(shard, sequence_number, _INVALID)
-            return shard.index_of(number, after=iterator_type == "AFTER_SEQUENCE_NUMBER")
-        raise SourceError(_INVALID, f"{iterator_type} lacks what it starts from, or is unknown.")
+    def _index_at(self, shard: SimulatedShard, timestamp: float) -> int:
+        at = round(timestamp * 1000)
+        if at > self._clock.now():
+            raise SourceError(self.invalid, "The timestamp cannot be later than the current one.")
+        return shard.index_at(at)
 
     def _last_listed(self, stream: SimulatedStream, token: str) -> str:
         try:
@@ -162,7 +138,7 @@ class SimulatedKinesis(SimulatedService):
         except ValueError:
             own, age, shard_id = False, 0, ""
         if not own:
-            raise SourceError(_INVALID, "Invalid NextToken.")
+            raise SourceError(self.invalid, "Invalid NextToken.")
         if age > PAGE_TOKEN_VALID:
             raise SourceError("ExpiredNextTokenException", f"NextToken expired: it is {age} ms old.")
         return shard_id

@@ -5,37 +5,51 @@ from __future__ import annotations
 import asyncio
 import random
 from itertools import count
+from typing import TypedDict
 
 from esm.aws.kinesis_api import ListedShard, SequenceNumberRange
 from esm.clock import Clock, Millis
 from esm.errors import IteratorExpiredError, SourceError, SourceNotFoundError
 from esm.testing.shards import SimulatedShard, SimulatedStream
 
-__all__ = ["SimulatedService", "own_number"]
+__all__ = ["Behaviour", "SimulatedService"]
 
 _MISSING = "Stream or shard not found."
 
 
-class SimulatedService:
-    """One service. `iterator_valid`: ms; `invalid`: its code for an argument that makes no sense.
+class Behaviour(TypedDict, total=False):
+    """What the services have in common that can be chosen.
 
-    `latency`: shortest and longest time of a call, ms. `page_size`: shards on a page of the list. `listing_lag`: for
-    how long, in ms, the list does not know of a reshard yet. `trailing_page`: how often, as a probability, a closed
-    shard ends with an empty page of its own rather than with its last records (both are seen on AWS).
+    `latency`: shortest and longest time of a call, ms. `listing_lag`: for how long, in ms, the list does not know of a
+    reshard yet. `trailing_page`: how often, as a probability, a closed shard ends with an empty page of its own rather
+    than with its last records (both are seen on AWS).
     """
 
+    seed: int
+    latency: tuple[Millis, Millis]
+    listing_lag: Millis
+    trailing_page: float
+
+
+class SimulatedService:
+    """One service. `service`: its name; `iterator_valid`: ms; `invalid`: its code for what makes no sense.
+
+    `page_size`: shards on a page of the list. The rest: `Behaviour`.
+    """
+
+    service: str
     iterator_valid: Millis
     invalid: str
 
     def __init__(
         self,
         clock: Clock,
-        rng: random.Random,
         *,
-        latency: tuple[Millis, Millis],
         page_size: int,
-        listing_lag: Millis,
-        trailing_page: float,
+        seed: int = 0,
+        latency: tuple[Millis, Millis] = (2, 20),
+        listing_lag: Millis = 0,
+        trailing_page: float = 0.5,
     ) -> None:
         self.latency = latency
         self.page_size = page_size
@@ -43,7 +57,7 @@ class SimulatedService:
         self.trailing_page = trailing_page
         self.calls = 0
         self._clock = clock
-        self._rng = rng
+        self._rng = random.Random(f"{self.service} {seed}")  # noqa: S311  # a history to replay, no secret
         self._streams: dict[str, SimulatedStream] = {}
         self._incarnations = count(1)
 
@@ -91,6 +105,30 @@ class SimulatedService:
         page = shards[: self.page_size]
         return [_listed(shard, known_at) for shard in page], page[-1].shard_id if len(shards) > len(page) else None
 
+    def _starting_index(self, shard: SimulatedShard, iterator_type: str, sequence_number: str | None) -> int:
+        if iterator_type == "TRIM_HORIZON":
+            return shard.trimmed
+        if iterator_type == "LATEST":
+            return len(shard.records)
+        if iterator_type in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER") and sequence_number is not None:
+            number = self._own_number(shard, sequence_number)
+            return shard.index_of(number, after=iterator_type == "AFTER_SEQUENCE_NUMBER")
+        raise SourceError(self.invalid, f"{iterator_type} lacks what it starts from, or is unknown.")
+
+    def _own_number(self, shard: SimulatedShard, sequence_number: str) -> int:
+        """The number, if it can be this shard's. One of a parent, or of a stream that is gone, cannot."""
+        number = int(sequence_number) if sequence_number.isdecimal() else 0
+        newest = shard.closes if shard.closes is not None else number
+        if not shard.opens <= number <= newest:
+            raise SourceError(
+                self.invalid, f"The sequence number {sequence_number} did not come from {shard.shard_id}."
+            )
+        return number
+
+    def _check_limit(self, limit: int, most: int) -> None:
+        if not 1 <= limit <= most:
+            raise SourceError(self.invalid, f"Limit {limit} is not between 1 and {most}.")
+
     def _iterator(self, stream: SimulatedStream, shard: SimulatedShard, index: int) -> str:
         return f"{stream.incarnation}/{self._clock.now()}/{shard.shard_id}/{index}"
 
@@ -110,15 +148,6 @@ class SimulatedService:
         if shard.closes is None or end < len(shard.records):
             return False
         return begin == end or self._rng.random() >= self.trailing_page
-
-
-def own_number(shard: SimulatedShard, sequence_number: str, invalid: str) -> int:
-    """The number, if it can be this shard's. One of a parent, or of a stream that is gone, cannot."""
-    number = int(sequence_number) if sequence_number.isdecimal() else 0
-    newest = shard.closes if shard.closes is not None else number
-    if not shard.opens <= number <= newest:
-        raise SourceError(invalid, f"The sequence number {sequence_number} did not come from {shard.shard_id}.")
-    return number
 
 
 def _listed(shard: SimulatedShard, known_at: Millis) -> ListedShard:
