@@ -11,7 +11,6 @@ of one mapping ends no other.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Protocol
 
 import anyio
@@ -152,8 +151,7 @@ class Life:
             await self.wait()
         self._scope.cancel()
         await self.wait()
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
-            await self.close()
+        await self._close_if_possible()
 
     async def close(self) -> None:
         """Gives up what its runner holds; what it looked like at the end is kept."""
@@ -204,7 +202,7 @@ class Life:
 
     async def _begin_anew(self, error: Exception, failures: int) -> None:
         """After a while, with a runner made anew; none when it is stopped meanwhile."""
-        await self._close_after_a_fault()
+        await self._close_if_possible()
         while True:
             self._error = text = str(error) if isinstance(error, EsmError) else repr(error)
             retry_at = self._now + backoff(failures, self._ports.rng.random)
@@ -218,12 +216,17 @@ class Life:
             except Exception as again:  # noqa: BLE001  # as the fault before it, it is this mapping's alone
                 error, failures = again, failures + 1
             else:
+                if self._stopping.is_set():  # while it was built
+                    self.runner.stop()
                 return
 
-    async def _close_after_a_fault(self) -> None:
-        """As far as that goes: what is at fault may not be closed either."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S), suppress(Exception):
-            await self.close()
+    async def _close_if_possible(self) -> None:
+        """As far as that goes, and in time: what hangs, or is at fault, holds up nothing that is to follow."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
+            try:
+                await self.close()
+            except Exception as error:  # noqa: BLE001  # the function's, the destination's: it is told, and no more
+                self._error = repr(error)
 
     def _notice(self, fact: facts.Fact) -> None:
         self._observers.notice(fact)

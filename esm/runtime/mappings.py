@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import anyio
@@ -27,6 +27,9 @@ from esm.stores.store import LeaseStore
 from esm.telemetry.observer import Observers
 
 __all__ = ["Mappings"]
+
+
+_NOT_RUNNING = "mappings are changed inside the worker's `async with`, before it stops"
 
 
 class Mappings:
@@ -82,6 +85,13 @@ class Mappings:
         for life in list(self.lives.values()):
             if life.runner is not None:
                 life.begin(life.runner, tasks, self._ended)
+
+    def give_up(self) -> None:
+        """It did not start: whoever waits for its begin is refused."""
+        self._stopping = True
+        if not self._begun.done():
+            self._begun.set_exception(EsmError(_NOT_RUNNING))
+            self._begun.exception()  # nobody may have waited
 
     def stop(self) -> None:
         """Reads nothing more, begins no invocation, takes no changes."""
@@ -141,12 +151,13 @@ class Mappings:
             if runner is not None:
                 await _closed(runner)
             raise
+        # Nothing is awaited from here on: a cancellation would leave it half made.
         self._settings[mapping.uuid] = mapping
         life.busy = False
         if mapping.enabled:
             life.begin(runner, tasks, self._ended)
         else:
-            await _closed(runner)
+            tasks.start_soon(_closed, runner)
         self._limit()
         self._settle(life, transition)
         return self.status(mapping.uuid)
@@ -241,7 +252,7 @@ class Mappings:
     async def _running(self) -> TaskGroup:
         tasks = await asyncio.shield(self._begun)
         if self._stopping:
-            raise EsmError("mappings are changed inside the worker's `async with`, before it stops")
+            raise EsmError(_NOT_RUNNING)
         return tasks
 
     def _begin(self, life: Life, action: Action) -> Transition:
@@ -265,7 +276,7 @@ class Mappings:
         async def carry_out() -> None:
             try:
                 await work()
-            except EsmError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is of this mapping, and ends no other
                 done.set_exception(error)
                 done.exception()  # somebody may not wait for it
             except asyncio.CancelledError:
@@ -300,5 +311,6 @@ class Mappings:
 
 
 async def _closed(runner: Runner) -> None:
-    with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
+    """Gives up one that was never run: whatever it raises, nothing of it is lost."""
+    with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S), suppress(Exception):
         await runner.close()

@@ -101,6 +101,7 @@ class Shift:
         try:
             await self.mappings.start()
         except BaseException:
+            self.mappings.give_up()
             await self._close()
             raise
         self._task = asyncio.create_task(self._run(), name=f"esm worker {self.id}")

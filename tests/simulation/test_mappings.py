@@ -318,3 +318,55 @@ async def test_a_stop_in_the_middle_of_a_change_waits_for_both() -> None:
         assert worker.get(mapping.uuid).state == "Enabled"
     with pytest.raises(EsmError, match="before it stops"):
         await worker.create(stand.mapping(name="two"))
+
+
+@simulated
+async def test_a_mapping_that_is_created_disabled_is_whole_or_not_there_when_nobody_waits() -> None:
+    """Whenever its making is cancelled."""
+    for wait_ms in range(8):
+        stand = Stand()
+
+        async def closes_slowly() -> None:
+            await asyncio.sleep(0.004)
+
+        async def open_slowly(_text: str, stand: Stand = stand) -> Any:
+            await asyncio.sleep(0.002)
+            return Instead(await stand.ports().open_destination(""), close=lambda _n, _real: closes_slowly())
+
+        async with stand.worker(ports=stand.ports(open_destination=open_slowly)) as worker:
+            failed = "arn:aws:sqs:eu-west-1:123456789012:failed"
+            two = stand.mapping(name="two", enabled=False, destination_config=failed)
+            creating = asyncio.create_task(worker.create(two))
+            await asyncio.sleep(wait_ms / 1000)
+            creating.cancel()
+            await asyncio.wait([creating])
+            await asyncio.sleep(1)
+            assert [status.state for status in worker.list(function_name="two")] in ([], ["Disabled"]), wait_ms
+            if worker.list(function_name="two"):
+                await worker.delete(two.uuid)
+            assert (await worker.create(two)).state == "Disabled"
+
+
+@simulated
+async def test_a_change_goes_on_when_the_old_runner_cannot_be_closed() -> None:
+    stand = Stand()
+
+    async def broken(_n: int, _real: Any) -> None:
+        raise OSError("cannot be closed")
+
+    async def open_broken(_text: str) -> Any:
+        return Instead(await stand.ports().open_destination(""), close=broken)
+
+    failed = "arn:aws:sqs:eu-west-1:123456789012:failed"
+    worker = stand.worker(ports=stand.ports(open_destination=open_broken), destination_config=failed)
+    async with worker:
+        (mapping,) = worker.mappings
+        first = stand.put()
+        await asyncio.sleep(3)
+        assert (await worker.update(mapping.uuid, batch_size=7)).state == "Enabled"
+        assert (await worker.update(mapping.uuid, enabled=False)).state == "Disabled"
+        assert "cannot be closed" in str(worker.get(mapping.uuid).last_error)
+        assert (await worker.update(mapping.uuid, destination_config=None, enabled=True)).state == "Enabled"
+        assert (await worker.create(stand.mapping(name="two", enabled=False, destination_config=failed))).state
+        second = stand.put()
+        await until(lambda: stand.seen == [first, second])
