@@ -163,7 +163,7 @@ class Calls:
         self._tickets.add(ticket)
         self.waiting.add(command.lane)
         try:
-            return await ticket
+            given = await ticket
         except asyncio.CancelledError:
             slots.withdraw(ticket)
             raise
@@ -172,6 +172,9 @@ class Calls:
             self._tickets.discard(ticket)
             if timer is not None:
                 timer.cancel()
+        if not given:
+            slots.withdraw(ticket)  # or the line of a function with no room, ever, would only grow
+        return given
 
     # -- what is told ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from esm.errors import MappingError, StoreError
+from esm.errors import EsmError, MappingError, SourceDeniedError, StoreError
 from esm.mapping.function import Function
 from esm.runtime.mapping import MappingRunner
 from esm.telemetry import facts
@@ -102,6 +102,60 @@ async def test_a_mapping_that_cannot_even_be_built_again_is_tried_again() -> Non
             assert "another bug" in str(worker.list()[0].last_error)
             await asyncio.sleep(60)
         assert worker.clean
+
+
+@simulated
+async def test_a_stop_while_a_mapping_is_built_again_is_not_waited_for() -> None:
+    stand, built = Stand(), 0
+    real_open = stand.ports().open_destination
+
+    async def open_slowly(text: str) -> Any:
+        nonlocal built
+        built += 1
+        await asyncio.sleep(5 if built == 2 else 0)
+        return await real_open(text)
+
+    async def begin(_self: MappingRunner, _tasks: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.MonkeyPatch.context() as patch:
+        real, failed = MappingRunner._begin_ready, "arn:aws:sqs:eu-west-1:123456789012:failed"
+        patch.setattr(MappingRunner, "_begin_ready", begin)
+        worker = stand.worker(ports=stand.ports(open_destination=open_slowly), destination_config=failed)
+        async with worker:
+            await until(lambda: built == 2)
+            patch.setattr(MappingRunner, "_begin_ready", real)
+            stopping = stand.clock.now()
+        assert stand.clock.now() - stopping < 7000
+        assert worker.clean
+
+
+@simulated
+async def test_who_asks_a_worker_that_did_not_start_is_refused() -> None:
+    """Also who asked while it was starting; and it may be entered when its source is there."""
+    stand = Stand()
+
+    async def denied(n: int, real: Any, *args: Any) -> Any:
+        if n == 1:
+            await asyncio.sleep(1)
+            raise SourceDeniedError("AccessDeniedException", "no")
+        return await real(*args)
+
+    stand.api = Instead(stand.kinesis, describe_stream_summary=denied)
+    worker = stand.worker()
+    entering = asyncio.create_task(worker.__aenter__())
+    await asyncio.sleep(0.5)
+    asking = asyncio.create_task(worker.create(stand.mapping(name="two")))
+    with pytest.raises(SourceDeniedError):
+        await entering
+    with pytest.raises(EsmError, match="mappings are changed inside the worker's `async with`"):
+        await asking
+    for ask in (worker.create(stand.mapping(name="two")), worker.update(worker.mappings[0].uuid, batch_size=7)):
+        async with asyncio.timeout(1):
+            with pytest.raises(EsmError, match="inside"):
+                await ask
+    async with worker:
+        assert (await worker.update(worker.mappings[0].uuid, batch_size=7)).state == "Enabled"
 
 
 @simulated
@@ -230,6 +284,19 @@ async def test_a_stop_does_not_wait_for_room() -> None:
         stopping = stand.clock.now()
     assert stand.clock.now() - stopping < 1000
     assert (worker.clean, stand.seen) == (True, [])
+
+
+@simulated
+async def test_a_line_without_end_does_not_grow() -> None:
+    """Of a function without room, whose records expire one after the other."""
+    stand = Stand()
+    async with stand.worker(maximum_record_age_in_seconds=60, batch_size=1) as worker:
+        worker.put_function_concurrency("stand", 0)
+        for _ in range(20):
+            stand.put()
+            await asyncio.sleep(90)
+        (slots,) = worker._concurrency._functions.values()
+        assert len(slots._waiting) <= 1
 
 
 @simulated
