@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -77,11 +77,18 @@ def _run(options: Options, ending: Ending) -> int:
     clock, tally = SystemClock(), Tally()
     began = clock.now()
     worker = _work(options, mappings, ending, tally, probing)
-    status = worker.status()
+    status = _ran(worker)
     code = _code(ending, status)
     write = as_json if options.json else as_text
     print(write(status, tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
     return code
+
+
+def _ran(worker: Worker) -> WorkerStatus:
+    """What became of the mappings that ran; one that is not enabled has nothing to tell."""
+    enabled = {mapping.uuid for mapping in worker.mappings if mapping.enabled}
+    status = worker.status()
+    return replace(status, mappings=tuple(mapping for mapping in status.mappings if mapping.uuid in enabled))
 
 
 def _load(options: Options) -> list[EventSourceMapping]:
