@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from esm.telemetry import facts
 
@@ -48,24 +50,19 @@ class Measure:
         self.read = self.filtered = self.records = self.given_up = 0
         self.invocations = self.failed = self.retries = 0
         self._durations = array("q")
+        self._notes: dict[type[facts.Fact], Callable[[Any], None]] = {
+            facts.InvocationEnded: self._invocation_ended,
+            facts.InvocationStarted: self._invocation_started,
+            facts.Polled: self._polled,
+            facts.RecordsDiscarded: self._records_discarded,
+        }
+        self.kinds = frozenset(self._notes)
 
     def notice(self, fact: facts.Fact) -> None:
-        """Counts it."""
-        match fact:
-            case facts.Polled():
-                self.read += fact.records
-                self.filtered += fact.filtered
-            case facts.InvocationStarted():
-                self.retries += fact.invoke_count > 1
-            case facts.InvocationEnded():
-                self.invocations += 1
-                self.records += fact.records - fact.failed_records
-                self.failed += fact.outcome != "succeeded"
-                self._durations.append(fact.duration_ms)
-            case facts.RecordsDiscarded():
-                self.given_up += fact.records
-            case _:
-                pass
+        """Counts it; a kind that it does not know is none of its business."""
+        note = self._notes.get(type(fact))
+        if note is not None:
+            note(fact)
 
     def percentiles(self) -> dict[int, int]:
         """Milliseconds that so many of a hundred calls took at the most; empty without calls."""
@@ -73,3 +70,19 @@ class Measure:
         if not ordered:
             return {}
         return {percent: ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 90, 99, 100)}
+
+    def _polled(self, fact: facts.Polled) -> None:
+        self.read += fact.records
+        self.filtered += fact.filtered
+
+    def _invocation_started(self, fact: facts.InvocationStarted) -> None:
+        self.retries += fact.invoke_count > 1
+
+    def _invocation_ended(self, fact: facts.InvocationEnded) -> None:
+        self.invocations += 1
+        self.records += fact.records - fact.failed_records
+        self.failed += fact.outcome != "succeeded"
+        self._durations.append(fact.duration_ms)
+
+    def _records_discarded(self, fact: facts.RecordsDiscarded) -> None:
+        self.given_up += fact.records

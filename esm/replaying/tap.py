@@ -11,10 +11,11 @@ from esm.clock import Millis
 from esm.errors import RecordingError
 from esm.handlers.invoker import Event, Invocation, Returned
 from esm.records.position import Position
-from esm.records.record import EventShape, Page, Shard
+from esm.records.record import Page, Shard
 from esm.records.recording import ShardMark
+from esm.sources.around import AroundStream
 from esm.sources.files.writing import RecordingWriter
-from esm.sources.reader import ShardReader, StreamDescription, StreamSource
+from esm.sources.reader import ShardReader, StreamSource
 
 __all__ = ["Nobody", "Pen", "TappedStream"]
 
@@ -110,37 +111,13 @@ class Pen:
         return given
 
 
-class TappedStream:
+class TappedStream(AroundStream):
     """A `StreamSource` whose every page is written before anybody sees it."""
 
     def __init__(self, stream: StreamSource, pen: Pen) -> None:
+        super().__init__(stream)
         self.pen = pen
         self.parents: dict[str, tuple[str, ...]] = {}
-        self._stream = stream
-
-    @property
-    def finite(self) -> bool:
-        """As the stream."""
-        return self._stream.finite
-
-    @property
-    def page_records_max(self) -> int:
-        """As the stream's."""
-        return self._stream.page_records_max
-
-    @property
-    def poll_interval_ms(self) -> Millis:
-        """As the stream's."""
-        return self._stream.poll_interval_ms
-
-    @property
-    def poll_spacing_ms(self) -> Millis:
-        """As the stream's."""
-        return self._stream.poll_spacing_ms
-
-    async def describe(self) -> StreamDescription:
-        """As the stream. Raises `SourceError`."""
-        return await self._stream.describe()
 
     async def shards(self) -> list[Shard]:
         """As the stream. Raises `SourceError`."""
@@ -151,14 +128,6 @@ class TappedStream:
     def open(self, shard_id: str, position: Position) -> ShardReader:
         """A reader whose pages are written."""
         return _Reader(self, self._stream.open(shard_id, position), shard_id)
-
-    def shape(self, shard_id: str) -> EventShape:
-        """As the stream."""
-        return self._stream.shape(shard_id)
-
-    async def close(self) -> None:
-        """Gives up the stream."""
-        await self._stream.close()
 
 
 class _Reader:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from esm.clock import Clock, Millis
+from esm.clock import Clock
 from esm.records.position import Position
-from esm.records.record import EventShape, Page, Shard
+from esm.records.record import Page, Shard
+from esm.sources.around import AroundStream
 from esm.sources.files.selection import Pace, Selection
 from esm.sources.reader import ShardReader, StreamDescription, StreamSource
 
 __all__ = ["BoundedStream"]
 
 
-class BoundedStream:
+class BoundedStream(AroundStream):
     """A `StreamSource` that ends: each shard with its first record at or after `selection.until`.
 
     Or when its tip was reached after that time. Without a `since` it begins where the mapping says, without an `until`
@@ -22,24 +23,14 @@ class BoundedStream:
     """
 
     def __init__(self, stream: StreamSource, *, clock: Clock, selection: Selection, pace: Pace) -> None:
+        super().__init__(stream)
         self.selection, self.pace = selection, pace
-        self.finite = selection.until is not None
-        self._stream, self._clock = stream, clock
+        self._clock = clock
 
     @property
-    def page_records_max(self) -> int:
-        """As the stream's."""
-        return self._stream.page_records_max
-
-    @property
-    def poll_interval_ms(self) -> Millis:
-        """As the stream's."""
-        return self._stream.poll_interval_ms
-
-    @property
-    def poll_spacing_ms(self) -> Millis:
-        """As the stream's."""
-        return self._stream.poll_spacing_ms
+    def finite(self) -> bool:
+        """Whether there is an end."""
+        return self.selection.until is not None
 
     async def describe(self) -> StreamDescription:
         """The stream's identity. Of what is finite nothing is waited for that may follow. Raises `SourceError`."""
@@ -56,14 +47,6 @@ class BoundedStream:
         if position.type == "TRIM_HORIZON" and since is not None:
             position = Position.at_timestamp(since)
         return _Reader(self, self._stream.open(shard_id, position), self._clock)
-
-    def shape(self, shard_id: str) -> EventShape:
-        """As the stream's."""
-        return self._stream.shape(shard_id)
-
-    async def close(self) -> None:
-        """Gives up the stream."""
-        await self._stream.close()
 
 
 class _Reader:
