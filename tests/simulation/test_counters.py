@@ -10,37 +10,11 @@ from typing import Any
 import pytest
 
 from esm.mapping.function import Function
-from esm.telemetry import facts
 from esm.testing.run import run
-from tests.simulation.stand import Stand, shards
+from tests.simulation.ledger import Ledger
+from tests.simulation.stand import Stand
 
 FAILED = "arn:aws:sqs:eu-west-1:123456789012:failed"
-
-
-class Ledger:
-    """An observer that adds up: of each shard since it was begun, what was read and what became of it."""
-
-    def __init__(self) -> None:
-        self.read: Counter[str] = Counter()
-        self.settled: Counter[str] = Counter()
-        self.ways: Counter[str] = Counter()
-
-    def notice(self, fact: facts.Fact) -> None:
-        if isinstance(fact, facts.ShardStarted):
-            self.read[fact.shard] = self.settled[fact.shard] = 0
-        elif isinstance(fact, facts.Polled):
-            self.read[fact.shard] += fact.records
-            self._settle(fact, "filtered", fact.filtered)
-            self._settle(fact, "passed over", fact.passed_over)
-            assert self.read[fact.shard] - self.settled[fact.shard] == fact.held
-        elif isinstance(fact, facts.InvocationEnded):
-            self._settle(fact, fact.outcome, fact.settled)
-        elif isinstance(fact, facts.RecordsDiscarded):
-            self._settle(fact, fact.condition, fact.records)
-
-    def _settle(self, fact: facts.Fact, way: str, count: int) -> None:
-        self.settled[fact.shard] += count
-        self.ways[way] += count
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -82,10 +56,12 @@ def test_what_was_read_is_settled_or_in_flight(seed: int) -> None:
             async with worker:
                 for _ in range(40):
                     await asyncio.sleep(rng.uniform(0, 1))
-                    for shard in shards(worker).values():
-                        in_flight = ledger.read[shard.shard_id] - ledger.settled[shard.shard_id]
+                    (mapping,) = worker.status().mappings
+                    for shard in mapping.shards:
+                        in_flight = ledger.in_flight((mapping.uuid, shard.shard_id))
                         assert in_flight == shard.records_held == sum(lane.records for lane in shard.lanes)
         await feeding
+        assert ledger.broken == []
         return ledger.ways
 
     ways = run(main())
@@ -111,6 +87,7 @@ def test_records_of_faster_lanes_are_passed_over_after_a_restart() -> None:
         held.set()
         async with stand.worker(**options):
             await asyncio.sleep(5)
+        assert ledger.broken == []
         assert ledger.ways["passed over"] == passed > 5
         assert len(stand.seen) == len(set(stand.seen)) == 21
 

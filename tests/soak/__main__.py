@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.processes import serving
+from tests.simulation.ledger import Ledger
 from tests.soak.gauge import Held
-from tests.soak.ledger import Ledger
 from tests.soak.soak import Soaked, soak
 
 GROWTH_MAX = 1.05

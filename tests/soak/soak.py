@@ -10,9 +10,9 @@ from typing import Any
 
 import esm
 from tests.servers.sessions import signed_in
+from tests.simulation.ledger import Ledger
 from tests.soak.functions import functions
 from tests.soak.gauge import Held, held
-from tests.soak.ledger import Ledger
 
 __all__ = ["Soaked", "soak"]
 
