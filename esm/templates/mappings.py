@@ -13,7 +13,7 @@ from esm.mapping.constraints import api_name, missing
 from esm.mapping.settings import EventSourceMapping
 from esm.mapping.wire import ELSEWHERE
 from esm.templates.code import Code
-from esm.templates.document import Path
+from esm.templates.document import Document, Path
 from esm.templates.lambdas import Lambda, Lambdas
 from esm.templates.names import PENDING
 from esm.templates.properties import OWN, PROPERTIES, settings
@@ -23,6 +23,7 @@ from esm.templates.template import Unresolved
 __all__ = ["Planned", "planned", "resources"]
 
 _TYPE = "AWS::Lambda::EventSourceMapping"
+_GENERATED = "it is made by a loop (Fn::ForEach), which CloudFormation alone carries out: write the mapping out"
 _OTHER_SOURCES = {
     "kafka": "Amazon MSK",
     "mq": "Amazon MQ",
@@ -76,8 +77,22 @@ def planned(resolver: Resolver) -> list[Planned]:
         for logical_id, resource in resources(resolver)
         if resource["Type"] == _TYPE
     ]
+    found += _generated(resolver.template.document)
     _check_distinct(resolver, found)
     return sorted(found, key=lambda each: each.line or 0)  # a transform has an order of its own
+
+
+def _generated(document: Document) -> list[Planned]:
+    """The loops that may make mappings: what they make is known to CloudFormation alone, and is said so.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-foreach.html
+    """
+    given = document.value.get("Resources") if isinstance(document.value, dict) else None
+    return [
+        Planned(logical_id=name, refusal=_GENERATED, line=document.line(("Resources", name)))
+        for name, loop in (given.items() if isinstance(given, dict) else ())
+        if name.startswith("Fn::") and any(kind in str(loop) for kind in (_TYPE, "AWS::Serverless::Function"))
+    ]
 
 
 def resources(resolver: Resolver) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -85,7 +100,7 @@ def resources(resolver: Resolver) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for logical_id, resource in resolver.template.section("Resources").items():
         path: Path = ("Resources", logical_id)
         if logical_id.startswith("Fn::"):
-            continue  # a macro's: what it makes is known to CloudFormation alone
+            continue  # a loop: see `_generated`
         if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
             rule = (
                 f"Template format error: [/Resources/{logical_id}] Every Resources object must contain a Type member."

@@ -281,3 +281,21 @@ def test_regions_and_accounts() -> None:
     mapping = one(template(f"FunctionName: !Ref Work, {STREAM}"), region="cn-north-1", account="123456789012").mapping
     assert mapping is not None
     assert mapping.event_source_arn == "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders"
+
+
+def test_a_loop_is_named_and_not_passed_over() -> None:
+    text = (
+        template(f"FunctionName: !Ref Work, {STREAM}")
+        + """
+      Fn::ForEach::Queues:
+        - Name
+        - [a, b]
+        - "Mapping${Name}": {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref Work}}
+      Fn::ForEach::Topics: [Name, [a, b], {"Topic${Name}": {Type: AWS::SNS::Topic}}]
+    """
+    )
+    mapping, loop = plan(text).planned
+    assert mapping.mapping is not None
+    assert loop.logical_id == "Fn::ForEach::Queues"
+    assert "Fn::ForEach" in str(loop.refusal)
+    assert loop.line == 16
