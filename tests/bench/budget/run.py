@@ -115,6 +115,6 @@ def _under(where: dict[str, Any], budget: Budget) -> str:
     return (
         f"{where['cpu']}, {where['cores']} cores, {pinned}. {where['system']}, CPython {where['python']}.\n"
         f"{packages}.\n"
-        f"The run took {budget.seconds / 60:.0f} minutes. The load of the machine was {before:.1f} before it, and with\n"
-        f"the benchmark itself {after:.1f} at its end; a machine that does nothing else shows about 2."
+        f"The run took {budget.seconds / 60:.0f} minutes. The load of the machine was {before:.1f} before it,\n"
+        f"and with the benchmark itself {after:.1f} at its end; a machine that does nothing else shows about 2."
     )
