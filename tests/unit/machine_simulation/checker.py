@@ -15,12 +15,9 @@ from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, lane_of
 from tests.unit.machine_simulation.plan import Plan, Rec
+from tests.unit.seeds import Violation
 
-__all__ = ["Checker", "Violation"]
-
-
-class Violation(AssertionError):  # noqa: N818  # it is one, and "ViolationError" would say it twice
-    """A rule that the machine broke."""
+__all__ = ["Checker"]
 
 
 class Checker:

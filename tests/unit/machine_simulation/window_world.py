@@ -20,7 +20,7 @@ from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, Position
 from esm.records.record import Page
 from esm.records.window import Window, window_at
-from tests.unit.machine_simulation.checker import Violation
+from tests.unit.seeds import Violation
 
 __all__ = ["WindowWorld", "simulate_windows"]
 

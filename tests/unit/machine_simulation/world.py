@@ -12,8 +12,9 @@ from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttl
 from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, Position
 from esm.records.record import Page
-from tests.unit.machine_simulation.checker import Checker, Violation
+from tests.unit.machine_simulation.checker import Checker
 from tests.unit.machine_simulation.plan import START, Rec, draw_plan
+from tests.unit.seeds import Violation
 
 __all__ = ["World", "simulate"]
 

@@ -19,14 +19,11 @@ from esm.machine.queue_commands import (
 )
 from esm.machine.queue_rules import QueueRules
 from tests.unit.queue_simulation.model import Rec
+from tests.unit.seeds import Violation
 
-__all__ = ["Checker", "Violation"]
+__all__ = ["Checker"]
 
 SLACK_MS = 1
-
-
-class Violation(Exception):  # noqa: N818  # it says what it is
-    """A rule was broken."""
 
 
 class Checker:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
-from esm.errors import InvariantError
-from tests.unit.queue_simulation.checker import Violation
 from tests.unit.queue_simulation.planted import PLANTED, Plant
 from tests.unit.queue_simulation.world import simulate
+from tests.unit.seeds import assert_rules_hold, reached, some_rule_breaks
 
 SEEDS = 80
 SEEDS_FOR_A_BUG = 150
@@ -18,20 +15,13 @@ CHUNK = 20
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_nothing_breaks_a_rule(first: int) -> None:
-    for seed in range(first, first + CHUNK):
-        try:
-            simulate(seed)
-        except (Violation, InvariantError) as error:
-            error.add_note(f"seed {seed}")
-            raise
+    assert_rules_hold(simulate, range(first, first + CHUNK))
 
 
 def test_the_seeds_reach_what_they_are_meant_to() -> None:
-    counts: Counter[str] = Counter()
-    for seed in range(40):
-        counts.update(simulate(seed))
-    reached = ("Deliver", "Delete", "ChangeVisibility", "Failed", "PartlyFailed", "Throttled", "ReceiveFailed", "stale")
-    assert all(counts[name] > 10 for name in reached), counts
+    counts = reached(simulate, range(40))
+    wanted = ("Deliver", "Delete", "ChangeVisibility", "Failed", "PartlyFailed", "Throttled", "ReceiveFailed", "stale")
+    assert all(counts[name] > 10 for name in wanted), counts
     assert counts["stopped early"] > 10
     assert counts["swallowed"] > 5
 
@@ -43,12 +33,4 @@ def test_a_seed_replays() -> None:
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_seen(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    assert any(_is_seen(seed) for seed in range(SEEDS_FOR_A_BUG))
-
-
-def _is_seen(seed: int) -> bool:
-    try:
-        simulate(seed)
-    except (Violation, InvariantError):
-        return True
-    return False
+    assert some_rule_breaks(simulate, range(SEEDS_FOR_A_BUG))
