@@ -13,7 +13,9 @@ from typing import Any
 import click
 import pytest
 
+from esm.aws.dynamodb_streams_api import DynamoDBStreamsApi
 from esm.aws.kinesis_api import KinesisApi
+from esm.aws.sqs_api import SqsApi
 from esm.cli.command_line import command_line
 from tests.servers.install import MINISTACK
 
@@ -87,9 +89,16 @@ def test_the_policy_allows_every_call_there_is_and_no_more() -> None:
         for statement in statements
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
-    calls = [name for name in vars(KinesisApi) if not name.startswith("_")]
-    kinesis = {"kinesis:" + "".join(word.capitalize() for word in name.split("_")) for name in calls}
-    assert allowed == kinesis | {"kms:Decrypt", "sqs:SendMessage", "sns:Publish", "s3:PutObject"}
+    polls = {
+        f"{service}:{''.join(word.capitalize() for word in name.split('_'))}".removesuffix("Batch")
+        for service, api in (("kinesis", KinesisApi), ("dynamodb", DynamoDBStreamsApi), ("sqs", SqsApi))
+        for name in vars(api)
+        if not name.startswith("_")
+    }
+    gives_up = {"sqs:SendMessage", "sns:Publish", "s3:PutObject"}
+    redrives = {"s3:GetObject", "s3:DeleteObject", "s3:ListBucket"}
+    looks_up = {"dynamodb:ListStreams", "sqs:GetQueueUrl"}
+    assert allowed == polls | gives_up | redrives | looks_up | {"kms:Decrypt"}
     assert not any(statement["Resource"] == "*" for statement in statements)
 
 
