@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from esm.clock import Millis
 from esm.machine.rules import RECORDS_HELD_MAX, StreamRules
 from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES, WINDOW_STATE_BYTES
@@ -15,14 +17,13 @@ _WINDOW_FIELDS = 1024
 """What a tumbling window adds to an event beside its state: names, times, a shard, an ARN, all short (chosen)."""
 
 
-AT_HAND_HELD_MAX = 500
-"""Records held of a file: what is held longer than it takes to fill a batch only slows it down (measured)."""
+AT_HAND_HELD = 500
+"""Records held of a file, or a batch of them where that is more (chosen)."""
 
 
 def stream_rules(mapping: EventSourceMapping, *, at_hand: bool = False) -> StreamRules:
     """What each shard of a mapping obeys. `at_hand`: its source never keeps anybody waiting, as a file."""
     retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age_in_seconds
-    batch_lanes = mapping.batch_size * mapping.parallelization_factor
     window_ms, payload = mapping.tumbling_window_in_seconds * 1000, INVOCATION_PAYLOAD_BYTES - _EVENT_WRAPPING
     return StreamRules(
         batch_size=mapping.batch_size,
@@ -34,7 +35,7 @@ def stream_rules(mapping: EventSourceMapping, *, at_hand: bool = False) -> Strea
         maximum_retry_attempts=None if retries == -1 else retries,
         maximum_record_age_ms=None if age == -1 else age * 1000,
         bisect_batch_on_function_error=mapping.bisect_batch_on_function_error,
-        records_held_max=max(2 * batch_lanes, AT_HAND_HELD_MAX if at_hand else RECORDS_HELD_MAX),
+        records_held_max=_at_hand_held(mapping) if at_hand else max(_two_batches(mapping), RECORDS_HELD_MAX),
         tumbling_window_ms=window_ms,
     )
 
@@ -46,3 +47,18 @@ def starting_position(mapping: EventSourceMapping, began_at: Millis) -> Position
     if mapping.starting_position == "AT_TIMESTAMP" and mapping.starting_position_timestamp_ms is not None:
         return Position.at_timestamp(mapping.starting_position_timestamp_ms)
     return Position.trim_horizon()
+
+
+def _at_hand_held(mapping: EventSourceMapping) -> int:
+    """Where a page is a batch, or some whole ones, no more is held: it is handed over while it is in the cache.
+
+    A second batch waits where records are left out or put apart between reading and the batch, so that it is filled.
+    """
+    if mapping.filter_criteria or mapping.parallelization_factor > 1 or mapping.tumbling_window_in_seconds:
+        return max(_two_batches(mapping), AT_HAND_HELD)
+    return math.ceil(AT_HAND_HELD / mapping.batch_size) * mapping.batch_size
+
+
+def _two_batches(mapping: EventSourceMapping) -> int:
+    """Of each lane."""
+    return 2 * mapping.batch_size * mapping.parallelization_factor

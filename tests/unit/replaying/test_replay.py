@@ -44,6 +44,14 @@ def test_batches_are_full(tmp_path: Path) -> None:
     assert list(summary.duration_ms) == [50, 90, 99, 100]
 
 
+@pytest.mark.parametrize("batch_size", [7, 200, 300, 499, 500, 501, 1000])
+def test_batches_of_any_size_are_full(tmp_path: Path, batch_size: int) -> None:
+    seen = Seen()
+    replayed(orders(tmp_path, 2500), function=seen.handle, batch_size=batch_size)
+    full, rest = divmod(2500, batch_size)
+    assert seen.sizes == [batch_size] * full + [rest] * (rest > 0)
+
+
 def test_a_mappings_settings_count_but_not_its_age_and_destination(tmp_path: Path) -> None:
     seen = Seen()
     mapping = EventSourceMapping(
