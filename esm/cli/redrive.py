@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,18 @@ from typing import Any
 import click
 
 from esm.cli import guard
-from esm.cli.exits import Exit, Failure
+from esm.cli.exits import Exit, Failure, of_mapping
+from esm.cli.interrupts import Interrupts, stdout_kept
 from esm.cli.load import load, select
+from esm.errors import SourceError
 from esm.handlers.resolve import resolve
 from esm.redriving.redrive import redrive
 from esm.redriving.redriver import Outcome, Redriven, RedriveSummary
 from esm.telemetry.logs import configure_logging
 
 __all__ = ["Options", "run_redrive"]
+
+_SHOWN = 500
 
 _GOOD = (Outcome.REDRIVEN, Outcome.WOULD_BE)
 
@@ -52,10 +55,16 @@ def run_redrive(options: Options) -> int:
     """Redrives; gives the exit code. Raises what keeps it from beginning."""
     guard.check_sources([options.source], options.endpoint_url, live=options.live)
     configure_logging(level=options.log_level, json=options.json)
-    which = _mappings(options)
-    summary = asyncio.run(_redrive(options, which))
+    interrupts = Interrupts()
+    try:
+        with stdout_kept():
+            summary = interrupts.run(_redrive(options, _mappings(options), interrupts.stopping))
+    except SourceError as error:
+        raise of_mapping(error, options.source, options.endpoint_url) from error
     click.echo(_as_json(summary) if options.json else _as_text(summary))
-    return Exit.LEFT if summary.left else Exit.CLEAN
+    if interrupts.stopping():
+        click.echo("interrupted: what was not begun is where it was", err=True)
+    return Exit.LEFT if summary.left or interrupts.stopping() else Exit.CLEAN
 
 
 def _mappings(options: Options) -> dict[str, Any]:
@@ -74,7 +83,7 @@ def _function(options: Options) -> str:
     return function
 
 
-async def _redrive(options: Options, which: dict[str, Any]) -> RedriveSummary:
+async def _redrive(options: Options, which: dict[str, Any], stopping: Callable[[], bool]) -> RedriveSummary:
     return await redrive(
         options.source,
         **which,
@@ -86,6 +95,7 @@ async def _redrive(options: Options, which: dict[str, Any]) -> RedriveSummary:
         endpoint_url=options.endpoint_url,
         region_name=options.region,
         on_redriven=lambda story: click.echo(_line(story), err=True) if not options.json else None,
+        stopping=stopping,
     )
 
 
@@ -96,7 +106,14 @@ def _line(story: Redriven) -> str:
     if story.range is not None:
         ends = f"{story.range.first}..{story.range.last}" if story.range.first else "no records"
         what = f"{story.range.shard_id} {ends}, {story.records} of {story.range.records} records"
-    return "  ".join(part for part in (mark, story.document, what, story.said, _warning(story)) if part)
+    told = (story.document, what, story.said, _warning(story))
+    return "  ".join([mark, *(_plain(part) for part in told if part)])
+
+
+def _plain(text: str) -> str:
+    """In one line, whatever a document's name or a function's error holds."""
+    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)
 
 
 def _warning(story: Redriven) -> str:
@@ -110,10 +127,11 @@ def _warning(story: Redriven) -> str:
 def _as_text(summary: RedriveSummary) -> str:
     if not summary.documents:
         return "no documents"
+    number = len(summary.documents)
     counts = {outcome: summary.count(outcome) for outcome in Outcome}
     told = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
     records = sum(story.records for story in summary.documents if story.outcome in _GOOD)
-    return f"{len(summary.documents)} documents: {told}; {records} records"
+    return f"{number} document{'s' if number > 1 else ''}: {told}; {records} record{'' if records == 1 else 's'}"
 
 
 def _as_json(summary: RedriveSummary) -> str:

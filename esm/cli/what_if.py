@@ -7,7 +7,6 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from esm.cli.exits import Exit, Failure
+from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load, select
 from esm.cli.summary import columns
 from esm.errors import EsmError, MappingError
@@ -159,7 +159,7 @@ def _check_finite(options: Options) -> None:
 
 def _measured(mapping: EventSourceMapping, traffic: Traffic) -> Behaviour:
     """By calls; what the function prints goes to stderr, as stdout is for the numbers."""
-    with redirect_stdout(sys.stderr):
+    with stdout_kept():
         return asyncio.run(measured(mapping, shape_of(mapping), traffic.samples))
 
 

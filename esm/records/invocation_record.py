@@ -6,11 +6,13 @@ https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from esm.arn import Arn
 from esm.records.position import SequenceNumber
 
 __all__ = ["FailedRange", "UnreadableDocumentError", "read_document"]
@@ -65,8 +67,8 @@ def read_document(text: str | bytes) -> FailedRange:
     first, last = _range(info, name)
     return FailedRange(
         source_kind=_INFOS[name],
-        stream_arn=_text(info, "streamArn", name),
-        shard_id=_text(info, "shardId", name),
+        stream_arn=_stream(info, name),
+        shard_id=_shard(info, name),
         first=first,
         last=last,
         records=_count(info, name) if first is not None else 0,
@@ -96,6 +98,28 @@ def _number(info: dict[str, Any], key: str, name: str) -> SequenceNumber:
 
 _DIGITS_MAX = 128
 """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Record.html: 56 digits; a local server has fewer."""
+
+
+def _stream(info: dict[str, Any], name: str) -> str:
+    text = _text(info, "streamArn", name)
+    try:
+        kind = Arn.parse(text).source_kind
+    except ValueError:
+        kind = None
+    if kind != _INFOS[name]:
+        raise UnreadableDocumentError(f"{name}.streamArn is not the ARN of such a stream")
+    return text
+
+
+def _shard(info: dict[str, Any], name: str) -> str:
+    text = _text(info, "shardId", name)
+    if _SHARD.fullmatch(text) is None:
+        raise UnreadableDocumentError(f"{name}.shardId is no shard's name")
+    return text
+
+
+_SHARD = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+"""https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html"""
 
 
 def _text(info: dict[str, Any], key: str, name: str) -> str:

@@ -11,11 +11,15 @@ __all__ = ["Box", "Document"]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document. `name`: for people: a message's id, an object's key, a line's number. `handle`: the box's own."""
+    """One document. `name`: for people: a message's id, an object's key, a line's number. `handle`: the box's own.
+
+    `fault`: why its text cannot be had; "" when it can.
+    """
 
     name: str
     text: str | bytes
     handle: Any = None
+    fault: str = ""
 
 
 class Box(Protocol):
@@ -27,6 +31,10 @@ class Box(Protocol):
 
     What a crash leaves given out is there again, too, by itself.
     """
+
+    async def prepare(self) -> None:
+        """Sees to it that documents can be struck off. Raises as `documents` where it is plain that they cannot."""
+        ...
 
     def documents(self) -> AsyncGenerator[Document, None]:
         """All that are there, until there are no more. Raises `SourceError`, or `RecordingError` for a file."""

@@ -23,6 +23,8 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-s
 """
 
 _BATCH = 10
+_STALE_RECEIVES = 10
+"""Receives one after another that may bring nothing but what was given out already (chosen)."""
 
 
 class QueueBox:
@@ -37,18 +39,23 @@ class QueueBox:
         self._seen: set[str] = set()
         self._extending: asyncio.Task[None] | None = None
 
+    async def prepare(self) -> None:
+        """Nothing: whether messages may be deleted shows when one is."""
+
     async def documents(self) -> AsyncGenerator[Document, None]:
         """Each message once, until the queue shows no new one."""
         self._extending = asyncio.create_task(self._extend())
-        while True:
+        stale = 0
+        while stale < _STALE_RECEIVES:
             messages = await self._api.receive_message(
                 self._queue_arn, _BATCH, wait_seconds=_WAIT_S, visibility_seconds=self._hidden_s
             )
             fresh = [message for message in messages if message.message_id not in self._seen]
             # A message that comes again, as its time ran out or a queue may always do, has a newer handle now.
             self._held.update((message.message_id, message) for message in messages)
-            if not fresh:
+            if not messages:
                 return
+            stale = 0 if fresh else stale + 1
             self._seen.update(message.message_id for message in fresh)
             for message in fresh:
                 yield Document(f"message {message.message_id}", message.body, message.message_id)
@@ -67,17 +74,17 @@ class QueueBox:
         if self._extending is not None:
             self._extending.cancel()
             await asyncio.wait([self._extending])
-        with suppress(SourceError):
-            await self._change(0)
+        await self._change(0)
 
     async def _extend(self) -> None:
         while True:
             await asyncio.sleep(self._hidden_s / 3)  # twice more before the time is up, if one should fail
-            with suppress(SourceError):
-                await self._change(self._hidden_s)
+            await self._change(self._hidden_s)
 
     async def _change(self, seconds: int) -> None:
+        """Of all that are held; what cannot be changed is shown again when its time is up."""
         held = list(self._held.values())
         for start in range(0, len(held), _BATCH):
             entries = [(message.receipt_handle, seconds) for message in held[start : start + _BATCH]]
-            await self._api.change_message_visibility_batch(self._queue_arn, entries)
+            with suppress(SourceError):
+                await self._api.change_message_visibility_batch(self._queue_arn, entries)

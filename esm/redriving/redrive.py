@@ -45,6 +45,7 @@ async def redrive(
     region_name: str | None = None,
     session: Any = None,
     on_redriven: Callable[[Redriven], None] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
     ports: Ports | None = None,
 ) -> RedriveSummary:
     """Runs again what Lambda, or esm, gave up: reads each range anew, calls the function, strikes the document off.
@@ -55,23 +56,17 @@ async def redrive(
     `dry_run`: tells what would be done; of a queue's messages it uses up a receive. `limit`: documents at most.
     `store`: where the mappings' positions are, to know what was handled since; `None`: not known.
     `endpoint_url`, `region_name`, `session`: for aiobotocore. `on_redriven`: is told each document's story.
-    `ports`: as of a `Worker`.
+    `stopping`: asked before each document; once it says so, no other is begun. `ports`: as of a `Worker`.
 
     Gives every document's story. What could not be redriven stays where it is. Raises `MappingError`, `SourceError`,
     `RecordingError` when the documents cannot be had, `HandlerNotFoundError`, `HandlerExhaustedError`, `StoreError`.
     """
     _check(function, mappings := tuple(mappings), batch_size, attempts, limit)
     async with AsyncExitStack() as closing:
-        session_ = await closing.enter_async_context(
-            AwsSession(session, endpoint_url=endpoint_url, region_name=region_name)
-        )
-        if ports is None:
-            ports = real_ports(endpoint_url=endpoint_url, region_name=region_name, session=session)
+        aws: dict[str, Any] = {"endpoint_url": endpoint_url, "region_name": region_name}
+        session_ = await closing.enter_async_context(AwsSession(session, **aws))
+        ports = ports or real_ports(session=session, **aws)
         closing.push_async_callback(ports.close)
-        kept = None if store is None else operated_store(store, "read") if isinstance(store, str) else store
-        if kept is not None:
-            await kept.open()
-            closing.push_async_callback(kept.close)
         redriver = Redriver(
             box=open_box(source, session_),
             ports=ports,
@@ -80,10 +75,18 @@ async def redrive(
             attempts=attempts,
             dry_run=dry_run,
             limit=limit,
-            settled=None if kept is None else _Settled(kept).of,
+            settled=None if store is None else _Settled(await _opened(store, closing)).of,
             on_redriven=on_redriven,
+            stopping=stopping,
         )
         return await redriver.run()
+
+
+async def _opened(store: str | LeaseStore, closing: AsyncExitStack) -> LeaseStore:
+    opened = operated_store(store, "read") if isinstance(store, str) else store
+    await opened.open()
+    closing.push_async_callback(opened.close)
+    return opened
 
 
 def open_box(source: str, session: AwsSession) -> Box:
@@ -117,8 +120,8 @@ class _Mappings:
             return self._for_function(wanted.stream_arn)
         reading = [mapping for mapping in self._mappings if mapping.stream_arn == wanted.stream_arn]
         if len(reading) > 1:
-            names = wanted.function_arn.split(":")[6:]
-            reading = [mapping for mapping in reading if mapping.function.name in names]
+            name = wanted.function_arn.split(":")[6:7]  # a qualifier may come after it
+            reading = [mapping for mapping in reading if [mapping.function.name] == name]
         return reading[0] if len(reading) == 1 else None
 
     def _for_function(self, stream_arn: str) -> EventSourceMapping | None:

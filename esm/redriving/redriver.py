@@ -15,7 +15,7 @@ document, and loses none.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,7 +41,6 @@ __all__ = ["Outcome", "RedriveSummary", "Redriven", "Redriver"]
 ROUND_DOCUMENTS = 100
 ROUND_BYTES = 16 * 1024 * 1024
 """So many documents are held at once, to go through those of one shard in their order (chosen)."""
-
 
 STRIKE_OFF_WAITS_S = (0.5, 2.0, 0.0)
 """How long to wait after each failed try to strike a document off (chosen)."""
@@ -124,7 +123,8 @@ class Redriver:
     `mapping_for`: the mapping whose function gets a range; `None` when there is none. `batch_size`: records in a call,
     `None`: as they failed. `attempts`: calls of one batch, until it succeeds. `limit`: documents at most. `settled`:
     how far a mapping has come in a shard; `None` when that is not known. `look_ahead`: records after a range
-    that are searched for its keys. `on_redriven`: is told each story as it ends.
+    that are searched for its keys. `on_redriven`: is told each story as it ends. `stopping`: asked before each
+    document; once it says so, no other is begun.
     """
 
     box: Box
@@ -137,17 +137,23 @@ class Redriver:
     settled: Callable[[EventSourceMapping, str], Awaitable[SequenceNumber | None]] | None = None
     look_ahead: int = 1000
     on_redriven: Callable[[Redriven], None] = lambda _: None
+    stopping: Callable[[], bool] = lambda: False
     _open: dict[str, tuple[StreamSource, Invoker]] = field(default_factory=dict)
 
     async def run(self) -> RedriveSummary:
         """Goes through all documents once. Raises what keeps the box from giving them, and `HandlerExhaustedError`."""
         summary = RedriveSummary()
         try:
-            async for documents in self._rounds():
-                for document, wanted in sorted(documents, key=_order):
-                    story = await self._one(document, wanted)
-                    summary.documents.append(story)
-                    self.on_redriven(story)
+            if not self.dry_run:
+                await self.box.prepare()
+            async with aclosing(self._rounds()) as rounds:
+                async for documents in rounds:
+                    for document, wanted in sorted(documents, key=_order):
+                        if self.stopping():
+                            return summary
+                        story = await self._one(document, wanted)
+                        summary.documents.append(story)
+                        self.on_redriven(story)
         finally:
             await self._close()
         return summary
@@ -252,7 +258,7 @@ class Redriver:
 
     # -- all of them -----------------------------------------------------------------------------------------------
 
-    async def _rounds(self) -> AsyncIterator[list[tuple[Document, FailedRange | str]]]:
+    async def _rounds(self) -> AsyncGenerator[list[tuple[Document, FailedRange | str]], None]:
         """The documents, some at a time."""
         held: list[tuple[Document, FailedRange | str]] = []
         size = taken = 0
@@ -260,7 +266,7 @@ class Redriver:
             async for document in documents:
                 held.append((document, _read(document)))
                 size, taken = size + len(document.text), taken + 1
-                if taken == self.limit:
+                if taken == self.limit or self.stopping():
                     break
                 if len(held) == ROUND_DOCUMENTS or size >= ROUND_BYTES:
                     yield held
@@ -275,14 +281,18 @@ class Redriver:
         return self._open[mapping.uuid]
 
     async def _close(self) -> None:
-        for source, invoker in self._open.values():
-            await invoker.close(0)
-            await source.close()
-        await self.box.close()
+        try:
+            for source, invoker in self._open.values():
+                await invoker.close(0)
+                await source.close()
+        finally:
+            await self.box.close()
 
 
 def _read(document: Document) -> FailedRange | str:
     """The range, or why there is none."""
+    if document.fault:
+        return document.fault
     try:
         return read_document(document.text)
     except UnreadableDocumentError as error:

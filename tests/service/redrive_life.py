@@ -39,6 +39,9 @@ class Killing:
         if name == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    async def prepare(self) -> None:
+        await self.box.prepare()
+
     async def documents(self) -> AsyncGenerator[Document, None]:
         async for document in self.box.documents():
             yield document

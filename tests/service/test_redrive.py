@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import esm
+from esm.redriving.bucket_box import BucketBox
 from esm.redriving.redrive import redrive
 from esm.redriving.redriver import Outcome, RedriveSummary
 from tests.servers.accounts import Account, account_on, mapping_of
@@ -114,6 +115,34 @@ async def test_from_a_bucket(ministack: str, account: str) -> None:
         assert summary.count(Outcome.REDRIVEN) == 2
         assert sorted(case.seen) == sorted([number] for number in case.numbers[1:3])
         assert "Contents" not in await s3.list_objects_v2(Bucket=bucket)
+
+
+async def test_other_objects_of_a_bucket_keep_none_from_being_redriven(ministack: str, account: str) -> None:
+    async with case_on(ministack, account) as case:
+        s3 = await case.account.session.client("s3", REGION)
+        bucket = f"others-{account}"
+        await s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        await case.give_up(f"arn:aws:s3:::{bucket}")
+        await s3.put_object(Bucket=bucket, Key="aaa/large", Body=b"x" * 50_000)
+        box = BucketBox(case.account.session, bucket, "", limit=40_000)
+        names = [(document.name, document.fault[:14]) async for document in box.documents()]
+        assert names[0] == (f"s3://{bucket}/aaa/large", "EntityTooLarge")
+        assert [fault for _, fault in names[1:]] == ["", ""]
+
+
+async def test_an_object_that_is_gone_meanwhile_was_somebody_elses(ministack: str, account: str) -> None:
+    async with case_on(ministack, account) as case:
+        s3 = await case.account.session.client("s3", REGION)
+        bucket = f"gone-{account}"
+        await s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        for key in "ab":
+            await s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+        box = BucketBox(case.account.session, bucket, "")
+        given = []
+        async for document in box.documents():
+            given.append(document.handle)
+            await s3.delete_object(Bucket=bucket, Key="b")
+        assert given == ["a"]
 
 
 async def test_from_a_file(ministack: str, account: str, tmp_path: Path) -> None:

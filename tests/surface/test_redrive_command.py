@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
+from pathlib import Path
 
 import boto3
 import pytest
 
 from esm.records.failure import failure_document, json_text
+from esm.runtime.program import ECHO_MS
 from tests.surface.streams import REGION, Stream
 from tests.surface.typed import Esm
 
@@ -20,6 +24,14 @@ def handle(event, context):
     print("got", len(event["Records"]))
     if any(item["kinesis"]["partitionKey"] == "bad" for item in event["Records"]):
         raise ValueError("bad")
+"""
+SLOW = """
+import pathlib
+import time
+
+def handle(event, context):
+    pathlib.Path("began").touch()
+    time.sleep(2)
 """
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:failed"
 
@@ -100,16 +112,68 @@ def test_json_says_the_same_for_machines(esm_: Esm, failed: Failed) -> None:
     assert (first["Records"], first["BatchSize"], told["Left"]) == (2, 2, 0)
 
 
+@pytest.mark.service
+def test_what_a_function_prints_is_not_among_the_outcome(esm_: Esm, failed: Failed) -> None:
+    esm_.app(APP)
+    ended = esm_("redrive", failed.arn, "--function", "app:handle", "--endpoint-url", failed.stream.url, "--json")
+    assert json.loads(ended.out)["Left"] == 1
+    assert "got 2" in ended.err
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_document_under_way_and_gives_the_others_back(
+    esm_: Esm, failed: Failed, number: signal.Signals
+) -> None:
+    esm_.app(SLOW)
+    to = ("--function", "app:handle", "--endpoint-url", failed.stream.url, "--region", REGION)
+    with esm_.running("redrive", failed.arn, *to) as running:
+        wait_for(esm_.folder / "began")
+        code, _ = running.end(number)
+    assert (code, failed.left()) == (14, 1), "the first is done with, the second is shown again"
+    assert "1 document: 1 redriven; 2 records" in running.out
+
+
+@pytest.mark.service
+def test_a_second_signal_cuts_it_off_and_nothing_is_lost(esm_: Esm, failed: Failed) -> None:
+    esm_.app(SLOW.replace("sleep(2)", "sleep(60)"))
+    to = ("--function", "app:handle", "--endpoint-url", failed.stream.url, "--region", REGION)
+    with esm_.running("redrive", failed.arn, *to) as running:
+        wait_for(esm_.folder / "began")
+        running.process.send_signal(signal.SIGINT)
+        time.sleep(2 * ECHO_MS / 1000)
+        code, seconds = running.end(signal.SIGTERM)
+    assert (code, failed.left()) == (71, 2)
+    assert seconds < 10
+    assert "Traceback" not in running.said
+
+
+def wait_for(path: Path) -> None:
+    over = time.perf_counter() + 30
+    while not path.exists():
+        assert time.perf_counter() < over
+        time.sleep(0.05)
+
+
+@pytest.mark.service
+def test_a_line_is_a_line_whatever_a_function_raises(esm_: Esm, failed: Failed) -> None:
+    esm_.app("def handle(event, context):\n    raise ValueError('one\\n\\x1b[2Jtwo')\n")
+    ended = esm_("redrive", failed.arn, "--function", "app:handle", "--endpoint-url", failed.stream.url)
+    assert "ValueError: one\\n\\x1b[2Jtwo" in ended.err
+    assert len(ended.err.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        ((".", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 16, ".: cannot be read"),
         ((QUEUE, "--function", "app:handle"), 8, "--live"),
         ((QUEUE, "--endpoint-url", "http://127.0.0.1:9"), 2, "either --function"),
         ((QUEUE, "--function", "app:nobody", "--endpoint-url", "http://127.0.0.1:9"), 3, "nobody"),
         (("missing.jsonl", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 16, "missing.jsonl"),
         (("s3://", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 2, "source='s3://'"),
         (("arn:aws:sns:x:1:y", "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 2, "source="),
-        ((QUEUE, "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 6, "is it up?"),
+        ((QUEUE, "--function", "app:handle", "--endpoint-url", "http://127.0.0.1:9"), 6, QUEUE),
     ],
 )
 def test_what_cannot_begin_says_why_in_a_line(esm_: Esm, arguments: tuple[str, ...], code: int, said: str) -> None:

@@ -97,6 +97,22 @@ def test_what_lacks_something_is_told_so(change: dict[str, Any], why: str) -> No
     assert str(raised.value) == why
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("streamArn", "orders", "is not the ARN of such a stream"),
+        ("streamArn", "arn:aws:sqs:eu-west-1:123456789012:orders", "is not the ARN of such a stream"),
+        ("shardId", "shard\x1b[2J", "is no shard's name"),
+        ("shardId", "x" * 129, "is no shard's name"),
+    ],
+)
+def test_names_that_are_none_are_not_taken_for_any(name: str, value: str, why: str) -> None:
+    told = document()
+    told["KinesisBatchInfo"][name] = value
+    with pytest.raises(UnreadableDocumentError, match=why):
+        read_document(json.dumps(told))
+
+
 @pytest.mark.parametrize("size", [None, 0, True, "1"])
 def test_a_range_without_a_size_is_none(size: object) -> None:
     told = document()

@@ -33,7 +33,10 @@ class FakeBox:
     def __init__(self, texts: Sequence[str], broken: int = 0) -> None:
         self.there = [Document(f"document {i}", text, i) for i, text in enumerate(texts)]
         self.broken = broken
-        self.closed = False
+        self.prepared = self.closed = False
+
+    async def prepare(self) -> None:
+        self.prepared = True
 
     async def documents(self) -> AsyncGenerator[Document, None]:
         for document in list(self.there):
@@ -352,6 +355,41 @@ def test_a_shard_that_is_gone_is_past_retention() -> None:
         gone["KinesisBatchInfo"]["shardId"] = "shardId-000000000009"
         (story,) = await world.redrive(FakeBox([json.dumps(gone)]))
         assert story.outcome is Outcome.PAST_RETENTION
+
+    in_a_world(test)
+
+
+def test_a_document_that_cannot_be_had_keeps_nothing_else() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"a")
+        box = FakeBox([text(n[0], n[0], 1)])
+        box.there.insert(0, Document("too large", b"", -1, fault="EntityTooLarge: the object is large"))
+        stories = await world.redrive(box)
+        assert [(story.outcome, story.said) for story in stories] == [
+            (Outcome.UNREADABLE, "EntityTooLarge: the object is large"),
+            (Outcome.REDRIVEN, ""),
+        ]
+
+    in_a_world(test)
+
+
+def test_who_is_told_to_stop_ends_the_document_and_begins_no_other() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaa")
+        box = FakeBox([text(number, number, 1) for number in n])
+        stories = await world.redrive(box, stopping=lambda: len(world.seen) == 2)
+        assert [story.outcome for story in stories] == [Outcome.REDRIVEN] * 2
+        assert len(box.there) == 1
+
+    in_a_world(test)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_box_is_made_ready_only_when_something_may_be_struck_off(dry_run: bool) -> None:
+    async def test(world: World) -> None:
+        box = FakeBox([])
+        await world.redrive(box, dry_run=dry_run)
+        assert box.prepared is not dry_run
 
     in_a_world(test)
 
