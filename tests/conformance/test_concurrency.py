@@ -14,6 +14,7 @@ import pytest
 import esm
 from esm.telemetry import facts
 from esm.testing import Put, PutConcurrency, Queue, Send, simulate
+from esm.testing.events import SourceEvent
 
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
@@ -52,7 +53,7 @@ def test_u5_no_room_for_a_moment_burns_no_receive() -> None:
     """U5: a message that is here while the function has no room is handed over later, received once."""
     gauge = Gauge()
     sent = [Send(str(n), at=1.0) for n in range(3)]
-    events = [*sent, PutConcurrency(0, at=0.5), PutConcurrency(None, at=200.0)]
+    events: list[SourceEvent] = [*sent, PutConcurrency(0, at=0.5), PutConcurrency(None, at=200.0)]
     trace = simulate(queue(esm.Function(gauge.handle), batch_size=1), events, queue=Queue(max_receive_count=1))
     assert sorted(trace.queue.deleted) == ["0", "1", "2"]
     assert trace.queue.dead_letters == []
@@ -92,7 +93,7 @@ def test_u5_of_a_stream_waiting_uses_up_no_attempt_and_keeps_the_order() -> None
     """The stream's twin: throttled for minutes with a single attempt allowed, and nothing is given up."""
     gauge = Gauge(seconds=0.1)
     puts = [Put(str(n), key="a", at=1.0 + n / 10) for n in range(5)]
-    events = [*puts, PutConcurrency(0, at=0.5), PutConcurrency(2, at=300.0)]
+    events: list[SourceEvent] = [*puts, PutConcurrency(0, at=0.5), PutConcurrency(2, at=300.0)]
     mapping = stream(esm.Function(gauge.handle), batch_size=1, maximum_retry_attempts=0, destination_config=FAILED)
     trace = simulate(mapping, events)
     numbers = [int(call.event["Records"][0]["kinesis"]["sequenceNumber"]) for call in trace.invocations]

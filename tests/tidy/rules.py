@@ -155,9 +155,12 @@ def it_speaks_of_itself(file: File) -> Iterator[str]:
                     yield f"{line}: {found[0].strip()!r} is {what}"
 
 
+REAL_TIME = {"service", "servers", "bench", "kill", "soak"}
+
+
 def tests_do_not_sleep(file: File) -> Iterator[str]:
     """Only tests that talk to a server wait for it in real time."""
-    if file.room == "tests" and file.python and file.path.parts[1] not in {"service", "servers", "bench", "kill", "soak"}:
+    if file.room == "tests" and file.python and file.path.parts[1] not in REAL_TIME:
         for node in ast.walk(file.tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in {"time.sleep", "sleep"}:
                 yield f"{node.lineno}: sleeps in real time"

@@ -36,8 +36,14 @@ def test_an_xray_header(header: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", ";;=", "Root=1-5759e988-bd862e3fe1be46a994272793", XRAY.replace("1-", "2-"), XRAY + "\n;Parent=canary"]
-    + [XRAY.replace("53995c3f42cd8ad8", "0" * 16)],
+    [
+        "",
+        ";;=",
+        "Root=1-5759e988-bd862e3fe1be46a994272793",
+        XRAY.replace("1-", "2-"),
+        XRAY + "\n;Parent=canary",
+        XRAY.replace("53995c3f42cd8ad8", "0" * 16),
+    ],
 )
 def test_a_header_that_names_no_parent_is_none(header: str) -> None:
     assert traceparents([message(header)]) == ()

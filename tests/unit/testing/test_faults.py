@@ -80,6 +80,9 @@ class Store:
     async def remove(self, leases: Any) -> None:
         self.writes += 1
 
+    async def forget(self, mapping: str) -> None:
+        self.writes += 1
+
     def _write(self, lease: Lease) -> Lease:
         self.writes += 1
         self.row = lease
