@@ -15,7 +15,7 @@ from esm.errors import EsmError, HandlerNotFoundError
 from esm.mapping.settings import EventSourceMapping, check_distinct
 from esm.templates.suffixes import is_template
 
-__all__ = ["load", "select"]
+__all__ = ["load", "only_one", "select"]
 
 _HOW = "write module:object, as in app:mappings, or the name of a template"
 
@@ -30,7 +30,8 @@ def load(target: str, app_dir: Path) -> list[EventSourceMapping]:
     module_name, colon, path = target.partition(":")
     if not colon or not path or not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
         raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: {_HOW}{_hint(target)}")
-    sys.path.insert(0, str(app_dir.resolve()))
+    if sys.path[:1] != [folder := str(app_dir.resolve())]:  # once, however often it is loaded anew
+        sys.path.insert(0, folder)
     found = _import(module_name, target, app_dir)
     for name in path.split("."):
         found = _attribute(found, name, target, module_name)
@@ -62,6 +63,14 @@ def select(
     if not chosen:
         raise Failure(Exit.INVALID, "no mapping is left to run: see --only and --except")
     return chosen
+
+
+def only_one(mappings: Sequence[EventSourceMapping], what: str) -> EventSourceMapping:
+    """The one that there is. `what`: is done with one at a time. Raises `Failure` when there are more."""
+    if len(mappings) > 1:
+        names = ", ".join(mapping.function.name for mapping in mappings)
+        raise Failure(Exit.INVALID, f"{what}; choose with --only: {names}")
+    return mappings[0]
 
 
 def _import(module_name: str, target: str, app_dir: Path) -> Any:

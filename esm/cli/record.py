@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +18,7 @@ from rich.text import Text
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
 from esm.cli.summary import seconds
+from esm.cli.terminal import beside, is_terminal
 from esm.errors import SourceError
 from esm.mapping.rules import source_kind
 from esm.replaying.record import Recorded, Recorder, RecordingOptions
@@ -107,24 +107,17 @@ def _recorder(options: Options) -> Recorder:
 
 async def _record(recorder: Recorder, options: Options, ending: Ending) -> None:
     async with recorder:
-        showing: asyncio.Task[None] | None = None
         with _line(options) as live:
-            if live is not None:
-                showing = asyncio.create_task(_follow(recorder, live))
-            try:
-                await ending.work(cast("Worker", recorder.worker))
-            except SourceError as error:
-                raise of_mapping(error, options.source, options.endpoint_url) from error
-            finally:
-                if showing is not None:
-                    showing.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await showing
+            async with beside(None if live is None else _follow(recorder, live)):
+                try:
+                    await ending.work(cast("Worker", recorder.worker))
+                except SourceError as error:
+                    raise of_mapping(error, options.source, options.endpoint_url) from error
 
 
 @contextmanager
 def _line(options: Options) -> Iterator[Live | None]:
-    if options.json or not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if options.json or not is_terminal():
         yield None
         return
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:

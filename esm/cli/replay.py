@@ -8,7 +8,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import click
 
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
-from esm.cli.load import load, select
+from esm.cli.load import load, only_one, select
 from esm.cli.replay_shown import Bar, as_text
+from esm.cli.terminal import beside, is_terminal
 from esm.errors import HandlerNotFoundError, SourceError
 from esm.handlers.resolve import resolve
 from esm.mapping.settings import EventSourceMapping
@@ -166,11 +167,9 @@ def _settings(options: Options) -> dict[str, Any]:
 
 def _mapping(options: Options) -> EventSourceMapping:
     mappings = select(load(options.mapping or "", options.app_dir), options.only, options.without)
-    if len(mappings) > 1:
-        names = ", ".join(mapping.function.name for mapping in mappings)
-        raise Failure(Exit.INVALID, f"one mapping is replayed at a time; choose with --only: {names}")
-    resolve(mappings[0].function.handler)
-    return mappings[0]
+    mapping = only_one(mappings, "one mapping is replayed at a time")
+    resolve(mapping.function.handler)
+    return mapping
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -200,14 +199,8 @@ async def _run(run: Replay, options: Options, ending: Ending) -> Replayed:
     try:
         async with run:
             with _shown(options) as bar:
-                showing = None if bar is None else asyncio.create_task(bar.follow(run))
-                try:
+                async with beside(None if bar is None else bar.follow(run)):
                     await ending.work(run.worker, _begun)
-                finally:
-                    if showing is not None:
-                        showing.cancel()
-                        with suppress(asyncio.CancelledError):
-                            await showing
             return run.summary()
     except SourceError as error:
         raise of_mapping(error, ", ".join(options.sources), options.endpoint_url) from error
@@ -223,7 +216,7 @@ def _begun() -> None:
 @contextmanager
 def _shown(options: Options) -> Iterator[Bar | None]:
     """A bar on a terminal; none where a debugger wants the terminal for itself."""
-    if options.json or options.invoke is not None or not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if options.json or options.invoke is not None or not is_terminal():
         yield None
         return
     with Bar() as bar:

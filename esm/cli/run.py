@@ -19,7 +19,8 @@ from esm.cli.load import load, select
 from esm.cli.probes import Probing
 from esm.cli.summary import as_json, as_text
 from esm.cli.tally import Tally
-from esm.cli.watch import Watch, check_watch
+from esm.cli.terminal import is_terminal
+from esm.cli.watch import Watch, check_watch, watched
 from esm.clock import SystemClock
 from esm.errors import SourceError
 from esm.handlers.resolve import resolve
@@ -96,9 +97,9 @@ def _load(options: Options) -> list[EventSourceMapping]:
     return _of_file(options) if is_template(options.target) else _of_module(options)
 
 
-def _watch(options: Options) -> Watch:
-    folder = Path(options.target).parent if is_template(options.target) else options.app_dir
-    return Watch([folder], partial(_load, options))
+def _watch(options: Options, mappings: list[EventSourceMapping]) -> Watch:
+    base = Path(options.target).parent if is_template(options.target) else options.app_dir
+    return Watch(watched(base, mappings), partial(_load, options))
 
 
 def _of_module(options: Options) -> list[EventSourceMapping]:
@@ -132,7 +133,7 @@ def _work(
 ) -> Worker:
     with ExitStack() as stack:
         table = None
-        if not options.json and sys.stdout.isatty() and sys.stderr.isatty():
+        if not options.json and is_terminal():
             table = LiveTable(tally)
             stack.enter_context(table.shown())
         stream = sys.stderr if table is None else table.stream
@@ -187,7 +188,7 @@ async def _go(
         if table is not None:
             tasks.append(asyncio.create_task(table.follow(worker)))
         if options.watch:
-            tasks.append(asyncio.create_task(_watch(options).follow(worker)))
+            tasks.append(asyncio.create_task(_watch(options, mappings).follow(worker)))
 
     try:
         async with probing.beside(worker):
