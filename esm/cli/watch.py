@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from esm.cli.exits import Exit, Failure, failure_of
+from esm.handlers.resolve import resolve
+from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.worker import Worker
 from esm.telemetry.logs import announce
 
-__all__ = ["Watch", "check_watch"]
+__all__ = ["Watch", "check_watch", "watched"]
 
 _SUFFIXES = (".py", ".yaml", ".yml", ".json", ".toml")
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _QUIET_MS = 300
 """A change is acted on when nothing has changed for so long: an editor writes a file in steps. (chosen)"""
 
@@ -56,6 +60,7 @@ class Watch:
         announce("watching", folders=[str(folder) for folder in self._folders])
         # No bytecode is written from here on: one of the same second and size would be taken for the newer source.
         sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # in processes of functions, too
         async for changes in awatch(*self._folders, watch_filter=Sources(), debounce=_QUIET_MS):
             await self._reload(worker, sorted({Path(path).name for _, path in changes}))
 
@@ -74,13 +79,42 @@ class Watch:
             return self._load()
 
 
+def watched(base: Path, mappings: Iterable[EventSourceMapping]) -> list[Path]:
+    """`base`, and where else the functions' code is; none that lies in another of them, and no installed package."""
+    found = {base.resolve()}
+    for mapping in mappings:
+        folder = _folder_of(mapping.function)
+        if folder is not None and not _INSTALLED & {*folder.parts}:
+            found.add(folder)
+    return sorted(folder for folder in found if found.isdisjoint(folder.parents))
+
+
+def _folder_of(function: Function) -> Path | None:
+    if function.folder is not None:
+        return Path(function.folder).resolve()
+    if function.isolation == "process":
+        return None
+    module = sys.modules.get(getattr(resolve(function.handler), "__module__", "").partition(".")[0])
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve().parent
+
+
+def _is_own(name: str, module: object, folders: Sequence[Path]) -> bool:
+    """Whether a module is the user's: of these folders, and of no environment that lies in one of them."""
+    file = getattr(module, "__file__", None)
+    if file is None or name == "__main__" or name.partition(".")[0] == "esm":
+        return False
+    path = Path(file).resolve()
+    inside = [path.relative_to(folder).parts for folder in folders if path.is_relative_to(folder)]
+    return any(not _INSTALLED & {*parts} and not parts[0].startswith(".") for parts in inside)
+
+
 @contextmanager
 def _forgetting(folders: Sequence[Path]) -> Iterator[None]:
     """Modules from these folders are imported anew; when that fails, the old ones are back."""
     before, path = dict(sys.modules), list(sys.path)
     for name, module in before.items():
-        file = getattr(module, "__file__", None)
-        if file is not None and name != "__main__" and any(Path(file).is_relative_to(folder) for folder in folders):
+        if _is_own(name, module, folders):
             del sys.modules[name]
     importlib.invalidate_caches()
     try:
