@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -35,7 +37,7 @@ FORMAT, VERSION = "esm-positions", 1
 _Uuid = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 _ShardId = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,128}\Z")]
 _SequenceNumber = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,128}\Z")]
-_Millis = Annotated[int, msgspec.Meta(ge=0)]
+_Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # the end of the year 9999: no calendar goes on
 _Layer = Annotated[tuple[_SequenceNumber | None, ...], msgspec.Meta(min_length=1)]
 _Kind = TypeVar("_Kind")
 
@@ -93,7 +95,18 @@ def leases_of(text: bytes) -> list[Lease]:
         earlier, _ = leases.setdefault(lease.key, (number, lease))
         if earlier != number:
             raise _wrong(number, "shard", f"stands on line {earlier} already, for the same mapping and stream")
+    _check_parents(leases)
     return [lease for _, lease in leases.values()]
+
+
+def _check_parents(leases: dict[LeaseKey, tuple[int, Lease]]) -> None:
+    """No shard is its own ancestor: it would wait for itself, and nothing would say so."""
+    parents = {key: [replace(key, shard_id=parent) for parent in lease.parents] for key, (_, lease) in leases.items()}
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        number = max(leases[key][0] for key in error.args[1])
+        raise _wrong(number, "parents", "is among its own ancestors") from None
 
 
 def _entry(lease: Lease) -> dict[str, Any]:

@@ -29,7 +29,7 @@ ENTRY: dict[str, Any] = {
     "window": {"start": 0, "end": 60_000, "state": '{"n":1.50}', "terminated_early": False},
 }
 
-millis = st.integers(0, 2**53)
+millis = st.integers(0, 253_402_300_799_999 - 900_000)
 numbers = st.from_regex(r"\A[0-9]{1,128}\Z")
 starts = st.one_of(
     st.just(Position.trim_horizon()),
@@ -52,10 +52,10 @@ leases = st.builds(
         LeaseKey,
         st.from_regex(r"\A[A-Za-z0-9_-]{1,64}\Z"),
         st.text(),
-        st.from_regex(r"\A[A-Za-z0-9_.-]{1,128}\Z"),
+        st.from_regex(r"\A[A-Za-oq-z0-9_.-][A-Za-z0-9_.-]{0,127}\Z"),
     ),
     st.builds(Checkpoint, starts, layers.map(tuple), st.booleans(), st.one_of(st.none(), windows)),
-    st.lists(st.from_regex(r"\A[A-Za-z0-9_.-]{1,128}\Z"), max_size=2).map(tuple),
+    st.lists(st.from_regex(r"\Ap[A-Za-z0-9_.-]{0,127}\Z"), max_size=2).map(tuple),  # none of them is a shard above
 )
 
 
@@ -95,6 +95,12 @@ def test_the_documented_shape() -> None:
         ("start", {"type": "LATEST", "at": None, "sequence_number": None}, "start.at: is needed with LATEST"),
         ("start", {"type": "TRIM_HORIZON", "at": 5, "sequence_number": None}, "start.at: is null with TRIM_HORIZON"),
         ("start", {"type": "LATEST", "at": -5, "sequence_number": None}, "start.at: expected `int` >= 0"),
+        (
+            "start",
+            {"type": "LATEST", "at": 10**15, "sequence_number": None},
+            "start.at: expected `int` <= 253402300799999",
+        ),
+        ("parents", ["shardId-2"], "parents: is among its own ancestors"),
         ("start", {"type": "LATEST", "at": 1.5, "sequence_number": None}, "start.at: expected `int | null`"),
         (
             "start",
@@ -152,6 +158,12 @@ def test_what_is_no_such_file_at_all(text: bytes, said: str) -> None:
 def test_the_same_shard_twice() -> None:
     with pytest.raises(StoreError, match=r"^line 4: shard: stands on line 2 already"):
         leases_of(text_of(ENTRY, ENTRY | {"stream": "another"}, ENTRY))
+
+
+def test_shards_that_would_wait_for_each_other() -> None:
+    parents = {"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a", "b"]}
+    with pytest.raises(StoreError, match=r"^line 4: parents: is among its own ancestors"):
+        leases_of(text_of(*(ENTRY | {"shard": shard, "parents": its} for shard, its in parents.items())))
 
 
 @given(st.binary(max_size=200))
