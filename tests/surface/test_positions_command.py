@@ -188,6 +188,16 @@ def test_a_bad_file_moves_nothing_at_all(esm_: Esm) -> None:
     assert stored(esm_) == before
 
 
+def test_a_file_that_cannot_be_written_or_read_is_no_fault_of_esm(esm_: Esm) -> None:
+    fill(esm_, lease(0, "5"))
+    refused = esm_("positions", "export", "nowhere/positions.jsonl")
+    assert refused.code == Exit.INVALID
+    assert refused.line == "esm: FILE='nowhere/positions.jsonl': No such file or directory"
+    (esm_.folder / "closed").symlink_to("/proc/self/mem")  # whose beginning cannot be read, by root neither
+    refused = esm_("positions", "import", "closed")
+    assert (refused.code, refused.line) == (Exit.INVALID, "esm: FILE='closed': Input/output error")
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

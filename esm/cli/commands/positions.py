@@ -201,8 +201,13 @@ def _export(*, file: Path, store: str, **which: Any) -> None:
         esm positions export --mapping 5a1b >positions.jsonl
     """  # noqa: D301  # click's own mark
     held = asyncio.run(stored.look(store, Selection(**which)))
-    with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as stream:
-        stream.writelines(f"{line}\n" for line in lines_of(held.leases))
+    try:
+        with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as stream:
+            stream.writelines(f"{line}\n" for line in lines_of(held.leases))
+    except BrokenPipeError:
+        raise  # whoever reads has had enough: no fault
+    except OSError as error:
+        raise Failure(Exit.INVALID, f"FILE={str(file)!r}: {error.strerror}") from None
 
 
 @positions_command.command("import")
@@ -219,8 +224,7 @@ def _import(*, file: Path, store: str, dry_run: bool, force: bool, json: bool) -
         esm positions import positions.jsonl --dry-run
         esm positions import positions.jsonl --store sqlite:////var/lib/esm/positions.db
     """  # noqa: D301  # click's own mark
-    with click.open_file(str(file), "rb") as stream:
-        text = stream.read()
+    text = _read(file)
     try:
         leases = leases_of(text)
     except StoreError as error:
@@ -273,6 +277,15 @@ def _move(
 
     moves = asyncio.run(stored.apply(store, wanted, command=command, force=force, dry_run=dry_run))
     _show_moves(moves, dry_run=dry_run, json=json)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with click.open_file(str(file), "rb") as stream:
+            text: bytes = stream.read()
+    except OSError as error:
+        raise Failure(Exit.INVALID, f"FILE={str(file)!r}: {error.strerror}") from None
+    return text
 
 
 def _show_moves(moves: list[Move], *, dry_run: bool, json: bool) -> None:
