@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
 from esm.aws.dynamodb_streams_api import StreamPage, TableRecords
 from esm.aws.kinesis_api import ListedShard, SequenceNumberRange
-from esm.errors import IteratorExpiredError, PositionTrimmedError, SourceError
+from esm.errors import SourceError
 from esm.records.dynamodb import Change, DynamoDBRecord
 from esm.records.position import Position
 from esm.records.record import Page, Shard
 from esm.sources.dynamodb import DynamoDBShardReader, DynamoDBSource
+from tests.unit.sources.told import EXPIRED, TRIMMED, StoppedClock, now
 
-T = TypeVar("T")
 Answer = TableRecords | SourceError
-
-EXPIRED = IteratorExpiredError("ExpiredIteratorException", "old")
-TRIMMED = PositionTrimmedError("TrimmedDataAccessException", "older")
-
-
-class StoppedClock:
-    def __init__(self, now: int) -> None:
-        self.time = now
-
-    def now(self) -> int:
-        return self.time
 
 
 class Told:
@@ -57,16 +44,6 @@ class Told:
 
     async def describe_stream(self, stream_arn: str, exclusive_start_shard_id: str | None) -> StreamPage:
         return self.pages[exclusive_start_shard_id]
-
-
-def now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The value of a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        value: T = end.value
-        return value
-    raise AssertionError("it waited")
 
 
 def record(number: int, second: int) -> DynamoDBRecord:
