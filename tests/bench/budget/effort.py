@@ -29,7 +29,7 @@ class BudgetEffort:
     step_s: float = 4.0
     http: tuple[int, ...] = (200, 1000, 3000, 7000)
     https: tuple[int, ...] = (200, 1000, 5000)
-    https_uvloop: tuple[int, ...] = (8000,)
+    https_uvloop: tuple[int, ...] = (1000, 8000)
     around: int = 1000
     filtered: int = 2000
 

@@ -14,7 +14,7 @@ from tests.bench.processes import measure, serving
 
 __all__ = ["Step", "idle_rows", "ramp"]
 
-PATIENCE_S = 40.0
+PATIENCE_S = 25.0
 """How long a step may take to begin, and to end."""
 KEEPING_UP = 0.9
 """Of a poll a second from each shard: fewer, and the core is full."""
