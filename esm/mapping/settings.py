@@ -17,7 +17,14 @@ from esm.mapping import rules
 from esm.mapping.function import Function, Handler
 from esm.mapping.limits import Limits
 
-__all__ = ["EventSourceMapping", "OnDestinationFailure", "Settings", "StartingPosition", "check_distinct"]
+__all__ = [
+    "Changeable",
+    "EventSourceMapping",
+    "OnDestinationFailure",
+    "Settings",
+    "StartingPosition",
+    "check_distinct",
+]
 
 StartingPosition = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 OnDestinationFailure = Literal["retry", "drop"]
@@ -209,16 +216,12 @@ class EventSourceMapping:
         return self.scaling_config["MaximumConcurrency"] if self.scaling_config else None
 
 
-class Settings(TypedDict, total=False):
-    """What an `EventSourceMapping` is made from; see its fields. `None` means not given."""
+class Changeable(TypedDict, total=False):
+    """What may be another later; see the fields of `EventSourceMapping`. `None`: the default."""
 
-    event_source_arn: Required[str]
-    function: Required[Function | Handler]
     enabled: bool | None
     batch_size: int | None
     maximum_batching_window_in_seconds: int | None
-    starting_position: StartingPosition | None
-    starting_position_timestamp: datetime | float | None
     parallelization_factor: int | None
     maximum_record_age_in_seconds: int | None
     maximum_retry_attempts: int | None
@@ -233,8 +236,17 @@ class Settings(TypedDict, total=False):
     metrics_config: Mapping[str, Sequence[str]] | None
     kms_key_arn: str | None
     tags: Mapping[str, str] | None
-    uuid: str | None
     limits: Limits | None
+
+
+class Settings(Changeable, total=False):
+    """What an `EventSourceMapping` is made from; see its fields. `None` means not given."""
+
+    event_source_arn: Required[str]
+    function: Required[Function | Handler]
+    starting_position: StartingPosition | None
+    starting_position_timestamp: datetime | float | None
+    uuid: str | None
 
 
 def check_distinct(mappings: Iterable[EventSourceMapping]) -> None:

@@ -5,15 +5,14 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMappi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypedDict
+from typing import Any
 
 from esm.errors import MappingError
 from esm.mapping.constraints import api_name, unknown
 from esm.mapping.function import Function, Handler
-from esm.mapping.limits import Limits
-from esm.mapping.settings import EventSourceMapping, OnDestinationFailure
+from esm.mapping.settings import Changeable, EventSourceMapping
 
 __all__ = ["Changes", "changed", "replaced"]
 
@@ -21,28 +20,13 @@ FIXED = ("event_source_arn", "starting_position", "starting_position_timestamp",
 """What `UpdateEventSourceMapping` does not take: it is of the mapping's making."""
 
 
-class Changes(TypedDict, total=False):
+class Changes(Changeable, total=False):
     """What can be changed, as `EventSourceMapping` takes it. `None`: back to the default."""
 
     function: Function | Handler
-    enabled: bool | None
-    batch_size: int | None
-    maximum_batching_window_in_seconds: int | None
-    parallelization_factor: int | None
-    maximum_record_age_in_seconds: int | None
-    maximum_retry_attempts: int | None
-    bisect_batch_on_function_error: bool | None
-    tumbling_window_in_seconds: int | None
-    function_response_types: Sequence[str] | None
-    filter_criteria: Sequence[str | Mapping[str, Any]] | Mapping[str, Any] | None
-    destination_config: str | Mapping[str, Any] | None
-    on_destination_failure: OnDestinationFailure | None
-    scaling_config: Mapping[str, int] | None
-    provisioned_poller_config: Mapping[str, int] | None
-    metrics_config: Mapping[str, Sequence[str]] | None
-    kms_key_arn: str | None
-    tags: Mapping[str, str] | None
-    limits: Limits | None
+
+
+_NAMES = ("function", *Changeable.__annotations__)
 
 
 def changed(mapping: EventSourceMapping, settings: Mapping[str, Any]) -> EventSourceMapping:
@@ -51,8 +35,8 @@ def changed(mapping: EventSourceMapping, settings: Mapping[str, Any]) -> EventSo
     Raises `MappingError` for what cannot be changed, in the words of the AWS SDK, and for what Lambda would refuse.
     """
     for name in settings:
-        if name not in Changes.__annotations__:
-            raise unknown(api_name(name), ("UUID", *map(api_name, Changes.__annotations__)))
+        if name not in _NAMES:
+            raise unknown(api_name(name), ("UUID", *map(api_name, _NAMES)))
     kept = {field.name: getattr(mapping, field.name) for field in fields(mapping)}
     return EventSourceMapping(**{**kept, **settings})
 
