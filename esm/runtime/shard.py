@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from esm.clock import Millis
-from esm.errors import EsmError, LeaseLostError, SourceError, SourceNotFoundError, StoreError
+from esm.errors import EsmError, LeaseLostError, RecordingError, SourceError, SourceNotFoundError, StoreError
 from esm.leasing.lease import Lease
 from esm.machine.commands import Store
 from esm.machine.pacing import PollPacer
@@ -58,6 +58,7 @@ class ShardRunner:
         ports, shard_id = context.ports, lease.key.shard_id
         shape = source.shape(shard_id)
         self.state = "reading"
+        self._torn: RecordingError | None = None  # where the recording that is read breaks off
         self.children: tuple[str, ...] = ()
         self.performer = Performer(context, lease, shape)
         self._context = context
@@ -91,7 +92,7 @@ class ShardRunner:
         """Returns when the shard is ended, stopped, lost or halted; `state` says which. Raises nothing of its own."""
         self._notice(facts.ShardStarted(at=self._now, **self._named, position=_words(self._position)))
         try:
-            error = await self._run_to_end()
+            error = await self._run_to_end() or self._torn
         except anyio.get_cancelled_exc_class():
             await self._flush()
             raise
@@ -151,6 +152,9 @@ class ShardRunner:
     async def _read_on(self) -> None:
         try:
             await self._read_pages()
+        except RecordingError as error:
+            self._torn = error
+            self._accept(Page([], ended=True))  # what stands before it is handled first
         except Exception as error:  # noqa: BLE001  # carried to `run`, which halts the shard
             self._driver.fail(error)
 

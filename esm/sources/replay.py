@@ -268,9 +268,12 @@ class _Reader:
         self._at = 0
         self._own: Reel | None = None
         self._ended = False
+        self._fault: RecordingError | None = None  # all before it comes first
 
     async def read(self, limit: int) -> Page:
-        """The next page, of at most `limit` records that are due; waits for the first. Raises `RecordingError`.
+        """The next page, of at most `limit` records that are due; waits for the first.
+
+        Raises `RecordingError`, once all before the fault was given.
 
         Blocks are put together, so that batches are as full as those of a stream whose records are all there.
         """
@@ -280,7 +283,13 @@ class _Reader:
             if self._part is None or self._at >= len(self._part.records):
                 if page and self._stream.pace.holds_back:
                     break
-                self._part, self._at = await self._next_part(), 0
+                try:
+                    self._part, self._at = await self._next_part(), 0
+                except RecordingError as error:
+                    self._fault = error
+                    if not page:
+                        raise
+                    break
                 if self._part is None:
                     return Page(page, size_bytes=size, ended=True)
                 continue
@@ -297,6 +306,8 @@ class _Reader:
 
     async def _next_part(self) -> _Part | None:
         """The next of this shard's records that are wanted; possibly none of a block; `None` at the end."""
+        if self._fault is not None:
+            raise self._fault
         part = await self._from_own() if self._track.dropped is not None else await self._from_shared()
         if part is None:
             return None
@@ -342,7 +353,14 @@ class _Reader:
                 return part.records
             if self._resumed and not _is_behind(numbers[-1], self._after):
                 return []
-        return [record for record in part.records if self._is_next(record, part.place)]
+        fresh = []
+        try:
+            for record in part.records:
+                if self._is_next(record, part.place):
+                    fresh.append(record)  # noqa: PERF401  # what stands before a fault is kept
+        except RecordingError as error:
+            self._fault = error
+        return fresh
 
     def _is_next(self, record: Any, place: Place) -> bool:
         number = record.sequence_number

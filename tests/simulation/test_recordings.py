@@ -150,6 +150,25 @@ def test_where_it_breaks_off_the_shards_are_halted_and_it_ends(tmp_path: Path) -
     run(main())
 
 
+def test_all_before_the_fault_is_handled_then_the_shard_is_halted(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    writer = RecordingWriter(path, HEADER, now=lambda: 0)
+    writer.mark(ShardMark("a", ()))
+    writer.write("a", [KinesisRecord("", "k", str(10**20 + n), n / 10) for n in range(25)])
+    writer.close()
+    path.write_bytes(path.read_bytes() + b'{"shard_id":')
+
+    async def main() -> None:
+        stand = Stand()
+        waits = {"batch_size": 10, "maximum_batching_window_in_seconds": 60}
+        worker = await replayed(stand, of(path, stand.handle, **waits))
+        (shard,) = worker.status().mappings[0].shards
+        assert (shard.state, shard.last_error) == ("halted", "r.jsonl, line 28: cut off: Input data was truncated")
+        assert [int(number) - 10**20 for number in stand.seen] == list(range(25))
+
+    run(main())
+
+
 def test_what_is_no_recording_is_said_before_anything_begins(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text("nothing of the kind\n")

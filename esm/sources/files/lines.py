@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,22 +42,27 @@ class LineFile:
         self.read = 0
         self._offset = offset
         try:
-            self.size = path.stat().st_size
+            found = path.stat()
         except OSError as error:
             raise RecordingError(str(path), None, error.strerror or type(error).__name__) from None
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and nothing can be read twice of it
+            what = "Is a directory" if stat.S_ISDIR(found.st_mode) else "is no regular file; write it into one first"
+            raise RecordingError(str(path), None, what)
+        self.size = found.st_size
 
     def blocks(self) -> Iterator[Block]:
         """All of it. Raises `RecordingError`: it cannot be read, or unpacked to its end; all before that was given."""
         held: list[bytes] = []
-        size = 0
+        size, has_end = 0, False
         try:
             for piece in pieces(self.path, self._told, start=self._offset):
                 held.append(piece)
                 size += len(piece)
-                if size >= BLOCK_BYTES:
+                has_end = has_end or b"\n" in piece
+                if size >= BLOCK_BYTES and (has_end or size > LINE_BYTES_MAX):  # a long line is joined once, at its end
                     whole, rest = _cut(b"".join(held))
                     self._check(rest)
-                    held, size = [rest] if rest else [], len(rest)
+                    held, size, has_end = [rest] if rest else [], len(rest), False
                     if whole:
                         yield self._block(whole)
         except OSError as error:

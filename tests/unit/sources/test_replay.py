@@ -172,6 +172,29 @@ def test_records_are_in_order_or_left_out(
     assert problem in str(stream.problem)
 
 
+CUT_OFF = line_of(HEADER) + line("a", record(1)) + line("a", record(3)) + b"{"
+
+
+@pytest.mark.parametrize(("data", "left"), [(OUT_OF_ORDER, 2), (CUT_OFF, 3)])
+def test_what_stands_before_a_fault_is_given(tmp_path: Path, data: bytes, left: int) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(data)
+
+    async def main() -> list[int]:
+        stream = opened(path)
+        (shard,) = await stream.shards()
+        reader = stream.open(shard.shard_id, Position.trim_horizon())
+        page = await reader.read(100)
+        for _ in range(2):
+            with pytest.raises(RecordingError, match=r"r.jsonl, line 4: "):
+                await reader.read(100)
+        await stream.close()
+        assert not page.ended
+        return numbers(page.records)
+
+    assert asyncio.run(main()) == [1, left]
+
+
 def test_where_it_breaks_off_is_no_end(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(line_of(HEADER) + line("a", record(1)) + line("b", record(1)) + b'{"shard_id":')
