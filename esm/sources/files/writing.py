@@ -115,6 +115,8 @@ class RecordingWriter:
             raise RecordingError(str(part), None, problem) from None
         except OSError as error:
             raise RecordingError(str(part), None, error.strerror or type(error).__name__) from None
+        with self._named(target):
+            _to_disk(target.parent)  # a file whose name is lost is lost with all that was synced into it
         self.files.append(target)
         self._size, self._lines, self._began = 0, 0, self._now()
         self._write(line_of(msgspec.structs.replace(self._header, part=len(self.files), recorded_at=_iso(self._began))))
@@ -128,7 +130,8 @@ class RecordingWriter:
             os.fsync(self._file)
             os.close(self._file)
             self._file = -1
-            _appear(target)
+            target.with_name(target.name + PART).rename(target)
+            _to_disk(target.parent)
 
     def _rotate(self) -> None:
         if self._lines and self._is_full():
@@ -160,22 +163,21 @@ class RecordingWriter:
                 rest = rest[os.write(self._file, rest) :]
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """What the system refuses is said with the file's name."""
+    def _named(self, file: Path | None = None) -> Iterator[None]:
+        """What the system refuses is said with the file's name. `None`: the file that is written."""
         try:
             yield
         except OSError as error:
-            raise RecordingError(str(self.files[-1]), None, error.strerror or type(error).__name__) from error
+            raise RecordingError(str(file or self.files[-1]), None, error.strerror or type(error).__name__) from error
 
 
-def _appear(target: Path) -> None:
-    """Gives the finished file its name, on the disk too. Raises `OSError`."""
-    target.with_name(target.name + PART).rename(target)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _to_disk(folder: Path) -> None:
+    """Returns when the names in a folder are on the disk. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _iso(at: Millis) -> str:

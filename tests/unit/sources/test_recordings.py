@@ -10,6 +10,7 @@ import stat
 import subprocess
 from base64 import b64decode
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import duckdb
@@ -184,6 +185,41 @@ def test_a_file_that_is_not_there() -> None:
         RecordingFile(Path("/nowhere/orders.jsonl"))
     with pytest.raises(RecordingError, match="there is no such file"):
         files_at("/nowhere/orders-*.jsonl")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(RecordingError, match="is no regular file"):
+        RecordingFile(tmp_path / "pipe.jsonl")
+    with pytest.raises(RecordingError, match="Is a directory"):
+        RecordingFile(tmp_path)
+
+
+def test_a_line_without_an_end_costs_no_more_than_its_length(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.jsonl", ("a", [record(1)]))
+    with path.open("ab") as file:
+        file.write(b'{"shard_id":"' + b"x" * (40 << 20))
+    began = process_time()
+    with pytest.raises(RecordingError, match="line 3: "):
+        sequence(path)
+    assert process_time() - began < 1.5  # joined piece by piece it took ten
+
+
+def test_a_new_file_is_in_its_folder_before_anything_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+    fsync = os.fsync
+
+    def told(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", told)
+    writer = RecordingWriter(tmp_path / "r.jsonl", HEADER, now=lambda: 0)
+    writer.write("a", [record(1)])
+    writer.sync()
+    assert synced == [True, False]
+    writer.close()
+    assert synced == [True, False, False, True]
 
 
 FEW = [record(n, key=f"k{n % 2}", data="aGk=") for n in range(4)]
