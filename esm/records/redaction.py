@@ -2,9 +2,10 @@
 
 A path begins at the decoded data: what the JSON text of a Kinesis record or of a message's body holds, or the change of
 a DynamoDB record (`Keys`, `NewImage`, `OldImage`). `$.card.number`, `$['card number']`, `$.lines[0]`,
-`$.lines[*].price`, `$.*`, `$..email` (at any depth). What a path names keeps its shape: text becomes `[redacted]`, a
-number 0, `true` becomes `false`, and so inside of objects and lists; DynamoDB's type tags stay. Data that is no JSON is
-taken out as a whole.
+`$.lines[*].price`, `$.*`, `$..email` (at any depth, also in JSON text within text, as in what SNS hands on). What a
+path names keeps its shape: text becomes `[redacted]`, a number 0, `true` becomes `false`, and so inside of objects and
+lists; DynamoDB's type tags stay. Data that is no JSON is taken out as a whole, and so is a lone number or text.
+Partition keys, message attributes and the names within objects stay.
 """
 
 from __future__ import annotations
@@ -68,9 +69,12 @@ class Redaction:
     def _text(self, text: bytes | None) -> bytes:
         """The JSON text without it; what is no JSON, or no text at all, goes as a whole."""
         try:
-            return REDACTED.encode() if text is None else _write(self._value(_read(text), tagged=False))
+            value = None if text is None else _read(text)
+            if isinstance(value, dict | list):  # a scalar is plain text to Lambda, a card's number perhaps
+                return _write(self._value(value, tagged=False))
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            return REDACTED.encode()
+            pass
+        return REDACTED.encode()
 
     def _change(self, record: RecordedChange) -> RecordedChange:
         names = {"keys": "Keys", "new_image": "NewImage", "old_image": "OldImage"}
@@ -119,7 +123,18 @@ def _without(value: Any, steps: Sequence[_Step], *, tagged: bool, depth: int = 0
         return {name: entered(name, inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [entered(index, inner) for index, inner in enumerate(value)]
-    return value
+    return _within(value, steps, depth) if deep and isinstance(value, str) else value
+
+
+def _within(text: str, steps: Sequence[_Step], depth: int) -> str:
+    """Text that is JSON itself, as of what SNS hands on, without what any depth of it holds."""
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        inner = _read(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return text
+    return _write(_without(inner, steps, tagged=False, depth=depth + 1)).decode()
 
 
 def _blot(value: Any, tag: str, *, tagged: bool, depth: int) -> Any:

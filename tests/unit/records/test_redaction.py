@@ -54,7 +54,19 @@ def test_other_numbers_keep_their_digits() -> None:
     assert b64decode(read.data) == b'{"a":1.10,"b":123456789012345678901234567890,"c":"[redacted]"}'
 
 
-@pytest.mark.parametrize("data", ["not json", "{", "\N{GRINNING FACE}"])
+def test_a_name_at_any_depth_is_looked_for_in_json_text_within_text() -> None:
+    text = json.dumps({"order": {"email": "x@example.org", "n": 1}})
+    sns = {"Type": "Notification", "Message": text, "Other": "{no json"}
+    read = through(sns, "$..email")
+    assert json.loads(read["Message"]) == {"order": {"email": REDACTED, "n": 1}}
+    assert read["Other"] == "{no json"
+    twice = through({"Message": '{"a":{"email":"x"},"a":1}'}, "$..email")
+    assert twice == {"Message": '{"a":1}'}
+    assert through(sns, "$.email") == sns
+
+
+# A scalar is plain text to Lambda, and no JSON.
+@pytest.mark.parametrize("data", ["4111111111111111", '"x@example.org"', "not json", "{", "\N{GRINNING FACE}"])
 def test_what_is_no_json_goes_as_a_whole(data: str) -> None:
     record = RecordedKinesis("s", "1", "k", 1.0, b64encode(data.encode()).decode())
     read = Redaction(["$.a"]).applied(record)
