@@ -12,6 +12,7 @@ import click
 from esm.aws.session import AwsSession
 from esm.cli import guard
 from esm.clock import SystemClock
+from esm.errors import SourceError
 from esm.management.doctor.examine import examine
 from esm.management.doctor.findings import Finding, Findings, Verdict
 from esm.mapping.settings import EventSourceMapping
@@ -35,7 +36,18 @@ async def _examine(mappings: Sequence[EventSourceMapping], endpoint_url: str | N
     # Something must be named for what has no region of its own, as S3 and STS.
     region = region or next((m.arn.region for m in mappings if m.source_kind != "file" and m.arn.region), None)
     async with AwsSession(endpoint_url=endpoint_url, region_name=region) as session:
-        return await examine(mappings, session, SystemClock())
+        return await examine([await _known(mapping, session) for mapping in mappings], session, SystemClock())
+
+
+async def _known(mapping: EventSourceMapping, session: AwsSession) -> EventSourceMapping:
+    """With its table's stream; as it is where that cannot be told, which the examination will then say."""
+    from esm.templates.pending import resolved  # noqa: PLC0415  # a module's mappings need none of it
+
+    try:
+        (known,) = await resolved([mapping], session)
+    except SourceError:
+        return mapping
+    return known
 
 
 def findings_text(findings: Findings) -> str:

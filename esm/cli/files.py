@@ -27,7 +27,7 @@ from esm.templates.pending import is_pending, resolved
 from esm.templates.read import read
 from esm.templates.template import Options
 
-__all__ = ["Endpoint", "Typed", "choose", "file_mappings", "open_plan", "runnable"]
+__all__ = ["Endpoint", "Typed", "choose", "file_mappings", "open_plan", "placed_mappings", "runnable"]
 
 
 _LOCAL_ACCOUNT = "000000000000"
@@ -111,6 +111,9 @@ def file_mappings(
         _announce(each, at)
     _surround(plan, at)
     placed = _with_code(planned)
+    for mapping in placed:
+        if mapping.function.isolation != "process":
+            resolve(mapping.function.handler)
     return _with_sources(plan, placed, at)
 
 
@@ -118,6 +121,20 @@ def _check_account(mappings: Sequence[EventSourceMapping], at: Endpoint) -> None
     """Raises `Failure` when what a template defines would be looked for in an account that AWS has not got."""
     if at.url is None and any(mapping.arn.account == _LOCAL_ACCOUNT for mapping in mappings):
         raise Failure(Exit.INVALID, "--live reads what the template defines in your account: give --account")
+
+
+def placed_mappings(
+    target: str, typed: Typed, only: Sequence[str], without: Sequence[str], at: Endpoint
+) -> list[EventSourceMapping]:
+    """The same without a look at functions or sources: whether they are there is not known, and nothing is made.
+
+    Raises `Failure` and `TemplateError`.
+    """
+    plan = open_plan(target, typed, region=at.region, endpoint_url=at.url)
+    planned = runnable(plan, choose(plan, only, without))
+    guard.check(_mappings(planned), at.url, live=at.live)
+    _surround(plan, at)
+    return _with_code(planned)
 
 
 def _mappings(planned: Sequence[Planned]) -> list[EventSourceMapping]:
@@ -156,9 +173,6 @@ def _with_code(planned: Sequence[Planned]) -> list[EventSourceMapping]:
             functions[each.function_id] = _placed(each, apart.get(str(each.function_id)))
         function = replace(functions[each.function_id], version=each.mapping.function.version)
         ready.append(replace(each.mapping, function=function))
-    for mapping in ready:
-        if mapping.function.isolation != "process":
-            resolve(mapping.function.handler)
     return ready
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -99,6 +101,30 @@ def test_a_source_or_a_destination_that_is_missing_is_named(esm_: Esm, ministack
     assert f"destination {missing}: " in ended.out
 
 
+@pytest.mark.service
+def test_a_templates_functions_are_looked_for_where_its_code_is(esm_: Esm, ministack: str) -> None:
+    application = Path(__file__).parents[2] / "examples" / "sam_app"
+    shutil.copytree(application, esm_.folder / "cafe")
+    (esm_.folder / "cafe" / "functions" / "orders" / "app.py").unlink()
+    ended = esm_("doctor", "cafe/template.yaml", "--endpoint-url", ministack, "--account", "123456789012")
+    assert ended.code == 11, ended.err
+    said = [
+        line.split(maxsplit=1) for line in ended.out.splitlines() if "function is found" in line or "handler" in line
+    ]
+    assert sorted(verdict for verdict, _ in said) == ["ok", "ok", "problem"], ended.out
+    assert "123456789012" in ended.out
+
+
+def test_a_function_of_a_process_of_its_own_is_looked_for_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "lone.py").write_text("raise SystemExit('it is not for this process')")
+    there, gone = (
+        examined(mapping(function=esm.Function(f"{name}.handle", isolation="process", folder=str(tmp_path))), NOBODY)
+        for name in ("lone", "nowhere")
+    )
+    assert "the function is found: handle" in str(there.found)
+    assert "there is no module 'nowhere'" in str(gone.found)
+
+
 def test_aws_is_not_asked_by_accident(esm_: Esm) -> None:
     esm_.app(app(ARN, starting_position="LATEST"))
     ended = esm_("doctor", "app:mappings")
@@ -120,8 +146,9 @@ SUMMARY = {"StreamDescriptionSummary": {"StreamStatus": "ACTIVE", "RetentionPeri
 
 
 def mapping(**settings: Any) -> esm.EventSourceMapping:
-    settings = {"event_source_arn": ARN, "starting_position": "LATEST"} | settings
-    return esm.EventSourceMapping(function=lambda event, context: None, **settings)
+    whole: dict[str, Any] = {"event_source_arn": ARN, "starting_position": "LATEST"} | settings
+    whole.setdefault("function", lambda event, context: None)
+    return esm.EventSourceMapping(**whole)
 
 
 def aws_at(url: str) -> AwsSession:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from esm.cli.commands.options import as_json, endpoint, which
+from esm.cli.commands.options import as_json, endpoint, template, which
 from esm.cli.doctor import diagnosis, findings_json, findings_text
 from esm.cli.exits import Exit
 from esm.cli.load import load, select
+from esm.templates.suffixes import is_template
 
 __all__ = ["doctor_command"]
 
@@ -18,6 +20,7 @@ __all__ = ["doctor_command"]
 @click.command("doctor", short_help="Say what would keep mappings from running well.")
 @which
 @endpoint
+@template
 @as_json
 def doctor_command(
     *,
@@ -29,6 +32,7 @@ def doctor_command(
     region: str | None,
     live: bool,
     json: bool,
+    **typed: Any,
 ) -> int:
     """Say what would keep mappings from running well, before they run.
 
@@ -39,8 +43,15 @@ def doctor_command(
     \b
         esm doctor app:mappings --endpoint-url http://127.0.0.1:4566
         esm doctor app:mappings --live --only handle --json
+        esm doctor template.yaml --parameter Stage=prod --live
     """  # noqa: D301  # click's own mark
-    mappings = select(load(target, app_dir), only, without)
-    found = diagnosis(mappings, endpoint_url=endpoint_url, region=region, live=live)
+    where: dict[str, Any] = {"region": region, "live": live}
+    if is_template(target):
+        from esm.cli.files import Endpoint, Typed, placed_mappings  # noqa: PLC0415  # a module's need none of it
+
+        mappings = placed_mappings(target, Typed(**typed), only, without, Endpoint(url=endpoint_url, **where))
+    else:
+        mappings = select(load(target, app_dir), only, without)
+    found = diagnosis(mappings, endpoint_url=endpoint_url, **where)
     click.echo(findings_json(found) if json else findings_text(found))
     return Exit.CLEAN if found.sound else Exit.FINDINGS

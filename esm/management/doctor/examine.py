@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,12 +14,13 @@ from esm.aws.ask import ask
 from esm.aws.session import AwsSession
 from esm.clock import Clock
 from esm.errors import HandlerNotFoundError, MappingError, RecordingError, SourceDeniedError, SourceError
-from esm.handlers.resolve import resolve
+from esm.handlers.resolve import parts, resolve
 from esm.management.doctor.asking import Asking
 from esm.management.doctor.destinations import examine_destination
 from esm.management.doctor.findings import Findings, Verdict
 from esm.management.doctor.queues import examine_queue
 from esm.management.doctor.streams import examine_dynamodb, examine_kinesis
+from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.recorded import as_recorded
 
@@ -94,12 +96,7 @@ async def _examine_mapping(findings: Findings, session: AwsSession, clock: Clock
     if not mapping.enabled:
         findings.add(subject, Verdict.OK, "not enabled: not looked at")
         return
-    try:
-        resolve(mapping.function.handler)
-    except HandlerNotFoundError as error:
-        findings.add(subject, Verdict.PROBLEM, str(error))
-    else:
-        findings.add(subject, Verdict.OK, f"the function is found: {mapping.function.name}")
+    _examine_function(findings, subject, mapping.function)
     if mapping.source_kind == "file":
         _examine_recording(findings, subject, mapping)
         return
@@ -110,6 +107,25 @@ async def _examine_mapping(findings: Findings, session: AwsSession, clock: Clock
             await examine_destination(asking, mapping.on_failure)
     except SourceError as error:  # before anything could be asked: no region, no such endpoint
         findings.add(subject, Verdict.PROBLEM, str(error))
+
+
+def _examine_function(findings: Findings, subject: str, function: Function) -> None:
+    try:
+        if function.folder is None:
+            resolve(function.handler)
+        else:
+            _find_apart(str(function.handler), function.folder)
+    except HandlerNotFoundError as error:
+        findings.add(subject, Verdict.PROBLEM, str(error))
+    else:
+        findings.add(subject, Verdict.OK, f"the function is found: {function.name}")
+
+
+def _find_apart(handler: str, folder: str) -> None:
+    """Its module's file; only a process of its own may import it. Raises `HandlerNotFoundError`."""
+    module = parts(handler)[0].partition(".")[0]
+    if PathFinder.find_spec(module, [folder]) is None:
+        raise HandlerNotFoundError(f"handler {handler!r}: there is no module {module!r} in {folder}")
 
 
 def _examine_recording(findings: Findings, subject: str, mapping: EventSourceMapping) -> None:
