@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -41,12 +40,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqs_module, "RECEIVE_TIMEOUT_S", 1 + CALL_S)
     defaults = AwsSession.__init__.__kwdefaults__ or {}
     monkeypatch.setitem(defaults, "read_timeout", CALL_S)
-
-
-@pytest.fixture
-async def queues(ministack: str, account: str) -> AsyncIterator[Queues]:
-    async with AwsSession(signed_in(account), endpoint_url=ministack) as session:
-        yield Queues(await session.client("sqs", REGION), account)
 
 
 async def play(kind: str, url: str, account: str, queues: Queues) -> tuple[Counter[str], FaultyProxy]:

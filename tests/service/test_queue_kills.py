@@ -10,18 +10,15 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from esm.aws.session import AwsSession
 from tests.kill.queue_life import BATCH, SLOTS, VISIBILITY, Deed, Life, judge, read
 from tests.servers.faulty import FaultyProxy
 from tests.servers.queues import Queues
-from tests.servers.sessions import signed_in
-from tests.servers.streams import REGION
 
 pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(150)]
 
@@ -34,12 +31,6 @@ RATE = 0.4
 HEALED_AT = 30
 FAULTS_MIN = 4
 """So many messages are done, and so many calls were spoilt, when nothing is spoilt any more."""
-
-
-@pytest.fixture
-async def queues(ministack: str, account: str) -> AsyncIterator[Queues]:
-    async with AwsSession(signed_in(account), endpoint_url=ministack) as session:
-        yield Queues(await session.client("sqs", REGION), account)
 
 
 async def fill(queues: Queues, arn: str, rng: Random, *, fifo: bool) -> dict[str, str]:

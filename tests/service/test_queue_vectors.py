@@ -7,39 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import esm
-from esm.aws.session import AwsSession
 from esm.mapping.settings import EventSourceMapping
-from esm.runtime import queue as queue_module
 from esm.telemetry import facts
 from tests.conformance.queue_vectors import ANSWERS, VECTORS, Handler, Played, QueueVector, Seen, check
 from tests.servers.queues import Queues
 from tests.servers.sessions import signed_in
 from tests.servers.streams import REGION
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service]
+pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.usefixtures("short_polls")]
 
 PATIENCE_S = 30.0
 VISIBILITY = 2
 LONGER = 5
 """So long that no message of the table comes again before the worker has stopped."""
-
-
-@pytest.fixture(autouse=True)
-def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop waits for long polls: here they are short."""
-    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", 1)
-
-
-@pytest.fixture
-async def queues(ministack: str, account: str) -> AsyncIterator[Queues]:
-    async with AwsSession(signed_in(account), endpoint_url=ministack) as session:
-        yield Queues(await session.client("sqs", REGION), account)
 
 
 class Witness:

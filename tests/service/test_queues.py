@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,21 +20,9 @@ from tests.servers.queues import Queues
 from tests.servers.sessions import signed_in
 from tests.servers.streams import REGION
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service]
+pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.usefixtures("short_polls")]
 
 PATIENCE_S = 30.0
-
-
-@pytest.fixture(autouse=True)
-def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop waits for long polls: here they are short, unless the time to stop says otherwise."""
-    monkeypatch.setattr(queue_module, "SQS_WAIT_SECONDS", 1)
-
-
-@pytest.fixture
-async def queues(ministack: str, account: str) -> AsyncIterator[Queues]:
-    async with AwsSession(signed_in(account), endpoint_url=ministack) as session:
-        yield Queues(await session.client("sqs", REGION), account)
 
 
 class Ledger:
