@@ -199,15 +199,7 @@ class Probes:
             timer.cancel()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        status, body, content_type = self._judge(request)
-        headers = _HEADERS | {"Content-Type": content_type}
-        if status == 401:  # noqa: PLR2004  # Unauthorized
-            headers["WWW-Authenticate"] = 'Bearer realm="esm"'
-        if status == 405:  # noqa: PLR2004  # Method Not Allowed
-            headers["Allow"] = "GET"
-        response = web.Response(status=status, body=body, headers=headers)
-        response.force_close()
-        return response
+        return _response(self._judge(request))
 
     def _judge(self, request: web.BaseRequest) -> _Answer:
         hosts = request.headers.getall("Host", [])
@@ -231,23 +223,43 @@ class _Server(web.Server):
         handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         closed: Callable[[RequestHandler], None],
     ) -> None:
+        super().__init__(handle)
+        self._tell = closed
         # What a stranger sends is no log line.
-        silent = logging.Logger(__name__, logging.CRITICAL + 1)  # noqa: LOG001  # the host's loggers are left alone
-        super().__init__(
-            handle,
-            access_log=None,
-            logger=silent,
+        self._silent = logging.Logger(__name__, logging.CRITICAL + 1)  # noqa: LOG001  # the host's loggers are left alone
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # as its own server is given
+            logger=self._silent,
             max_line_size=HEAD_LINE_BYTES_MAX,
             max_field_size=HEAD_LINE_BYTES_MAX,
             max_headers=HEAD_LINES_MAX,
             read_bufsize=HEAD_LINE_BYTES_MAX,
             lingering_time=0.0,
         )
-        self._tell = closed
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self._tell(handler)
+
+
+class _Connection(RequestHandler):
+    """Answers what is no request without its words, which may be a token, and without those of the server's parser."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        del request, exc, message
+        return _response(_error(status, "this is no request that is understood here"))
 
 
 class _Answers:
@@ -293,6 +305,18 @@ class _Answers:
             return _error(501, _NO_METRICS)
         body, content_type = self._metrics.exposition(accept)
         return 200, body, content_type
+
+
+def _response(answer: _Answer) -> web.Response:
+    status, body, content_type = answer
+    headers = _HEADERS | {"Content-Type": content_type}
+    if status == 401:  # noqa: PLR2004  # Unauthorized
+        headers["WWW-Authenticate"] = 'Bearer realm="esm"'
+    if status == 405:  # noqa: PLR2004  # Method Not Allowed
+        headers["Allow"] = "GET"
+    response = web.Response(status=status, body=body, headers=headers)
+    response.force_close()
+    return response
 
 
 def _json(status: int, document: Any) -> _Answer:

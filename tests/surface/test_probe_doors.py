@@ -188,6 +188,26 @@ async def test_what_is_too_much_or_no_request_is_refused(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /livez HTTP/1.1\r\nAuthorization: Bearer %s\x00\r\nHost: localhost\r\n\r\n",
+        b"GET /livez?%s HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nAuthorization Bearer %s\r\n\r\n",
+        b"%s\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nAuthorization: Bearer %s\r\n\r\n",
+    ],
+    ids=["header", "version", "colon", "no request", "no host"],
+)
+async def test_what_is_no_request_is_refused_without_its_own_words_or_the_servers(data: bytes) -> None:
+    async with probed(token=TOKEN) as probes:
+        reply = await send(probes, data % TOKEN.encode())
+    assert reply.status == 400
+    assert json.loads(reply.body) == {"error": "this is no request that is understood here"}
+    assert reply.headers["server"] == "esm"
+    assert reply.headers["cache-control"] == "no-store"
+
+
 async def test_one_connection_is_for_one_request() -> None:
     async with probed() as probes:
         request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
