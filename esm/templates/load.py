@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from types import MappingProxyType
 
+from esm.errors import TemplateError
 from esm.templates import own, sam, serverless
 from esm.templates.document import Document
 from esm.templates.mappings import Planned, planned
@@ -27,6 +28,10 @@ class Plan:
     resolver: Resolver
 
 
+_STARS = "****"
+"""What CloudFormation shows in place of a `NoEcho` parameter's value."""
+
+
 def load_template(path: FilePath, options: Options) -> Plan:
     """The template at `path`. Nothing outside this machine is touched. Raises `TemplateError`."""
     return plan_of(read(path), path, options)
@@ -37,10 +42,45 @@ def plan_of(document: Document, path: FilePath, options: Options) -> Plan:
     try:
         template = template_of(document, path, options)
         resolver = Resolver(template, options)
-        found = tuple(planned(resolver))
+        found = _planned(resolver)
     except RecursionError:
         raise document.refused((), "its values hang on each other in too long a chain") from None
     return Plan(file=document.file, dialect=template.dialect, planned=found, resolver=resolver)
+
+
+def _planned(resolver: Resolver) -> tuple[Planned, ...]:
+    """The mappings, and what is wrong with them, without the values of `NoEcho` parameters."""
+    secrets = resolver.parameters.secrets
+    try:
+        found = planned(resolver)
+    except TemplateError as error:
+        raise _without(error, secrets) from None
+    return tuple(
+        replace(
+            each,
+            refusal=None if each.refusal is None else _hidden(each.refusal, secrets),
+            notes=tuple(_hidden(note, secrets) for note in each.notes),
+        )
+        for each in found
+    )
+
+
+def _without(error: TemplateError, secrets: Sequence[str]) -> TemplateError:
+    shown = error.value if isinstance(error.value, bool | dict | list | None) else _hidden(str(error.value), secrets)
+    return TemplateError(
+        _hidden(error.rule, secrets),
+        file=error.file,
+        path=(error.path,) if error.path else (),
+        line=error.line,
+        column=error.column,
+        value=error.value if shown == str(error.value) else shown,
+    )
+
+
+def _hidden(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _STARS)
+    return text
 
 
 def template_of(document: Document, path: FilePath, options: Options) -> Template:

@@ -16,6 +16,7 @@ from esm.templates.template import Template, Unresolved
 __all__ = ["Parameters", "as_text"]
 
 _SSM = "AWS::SSM::Parameter::"
+_SECRET_LENGTH = 4
 
 
 class Parameters:
@@ -39,6 +40,16 @@ class Parameters:
         if value is None:
             raise Unresolved(f"parameter {name} has no value: give --parameter {name}=VALUE")
         return value
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values that are to be shown nowhere, the longest first: of three characters hide none (chosen)."""
+        values = [value for name, value in self._values.items() if value is not None and self._is_secret(name)]
+        texts = {text for value in values for text in ([value] if isinstance(value, str) else value)}
+        return sorted((text for text in texts if len(text) >= _SECRET_LENGTH), key=len, reverse=True)
+
+    def _is_secret(self, name: str) -> bool:
+        return as_text(self._declared[name].get("NoEcho")) in ("true", "yes")
 
     def _value(self, name: str, given: str | None) -> str | list[str] | None:
         declared = self._declared[name]
@@ -89,8 +100,7 @@ class Parameters:
                 raise self._refused(name, f"Parameter '{name}' must satisfy {bound} {limit}", value)
 
     def _refused(self, name: str, rule: str, value: str) -> TemplateError:
-        secret = as_text(self._declared[name].get("NoEcho")) in ("true", "yes")
-        return self._template.refused(("Parameters", name), rule, None if secret else value)
+        return self._template.refused(("Parameters", name), rule, None if self._is_secret(name) else value)
 
 
 def as_text(value: Any) -> str:

@@ -111,6 +111,33 @@ def test_a_secret_parameter_is_not_shown() -> None:
     assert "hunter2" not in str(refused(text, parameters={"Short": "hunter2"}))
 
 
+SECRET = """
+Parameters: {{Word: {{Type: String, NoEcho: true, Default: hunter2}}}}
+Resources:
+  F:
+    Type: AWS::Lambda::Function
+    Properties: {{Runtime: python3.12, Handler: {handler}, Code: {{S3Bucket: b, S3Key: k}}}}
+  M:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: {{FunctionName: {function}, EventSourceArn: "arn:aws:sqs:eu-west-1:000000000000:q", BatchSize: {size}}}
+"""
+PLAIN = {"handler": "app.one", "function": "!Ref F", "size": "1"}
+
+
+@pytest.mark.parametrize("where", [{"handler": "!Ref Word"}, {"size": "!Ref Word"}, {"size": "!Sub 'x ${Word}'"}])
+def test_what_is_wrong_is_said_without_the_secret_in_it(where: dict[str, str]) -> None:
+    said = str(refused(SECRET.format(**PLAIN | where)))
+    assert "hunter2" not in said
+    assert "****" in said
+
+
+def test_a_refusal_does_not_show_a_secret() -> None:
+    assert (
+        one(SECRET.format(**PLAIN | {"function": "!Ref Word"})).refusal
+        == "function '****' is not defined in this template"
+    )
+
+
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
