@@ -15,7 +15,7 @@ from esm.errors import EsmError, HandlerNotFoundError
 from esm.mapping.settings import EventSourceMapping, check_distinct
 from esm.templates.suffixes import is_template
 
-__all__ = ["load", "only_one", "select"]
+__all__ = ["check_either", "load", "look_in", "only_one", "select"]
 
 _HOW = "write module:object, as in app:mappings, or the name of a template"
 
@@ -30,14 +30,25 @@ def load(target: str, app_dir: Path) -> list[EventSourceMapping]:
     module_name, colon, path = target.partition(":")
     if not colon or not path or not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
         raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: {_HOW}{_hint(target)}")
-    if sys.path[:1] != [folder := str(app_dir.resolve())]:  # once, however often it is loaded anew
-        sys.path.insert(0, folder)
+    look_in(app_dir)
     found = _import(module_name, target, app_dir)
     for name in path.split("."):
         found = _attribute(found, name, target, module_name)
     mappings = _mappings(_called(found, target), target)
     check_distinct(mappings)
     return mappings
+
+
+def look_in(app_dir: Path) -> None:
+    """Modules are looked for there first."""
+    if sys.path[:1] != [folder := str(app_dir.resolve())]:  # once, however often it is loaded anew
+        sys.path.insert(0, folder)
+
+
+def check_either(function: str | None, mapping: str | None) -> None:
+    """Nothing, when one of them was typed. Raises `Failure` for none and for both."""
+    if (function is None) is (mapping is None):
+        raise Failure(Exit.INVALID, "give either --function app:handler or --mapping app:mappings")
 
 
 def _of_file(target: str) -> list[EventSourceMapping]:

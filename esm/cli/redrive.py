@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import click
 
 from esm.cli import guard
-from esm.cli.exits import Exit, Failure, of_mapping
+from esm.cli.exits import Exit, of_mapping
 from esm.cli.interrupts import Interrupts, stdout_kept
-from esm.cli.load import load, select
+from esm.cli.load import check_either, load, look_in, select
 from esm.errors import SourceError
 from esm.handlers.resolve import resolve
 from esm.redriving.redrive import redrive
@@ -68,8 +67,7 @@ def run_redrive(options: Options) -> int:
 
 
 def _mappings(options: Options) -> dict[str, Any]:
-    if (options.function is None) is (options.mapping is None):
-        raise Failure(Exit.INVALID, "give either --function app:handler or --mapping app:mappings")
+    check_either(options.function, options.mapping)
     if options.mapping is None:
         return {"function": _function(options)}
     return {"mappings": select(load(options.mapping, options.app_dir), options.only, options.without)}
@@ -77,7 +75,7 @@ def _mappings(options: Options) -> dict[str, Any]:
 
 def _function(options: Options) -> str:
     """Its name, once it is known to lead somewhere: nothing is received for a function that is not there."""
-    sys.path.insert(0, str(options.app_dir.resolve()))
+    look_in(options.app_dir)
     function = options.function or ""
     resolve(function)
     return function

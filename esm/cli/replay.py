@@ -17,7 +17,7 @@ import click
 
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
-from esm.cli.load import load, only_one, select
+from esm.cli.load import check_either, load, look_in, only_one, select
 from esm.cli.replay_shown import Bar, as_text
 from esm.cli.terminal import beside, is_terminal
 from esm.errors import HandlerNotFoundError, SourceError
@@ -122,11 +122,10 @@ def _code(summary: Replayed, ending: Ending, options: Options) -> Exit:
 
 
 def _replay(options: Options) -> Replay:
-    if (options.function is None) is (options.mapping is None):
-        raise Failure(Exit.INVALID, "give either --function app:handler or --mapping app:mappings")
+    check_either(options.function, options.mapping)
     if options.original_pace and options.speed is not None:
         raise Failure(Exit.INVALID, "--original-pace is --speed 1: give one of them")
-    sys.path.insert(0, str(options.app_dir.resolve()))
+    look_in(options.app_dir)
     against = None if options.against is None else _function(options.against)
     return Replay(
         list(options.sources),

@@ -15,15 +15,15 @@ import click
 
 from esm.cli.exits import Exit, Failure
 from esm.cli.interrupts import stdout_kept
-from esm.cli.load import load, select
+from esm.cli.load import load, look_in, only_one, select
 from esm.cli.summary import columns
 from esm.errors import EsmError, MappingError
 from esm.handlers.resolve import resolve
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.shapes import shape_of
 from esm.whatif.function import Behaviour, measured
 from esm.whatif.plot import check_plot, plot
-from esm.whatif.shape import shape_of
 from esm.whatif.sweep import combinations, values_of
 from esm.whatif.traffic import Traffic, read_traffic
 from esm.whatif.trial import Outcome, Prices, try_settings
@@ -115,14 +115,12 @@ def _trials(options: Options) -> list[dict[str, int]]:
 def _mapping(options: Options, traffic: Traffic) -> EventSourceMapping:
     """The mapping whose other settings count: the one that was named, or one of defaults."""
     if options.mapping is not None:
-        found = select(load(options.mapping, options.app_dir), options.only, options.without)
-        if len(found) > 1:
-            names = ", ".join(mapping.function.name for mapping in found)
-            raise Failure(Exit.INVALID, f"one mapping is tried at a time; choose with --only: {names}")
-        if found[0].source_kind != traffic.kind:
-            said = f"the recording is of {traffic.kind}, the mapping reads {found[0].source_kind}"
+        mappings = select(load(options.mapping, options.app_dir), options.only, options.without)
+        found = only_one(mappings, "one mapping is tried at a time")
+        if found.source_kind != traffic.kind:
+            said = f"the recording is of {traffic.kind}, the mapping reads {found.source_kind}"
             raise Failure(Exit.INVALID, said)
-        return found[0]
+        return found
     function = Function(_nothing, name="what-if", memory_size=options.memory_size)
     start: Literal["TRIM_HORIZON"] | None = None if traffic.kind == "sqs" else "TRIM_HORIZON"
     return EventSourceMapping(event_source_arn=traffic.source_arn, function=function, starting_position=start)
@@ -137,7 +135,7 @@ def _behaviour(options: Options, traffic: Traffic, mapping: EventSourceMapping) 
     found = Behaviour()
     _check_finite(options)
     if options.function is not None:
-        sys.path.insert(0, str(options.app_dir.resolve()))
+        look_in(options.app_dir)
         function = Function(resolve(options.function), name="what-if", timeout=_PATIENCE_S)
         found = _measured(replace(mapping, function=function), traffic)
     elif options.mapping is not None and options.call_ms is None and options.record_ms is None:

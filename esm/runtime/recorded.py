@@ -12,11 +12,8 @@ from esm.clock import Clock
 from esm.errors import MappingError
 from esm.mapping.rules import DEFAULTS
 from esm.mapping.settings import EventSourceMapping
-from esm.records.dynamodb import DynamoDBEventShape
-from esm.records.kinesis import KinesisEventShape
-from esm.records.record import EventShape
 from esm.runtime.ports import Ports
-from esm.runtime.real import role_arn
+from esm.runtime.shapes import shape_of
 from esm.sources.files.recordings import files_at
 from esm.sources.files.reel import Reel
 from esm.sources.files.selection import Pace, Selection
@@ -61,7 +58,7 @@ class Recording:
         """The recorded stream. Raises `RecordingError`."""
         return RecordedStream(
             self.paths,
-            lambda shard_id: _shape(mapping, shard_id),
+            lambda shard_id: shape_of(mapping, shard_id),
             pace=Pace(clock, self.speed),
             selection=self.selection,
             skip_invalid=self.skip_invalid,
@@ -116,13 +113,6 @@ def _recording(mapping: EventSourceMapping, *, read_ahead: bool) -> Recording:
         selection=Selection(since=mapping.starting_position_timestamp_ms),
         read_ahead=read_ahead,
     )
-
-
-def _shape(mapping: EventSourceMapping, shard_id: str) -> EventShape:
-    arn, region = mapping.event_source_arn, mapping.arn.region
-    if mapping.source_kind == "dynamodb":
-        return DynamoDBEventShape(event_source_arn=arn, region=region)
-    return KinesisEventShape(shard_id=shard_id, event_source_arn=arn, region=region, role_arn=role_arn(mapping))
 
 
 def _path(url: str) -> str:

@@ -11,10 +11,10 @@ import pytest
 
 import esm
 from esm.errors import EsmError, MappingError, RecordingError
+from esm.runtime.shapes import shape_of
 from esm.testing import Put, simulate
 from esm.whatif.function import Behaviour, arrived_ms, measured
 from esm.whatif.plot import check_plot, plot
-from esm.whatif.shape import shape_of
 from esm.whatif.sweep import combinations, values_of
 from esm.whatif.traffic import Traffic, read_traffic
 from esm.whatif.trial import Outcome, Prices, try_settings

@@ -1,4 +1,4 @@
-"""How recorded records stand in an event."""
+"""How the records of a mapping's source stand in an event, when the source itself is not there to say."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from esm.runtime.real import role_arn
 __all__ = ["shape_of"]
 
 
-def shape_of(mapping: EventSourceMapping) -> EventShape:
-    """The shape of a mapping's events; of a stream's, as if all were of one shard."""
+def shape_of(mapping: EventSourceMapping, shard_id: str = "shardId-000000000000") -> EventShape:
+    """The shape of a mapping's events. `shard_id`: of Kinesis, which shard's."""
     arn, region = mapping.event_source_arn, mapping.arn.region
     if mapping.source_kind == "dynamodb":
         return DynamoDBEventShape(event_source_arn=arn, region=region)
     if mapping.source_kind == "sqs":
         windowed = mapping.maximum_batching_window_in_seconds > 0
         return SqsEventShape(event_source_arn=arn, region=region, windowed=windowed)
-    return KinesisEventShape(
-        shard_id="shardId-000000000000", event_source_arn=arn, region=region, role_arn=role_arn(mapping)
-    )
+    return KinesisEventShape(shard_id=shard_id, event_source_arn=arn, region=region, role_arn=role_arn(mapping))
