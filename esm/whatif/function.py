@@ -18,7 +18,7 @@ from esm.records.sqs import SqsEventShape
 from esm.runtime.filters import filter_criteria, keeper, message_keeper
 from esm.testing.loop import SimClock
 
-__all__ = ["Behaviour", "Modelled", "measured"]
+__all__ = ["Behaviour", "Modelled", "ModelledError", "arrived_ms", "measured"]
 
 _SIZES = (1, 10, 100)
 _CALLS = 10
