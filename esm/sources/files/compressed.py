@@ -14,7 +14,7 @@ __all__ = ["PART", "Compressor", "compressor", "is_packed", "pieces"]
 PART = ".part"
 """What the name of a file ends in that is still written, or was when a crash came."""
 
-PLAIN_BYTES = 1 << 16
+PLAIN_BYTES = 1 << 17
 """How much of a plain file is read at once: what is decoded while it is in the processor's cache (measured)."""
 
 PACKED_BYTES = 1 << 14

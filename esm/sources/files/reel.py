@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from esm.errors import RecordingError
@@ -148,23 +148,22 @@ class Reel:
 
     def _frame(self, blocks: Iterable[_Numbered]) -> Frame | None:
         """Decodes each block as it comes, while it is in the processor's cache."""
-        frame: Frame | None = None
+        items: list[RecordedLine | ShardMark] = []
+        place, size, alone = None, 0, True
         for number, block in blocks:
-            place = Place(number, block.offset) if frame is None else frame.place
-            frame = frame or Frame([], place)
+            place, size = place or (number, block.offset), size + len(block.data)
             records = self._files[number].records(block)
-            alone = frame.records_alone and records is not None
-            frame = Frame(frame.items, replace(place, size=place.size + len(block.data)), alone)
             if records is not None:
-                frame.items.extend(records)
+                items += records
                 continue
+            alone = False
             try:
                 for _, item in self._files[number].numbered(block):
-                    frame.items.append(item)
+                    items.append(item)
             except RecordingError as error:
                 self._fault = error
                 break
-        return frame
+        return None if place is None else Frame(items, Place(*place, size), alone)
 
     def _all_blocks(self) -> Iterator[_Numbered]:
         for number in range(self._begin.file, len(self._paths)):
