@@ -138,14 +138,14 @@ class Recorder:
         self.worker = self._of_queue() if self._kind == "sqs" else self._of_stream()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Finishes the file."""
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finishes the file; what failed before its first record leaves none behind."""
         self._flushing.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.wait([self._flushing])
         try:
-            await self._pen.close()
+            await (self._pen.discard() if kind is not None and not self.records else self._pen.close())
         finally:
             await self._ports.close()
 

@@ -75,6 +75,10 @@ class Pen:
         """Finishes the file; one that could not be written stays as it is. Raises `RecordingError`."""
         await self._in_turn(self.writer.close if self.error is None else self.writer.leave)
 
+    async def discard(self) -> None:
+        """Takes the file away, which nothing was written into."""
+        await self._in_turn(self.writer.discard)
+
     def _page(self, shard_id: str, records: Sequence[Any], parents: tuple[str, ...], *, ended: bool) -> int:
         if shard_id not in self._shards:
             self._shards[shard_id] = False

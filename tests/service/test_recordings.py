@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.servers.accounts import Account, account_on, mapping_of
 from tests.servers.queues import Queues
 from tests.servers.streams import REGION
 from tests.servers.tables import Tables
+from tests.service.drain_life import HIDDEN_S, STEPS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(600)]
 
@@ -27,6 +31,7 @@ RECORDS = int(os.environ.get("ESM_RECORDED", "5000"))
 """How many records go through; more on demand."""
 
 SHARDS = 4
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -165,6 +170,42 @@ async def test_a_queue_is_copied_and_stays_as_it_was(here: Account, tmp_path: Pa
     assert (summary.records, summary.given_up) == (25, 0)
     assert {json.loads(text)["body"] for text in seen.events} == {f"body {n}" for n in range(25)}
     assert {json.loads(text)["eventSourceARN"] for text in seen.events} == {queue}
+
+
+def drained(plan: dict[str, Any]) -> int:
+    """The exit code of a drain in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.service.drain_life", json.dumps(plan)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+        capture_output=True,
+    )
+    return done.returncode
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_kill_9_while_a_queue_is_drained_loses_no_message(
+    queues: Queues, ministack: str, account: str, tmp_path: Path, step: str
+) -> None:
+    queue = await queues.create()
+    sent = {f"body {n}" for n in range(25)}
+    await queues.send_many(queue, sorted(sent))
+    plan = {"queue": queue, "url": ministack, "account": account, "seconds": 3}
+    broken_off, rest = tmp_path / "broken.jsonl", tmp_path / "rest.jsonl"
+    assert drained({**plan, "at": step, "path": str(broken_off)}) == -signal.SIGKILL
+    await asyncio.sleep(HIDDEN_S + 0.5)  # what it had received is shown again
+    assert drained({**plan, "at": "never", "path": str(rest)}) == 0
+
+    taken = [set(bodies(path)) for path in (broken_off.with_name("broken.jsonl.part"), rest)]
+    assert taken[0] | taken[1] == sent
+    assert taken[0]
+    assert await queues.counts(queue) == (0, 0)
+
+
+def bodies(path: Path) -> list[str]:
+    return [item.body for item in RecordingFile(path, skip_invalid=True).items()]  # type: ignore[union-attr]  # messages
 
 
 async def test_failure_records_in_a_bucket_with_their_events(here: Account) -> None:

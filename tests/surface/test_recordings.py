@@ -148,6 +148,14 @@ def test_a_stream_is_recorded_and_replayed(esm_: Esm, stream: Stream, file: Path
     assert (of_stream.code, json.loads(of_stream.out)["records"]) == (Exit.CLEAN, 3)
 
 
+def test_what_cannot_be_read_leaves_no_file(esm_: Esm, stream: Stream) -> None:
+    there = ("-o", "new.jsonl", "--endpoint-url", stream.url)
+    queue = stream.arn.replace("kinesis", "sqs").replace("stream/", "")
+    for typed in ((stream.arn + "-not",), (queue, "--drain")):
+        assert esm_("record", *typed, *there).code == Exit.SOURCE_MISSING
+    assert not list(esm_.folder.glob("new*"))
+
+
 def test_a_signal_ends_a_recording_well(esm_: Esm, stream: Stream) -> None:
     stream.put("one", key="k0")
     typed = ("record", stream.arn, "-o", "live.jsonl", "--trim-horizon", "--endpoint-url", stream.url, "--json")

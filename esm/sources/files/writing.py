@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,14 @@ class RecordingWriter:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def discard(self) -> None:
+        """Takes the file away that is written; those that are finished stay."""
+        if self._file >= 0:
+            self.leave()
+            target = self.files.pop()
+            with suppress(OSError):  # nothing is in it
+                target.with_name(target.name + PART).unlink()
 
     # -- one file --------------------------------------------------------------------------------------------------
 
