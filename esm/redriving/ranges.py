@@ -45,7 +45,7 @@ async def read_range(source: StreamSource, wanted: FailedRange) -> ReadRange:
     found: list[Any] = []
     trimmed = False
     try:
-        async for page in _pages(source.open(wanted.shard_id, at_first)):
+        async for page in _pages(source.open(wanted.shard_id, at_first), first=wanted.records):
             trimmed = trimmed or page.trimmed
             found += [record for record in page.records if first <= int(record.sequence_number) <= last]
             if page.records and int(page.records[-1].sequence_number) >= last:
@@ -78,20 +78,24 @@ async def later_of_same_key(
     return later
 
 
-async def _pages(reader: ShardReader) -> AsyncIterator[Page]:
-    """Page by page to the end of the shard, or to its tip; as often as a shard may be read."""
+async def _pages(reader: ShardReader, *, first: int = _PAGE) -> AsyncIterator[Page]:
+    """Page by page to the end of the shard, or to its tip; as often as a shard may be read.
+
+    `first`: records of the first page: a small range is no reason to take from others what a shard may give.
+    """
     empty = 0
     throttled = 0
+    size = min(max(1, first), _PAGE)
     while empty < _EMPTY_READS:
         try:
-            page = await reader.read(_PAGE)
+            page = await reader.read(size)
         except SourceThrottledError:
             throttled += 1
             if throttled > _THROTTLED_TRIES:
                 raise
             await anyio.sleep(_SPACING_S * 2**throttled)
             continue
-        throttled = 0
+        throttled, size = 0, _PAGE
         yield page
         if page.ended:
             return

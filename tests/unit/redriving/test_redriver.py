@@ -394,6 +394,27 @@ def test_a_box_is_made_ready_only_when_something_may_be_struck_off(dry_run: bool
     in_a_world(test)
 
 
+def test_no_more_is_read_than_a_small_range_takes() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"a" * 50)
+        read: list[int] = []
+        get_records = world.kinesis.get_records
+
+        async def counting(*args: Any, **more: Any) -> Any:
+            page, size = await get_records(*args, **more)
+            read.append(len(page.records))
+            return page, size
+
+        world.kinesis.get_records = counting  # type: ignore[method-assign]  # counted
+        await world.redrive(FakeBox([text(n[10], n[12], 3)]), settled=lambda *_: nothing())
+        assert read == [3]
+
+    async def nothing() -> None:
+        return None
+
+    in_a_world(test)
+
+
 def test_a_limit_leaves_the_others_alone() -> None:
     async def test(world: World) -> None:
         n = world.put(*"aaa")
