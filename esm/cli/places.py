@@ -17,7 +17,7 @@ Place = Callable[[Checkpoint], Checkpoint]
 """Makes of a shard's checkpoint the one it is to have."""
 
 _DIGITS = re.compile(r"[0-9]{1,128}", re.ASCII)
-_AGO = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_AGO = re.compile(r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?", re.ASCII)
 _UNITS_MS = (86_400_000, 3_600_000, 60_000, 1000)
 
 

@@ -206,6 +206,7 @@ def test_a_file_that_cannot_be_written_or_read_is_no_fault_of_esm(esm_: Esm) -> 
         (("set", "latest", "--all"), "POSITION='latest': write TRIM_HORIZON, LATEST, end, or a sequence number"),
         (("set", "\u0663", "--all"), "write TRIM_HORIZON, LATEST, end"),
         (("set", "1" * 129, "--all"), "write TRIM_HORIZON, LATEST, end"),
+        (("rewind", "--to", "9" * 5000 + "h", "--all"), "is no time; write ISO 8601 with its zone"),
         (("rewind", "--to", "soon", "--all"), "is no time; write ISO 8601 with its zone"),
         (("rewind", "--to", "2024-11-21T15:40:00", "--all"), "has no zone"),
         (("rewind", "--to", "2999-01-01T00:00:00Z", "--all"), "is in the future"),
