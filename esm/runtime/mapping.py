@@ -62,7 +62,7 @@ class MappingRunner:
         self.exhausted = False
         self._worker_id = worker_id
         self._source = context.ports.open_source(mapping)
-        self._rules = stream_rules(mapping)
+        self._rules = stream_rules(mapping, at_hand=self._source.poll_interval_ms == 0)
         self._stream = ""
         self._active = True
         self._fresh: set[str] = set()
