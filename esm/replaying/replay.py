@@ -317,7 +317,9 @@ class Replay:
             invalid_first=self._problem or (None if problem is None else str(problem)),
             seconds=self.seconds,
             duration_ms=measure.percentiles(),
-            halted=tuple(f"{s.shard_id}: {s.last_error}" for s in shards if s.state in ("halted", "lost")),
+            halted=tuple(
+                f"{s.shard_id}: {s.last_error or self.broken}" for s in shards if s.state in ("halted", "lost")
+            ),
             compared=self._differences.compared,
             different=self._differences.count,
             differences=tuple(self._differences.kept),

@@ -101,6 +101,17 @@ def test_a_source_or_a_destination_that_is_missing_is_named(esm_: Esm, ministack
     assert f"destination {missing}: " in ended.out
 
 
+def test_of_files_alone_nobody_is_asked(esm_: Esm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    header = {"esm_recording": 1, "kind": "kinesis", "source": ARN, "id": "r"}
+    (esm_.folder / "r.jsonl").write_text(json.dumps(header) + "\n")
+    esm_.app(app((esm_.folder / "r.jsonl").as_uri()))
+    ended = esm_("doctor", "app:mappings")
+    assert ended.code == 0, ended.err
+    assert "the recording can be read" in ended.out
+    assert "credentials" not in ended.out
+
+
 @pytest.mark.service
 def test_a_templates_functions_are_looked_for_where_its_code_is(esm_: Esm, ministack: str) -> None:
     application = Path(__file__).parents[2] / "examples" / "sam_app"

@@ -101,6 +101,14 @@ def test_a_file_that_is_not_whole(esm_: Esm, file: Path, change: object, code: E
     assert line in ended.err.splitlines()[-1]
 
 
+def test_a_queue_that_breaks_off_says_why(esm_: Esm, file: Path) -> None:
+    header = {"esm_recording": 1, "kind": "sqs", "source": "arn:aws:sqs:eu-west-1:000000000000:q", "id": "r"}
+    file.write_text(json.dumps(header) + '\n{"message_id":"1","receipt_handle":"h","body":"b"}\n{"message')
+    ended = esm_("replay", file.name, "--function", "app:stops")
+    assert ended.code == Exit.RECORDING
+    assert "halted: q: orders.jsonl, line 3: cut off" in ended.out
+
+
 def test_what_is_left_out_is_counted(esm_: Esm, file: Path) -> None:
     file.write_text(file.read_text()[:-9])
     ended = esm_("replay", file.name, "--function", "app:handle", "--skip-invalid")
