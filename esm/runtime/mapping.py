@@ -294,10 +294,13 @@ class MappingRunner:
 
     async def _run_shard(self, runner: ShardRunner) -> None:
         shard_id = runner.lease.key.shard_id
-        with anyio.CancelScope() as self._scopes[shard_id]:
+        with anyio.CancelScope() as scope:
+            self._scopes[shard_id] = scope
             await runner.run()
             if runner.state == "ended":
                 await self._end(runner)
+        if self._scopes.get(shard_id) is scope:
+            del self._scopes[shard_id]  # a stream has new shards for ever
         if shard_id in self._restarting:
             self._restarting.discard(shard_id)
             if self._runners.get(shard_id) is runner:
