@@ -18,6 +18,10 @@ def main() -> None:
             f"esm: the command line needs {' and '.join(missing)}: pip install 'asyncio-esm[cli]'", file=sys.stderr
         )
         sys.exit(Exit.NOT_INSTALLED)
-    from esm.cli.command_line import run_command_line  # noqa: PLC0415  # needs what was looked for
+    try:
+        from esm.cli.command_line import run_command_line  # noqa: PLC0415  # needs what was looked for
 
-    sys.exit(run_command_line(sys.argv[1:]))
+        code = run_command_line(sys.argv[1:])
+    except KeyboardInterrupt:  # before there was anything to stop
+        code = Exit.AT_ONCE
+    sys.exit(code)
