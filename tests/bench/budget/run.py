@@ -26,13 +26,14 @@ __all__ = ["Budget", "bench_budget", "measure_budget", "write_budget"]
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run gave. `loads`: of the machine, the mean of a minute, before it and after."""
+    """What one run gave. `loads`: of the machine, the mean of a minute, before it and after. `rounds`: of pollers."""
 
     rows: list[Row]
     idle: dict[str, list[Step]]
     curves: list[Curve]
     seconds: float
     loads: tuple[float, float]
+    rounds: int = 1
 
     @property
     def missed(self) -> list[str]:
@@ -51,7 +52,7 @@ def measure_budget(effort: BudgetEffort, told: Callable[[str], None], *, node: b
     rows += [*found, tls_row(effort, told), queue_tls_row(effort, told)]
     drawn = curves(effort, idle["http"], told)
     rows.sort(key=lambda row: int(row.number) if row.number.isdecimal() else sys.maxsize)
-    return Budget(rows, idle, drawn, time.perf_counter() - began, (load, os.getloadavg()[0]))
+    return Budget(rows, idle, drawn, time.perf_counter() - began, (load, os.getloadavg()[0]), effort.streams.rounds)
 
 
 def write_budget(folder: Path, budget: Budget) -> Path:
@@ -62,6 +63,7 @@ def write_budget(folder: Path, budget: Budget) -> Path:
         "machine": where,
         "load": budget.loads,
         "seconds": budget.seconds,
+        "rounds": budget.rounds,
         "missed": budget.missed,
         "rows": [asdict(row) | {"met": row.met} for row in budget.rows],
         "idle": {name: [asdict(step) for step in steps] for name, steps in budget.idle.items()},
@@ -114,7 +116,7 @@ def _under(where: dict[str, Any], budget: Budget) -> str:
     before, after = budget.loads
     return (
         f"{where['cpu']}, {where['cores']} cores, {pinned}. {where['system']}, CPython {where['python']}.\n"
-        f"{packages}.\n"
+        f"{packages}. Rounds: {budget.rounds}.\n"
         f"The run took {budget.seconds / 60:.0f} minutes. The load of the machine was {before:.1f} before it,\n"
         f"and with the benchmark itself {after:.1f} at its end; a machine that does nothing else shows about 2."
     )
