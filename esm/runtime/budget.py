@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 __all__ = ["Budget", "Share"]
 
@@ -22,6 +23,14 @@ LITTLE = 64 << 10
 
 SQUEEZED = 1
 """Bytes that are said to be there when there is no room: enough for one record, whatever it takes."""
+
+
+class _Waiter(NamedTuple):
+    """`size`: bytes it will ask for."""
+
+    share: Share
+    size: int
+    told: Callable[[], None]
 
 
 class Budget:
@@ -33,6 +42,7 @@ class Budget:
         self.held = 0
         self.squeezed: Share | None = None
         self._waiting: deque[Callable[[], None]] = deque()
+        self._sized: deque[_Waiter] = deque()
         self._told = False
 
     def share(self, *, polls: bool = False) -> Share:
@@ -47,13 +57,16 @@ class Budget:
         """Bytes that are neither; less than nothing when an answer was larger than was thought."""
         return self.limit - self.used
 
-    def wait(self, told: Callable[[], None]) -> None:
-        """Calls `told` once, when there may be room; who waits longest is told first."""
-        self._waiting.append(told)
+    def wait(self, share: Share, size: int, told: Callable[[], None]) -> None:
+        """Calls `told` once, when there may be room; who waits longest is told first. `size` 0: it is not known."""
+        if size:
+            self._sized.append(_Waiter(share, size, told))
+        else:
+            self._waiting.append(told)
 
     def changed(self) -> None:
         """There may be room: those who wait are told, once for all that happens in a turn of the loop."""
-        if self._waiting and not self._told:
+        if (self._waiting or self._sized) and not self._told:
             self._told = True
             asyncio.get_running_loop().call_soon(self._tell)
 
@@ -62,6 +75,25 @@ class Budget:
         waiting, self._waiting = self._waiting, deque()
         for told in waiting:
             told()
+        if self._tell_sized():  # some of them may want none any more: two turns later it is seen what they left
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.changed)
+
+    def _tell_sized(self) -> bool:
+        """Whether any was told: no more than there is room for, or room for one would be told to a thousand."""
+        left, kept, any_told = self.free, list[_Waiter](), False
+        for _ in range(len(self._sized)):
+            if left < LITTLE <= self.limit - self.held:
+                break
+            waiter = self._sized.popleft()
+            if waiter.share.has_room(waiter.size):
+                left -= min(waiter.size, max(left, 0))
+                any_told = True
+                waiter.told()
+            else:
+                kept.append(waiter)  # in its place
+        self._sized.extendleft(reversed(kept))
+        return any_told
 
 
 class Share:
@@ -117,8 +149,8 @@ class Share:
             if change < 0:
                 self._budget.changed()
 
-    def when_free(self, told: Callable[[], None]) -> None:
-        """Calls `told` once, when there may be room."""
+    def when_free(self, told: Callable[[], None], size: int = 0) -> None:
+        """Calls `told` once, when there may be room; for `size` bytes, if that is known."""
 
         def tell() -> None:
             self.waiting = False
@@ -126,12 +158,12 @@ class Share:
 
         if not self.waiting:
             self.waiting = True
-            self._budget.wait(tell)
+            self._budget.wait(self, size, tell)
 
-    async def room(self) -> None:
-        """Returns when there may be room."""
+    async def room(self, size: int = 0) -> None:
+        """Returns when there may be room; for `size` bytes, if that is known."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.when_free(lambda: None if woken.done() else woken.set_result(None))
+        self.when_free(lambda: None if woken.done() else woken.set_result(None), size)
         await woken
 
     def close(self) -> None:

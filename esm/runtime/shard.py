@@ -166,9 +166,10 @@ class ShardRunner:
             if wait_ms > 0:
                 await asyncio.sleep(wait_ms / 1000)
                 continue  # the room may be gone by now
-            reserved = share.reserve(self._size.expected(self._now))
+            expected = self._size.expected(self._now)
+            reserved = share.reserve(expected)
             if not reserved:
-                await share.room()
+                await share.room(expected)
                 continue
             try:
                 page = await self._read_page(min(room, self._size.records(reserved), self._source.page_records_max))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -192,6 +193,62 @@ def test_who_waits_is_told_once_in_the_order_of_asking() -> None:
         assert budget.used == 0
 
     run(main())
+
+
+def test_room_for_two_reads_is_told_to_two_of_a_thousand() -> None:
+    async def main() -> None:
+        budget, told = Budget(2 * MIB), list[Share]()
+        holder, *waiting = (budget.share() for _ in range(1001))
+        assert holder.reserve(2 * MIB) == 2 * MIB
+        for share in waiting:
+            share.when_free(partial(_ask, share, told), MIB)
+        holder.give_back(2 * MIB)
+        await asyncio.sleep(1)
+        assert told == waiting[:2]
+        for number in range(500):  # each that has read makes room for one more, in order
+            told[number].give_back(MIB)
+            await asyncio.sleep(1)
+        assert told == waiting[:502]
+
+    run(main())
+
+
+def test_room_that_is_told_of_and_not_wanted_goes_to_those_behind() -> None:
+    async def main() -> None:
+        budget, told = Budget(MIB), list[Share]()
+        holder, unwilling, willing = (budget.share() for _ in range(3))
+        assert holder.reserve(MIB) == MIB
+        unwilling.when_free(lambda: told.append(unwilling), MIB)
+        willing.when_free(partial(_ask, willing, told), MIB)
+        holder.give_back(MIB)
+        await asyncio.sleep(1)
+        assert told == [unwilling, willing]
+        assert budget.used == MIB
+
+    run(main())
+
+
+def test_who_holds_too_much_for_more_keeps_his_place_and_holds_up_nobody() -> None:
+    async def main() -> None:
+        budget, told = Budget(4 * MIB), list[Share]()
+        full, holder, behind = (budget.share() for _ in range(3))
+        full.hold(2 * MIB)
+        assert holder.reserve(2 * MIB) == 2 * MIB
+        full.when_free(partial(_ask, full, told), MIB)
+        behind.when_free(partial(_ask, behind, told), MIB)
+        holder.give_back(2 * MIB)
+        await asyncio.sleep(1)
+        assert told == [behind]
+        full.hold(0)
+        await asyncio.sleep(1)
+        assert told == [behind, full]
+
+    run(main())
+
+
+def _ask(share: Share, told: list[Share]) -> None:
+    assert share.reserve(MIB) > 0
+    told.append(share)
 
 
 @pytest.mark.parametrize(
