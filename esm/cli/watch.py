@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +28,8 @@ __all__ = ["Watch", "check_watch", "watched"]
 
 _SUFFIXES = (".py", ".yaml", ".yml", ".json", ".toml")
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_BEGUN_MS = 250
+"""After so long without a change the first files are surely watched (chosen)."""
 _QUIET_MS = 300
 """A change is acted on when nothing has changed for so long: an editor writes a file in steps. (chosen)"""
 
@@ -48,6 +50,7 @@ class Watch:
     def __init__(self, folders: Sequence[Path], load: Callable[[], list[EventSourceMapping]]) -> None:
         self._folders = [folder.resolve() for folder in folders]
         self._load = load
+        self._before = self._stamps()
 
     async def follow(self, worker: Worker) -> None:
         """Until it is cancelled."""
@@ -57,12 +60,37 @@ class Watch:
             def __call__(self, change: object, path: str) -> bool:
                 return path.endswith(_SUFFIXES) and super().__call__(change, path)  # type: ignore[arg-type]  # its own
 
-        announce("watching", folders=[str(folder) for folder in self._folders])
         # No bytecode is written from here on: one of the same second and size would be taken for the newer source.
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # in processes of functions, too
-        async for changes in awatch(*self._folders, watch_filter=Sources(), debounce=_QUIET_MS):
-            await self._reload(worker, sorted({Path(path).name for _, path in changes}))
+        begun = False
+        async for changes in awatch(
+            *self._folders, watch_filter=Sources(), debounce=_QUIET_MS, rust_timeout=_BEGUN_MS, yield_on_timeout=True
+        ):
+            changed = {Path(path).name for _, path in changes}
+            if not begun:
+                begun = True
+                announce("watching", folders=[str(folder) for folder in self._folders])
+                changed |= self._missed()
+            if changed:
+                await self._reload(worker, sorted(changed))
+
+    def _missed(self) -> set[str]:
+        """What changed between loading and watching."""
+        before, now = self._before, self._stamps()
+        return {path.name for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
+
+    def _stamps(self) -> dict[Path, tuple[int, int]]:
+        """Time and size of every file that is watched, of the user's own."""
+        stamps = {}
+        for folder, _, names in _walked(self._folders):
+            for name in names:
+                path = Path(folder, name)
+                if name.endswith(_SUFFIXES):
+                    with suppress(OSError):  # it went meanwhile
+                        found = path.stat()
+                        stamps[path] = found.st_mtime_ns, found.st_size
+        return stamps
 
     async def _reload(self, worker: Worker, changed: list[str]) -> None:
         try:
@@ -77,6 +105,14 @@ class Watch:
     def _loaded(self) -> list[EventSourceMapping]:
         with _forgetting(self._folders):
             return self._load()
+
+
+def _walked(folders: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, without what is hidden or installed."""
+    for top in folders:
+        for folder, inside, names in os.walk(top):
+            inside[:] = [name for name in inside if not name.startswith((".", "__")) and name not in _INSTALLED]
+            yield folder, inside, names
 
 
 def watched(base: Path, mappings: Iterable[EventSourceMapping]) -> list[Path]:
