@@ -113,9 +113,10 @@ def is_gone(pid: int) -> bool:
     """Whether no such process runs; one that nobody waited for is no more than its number."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))  # the first is a zombie before the others have ended
     except (FileNotFoundError, ProcessLookupError):
         return True
-    return state == "Z"
+    return state == "Z" and threads <= 1
 
 
 def _descriptors() -> int:
