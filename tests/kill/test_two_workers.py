@@ -80,12 +80,13 @@ async def test_the_second_goes_on_to_the_end_while_the_first_is_still_there(
             first.start(replace(set_up.plan, life=1, gate=str(gate)))
             await until(set_up, 1, "started")
             assert await asyncio.to_thread(second.live, set_up.life(2)) == 0
-            finished = await set_up.leases()
+            finished = [lease.checkpoint for lease in await set_up.leases()]
             begun = of(set_up, 1, "started")
             gate.touch()
             await until(set_up, 1, "LeaseLost")
             assert await asyncio.to_thread(first.kill) == -SIGKILL
-            assert await set_up.leases() == finished
+            # The first may have taken a shard back that nobody has any more: its position stands.
+            assert [lease.checkpoint for lease in await set_up.leases()] == finished
         assert of(set_up, 1, "started") == begun
         deeds = [deed for deed in read_journal(set_up.journal()) if deed.life == 2]
         last = Life(2, BATCH, FACTOR, checkpoints=await set_up.checkpoints())

@@ -42,7 +42,7 @@ TINY = BudgetEffort(
     delays=Window(warm_up_s=0, seconds=0.2),
     queue_rounds=1,
     stall_s=0.2,
-    stream_delays_s=0.3,
+    stream_delays_s=2.5,
     hold_s=0.2,
     step_s=0.1,
     http=(2, 6),
