@@ -129,7 +129,7 @@ def _planned(resolver: Resolver, lambdas: Lambdas, logical_id: str, resource: Ma
         _check_known(resolver, given, path)
         if given.get("FunctionName") is None:
             raise _refused(resolver, missing("function"), path, given)
-        lambda_ = lambdas.named(resolver.text(given["FunctionName"], (*path, "FunctionName")))
+        lambda_ = _function(resolver, lambdas, given["FunctionName"], (*path, "FunctionName"))
         mapping = _mapping(resolver, lambda_, given, path)
     except Unresolved as unknown:
         function_id = lambda_.logical_id if lambda_ else None
@@ -143,6 +143,13 @@ def _planned(resolver: Resolver, lambdas: Lambdas, logical_id: str, resource: Ma
         notes=lambda_.notes,
         line=line,
     )
+
+
+def _function(resolver: Resolver, lambdas: Lambdas, given: Any, path: Path) -> Lambda:
+    try:
+        return lambdas.named(resolver.text(given, path))
+    except MappingError as error:  # an alias or a version as none can be
+        raise resolver.template.refused(path, f"{error.message} [{error.code}]", error.value) from None
 
 
 def _mapping(resolver: Resolver, lambda_: Lambda, given: Mapping[str, Any], path: Path) -> EventSourceMapping:

@@ -299,3 +299,9 @@ def test_a_loop_is_named_and_not_passed_over() -> None:
     assert loop.logical_id == "Fn::ForEach::Queues"
     assert "Fn::ForEach" in str(loop.refusal)
     assert loop.line == 16
+
+
+def test_an_alias_of_a_length_that_none_has_is_refused_with_its_place() -> None:
+    error = refused(template(f"FunctionName: 'shop-Work:{'x' * 200}', {STREAM}"))
+    assert error.path == "Resources.Mapping.Properties.FunctionName"
+    assert "version" in error.rule
