@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.around import around_us
 from tests.bench.observability import asking_us, rounds_of
+from tests.untraced import untraced
 
 
 def test_every_way_handles_records() -> None:
@@ -12,12 +13,10 @@ def test_every_way_handles_records() -> None:
     assert all(0 < cost < 1_000 for costs in found.values() for cost in costs)
 
 
-def test_asking_whether_anybody_listens_is_next_to_nothing() -> None:
-    """A batch of 100 takes about 200 us: unwatched, all that is done for those who might watch is four questions.
-
-    Measured line by line, for coverage, and beside other work, they take some times what they do.
-    """
-    assert asking_us() < 50
+def test_asking_whether_anybody_listens_is_a_thousandth_of_a_batch() -> None:
+    """A batch of 100 takes about 200 us: unwatched, all that is done for those who might watch is four questions."""
+    with untraced():
+        assert asking_us() < 2
 
 
 def test_what_is_around_one_call_is_measured() -> None:
