@@ -97,11 +97,18 @@ class RecordingFile:
             try:
                 item = self._decoder.line(line)
             except ValueError as error:
-                cut = "cut off: " if block.torn else ""
-                self.refuse(RecordingError(self.path.name, self.line_at(block.offset) + number, cut + str(error)))
+                self._refuse_line(block, number, error)
             else:
                 if not isinstance(item, Header):
                     yield number, item
+
+    def _refuse_line(self, block: Block, number: int, error: ValueError) -> None:
+        """Names the line where that is heard: to count its number anew for each of a million costs hours."""
+        if self.problem is not None:
+            self.invalid += 1
+            return
+        cut = "cut off: " if block.torn else ""
+        self.refuse(RecordingError(self.path.name, self.line_at(block.offset) + number, cut + str(error)))
 
     def refuse(self, error: RecordingError) -> None:
         """Counts what `error` says as left out. Raises it, unless that was asked for."""

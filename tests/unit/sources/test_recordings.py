@@ -150,6 +150,23 @@ def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path: Path, data: bytes
     assert str(file.problem) == str(caught.value)
 
 
+def test_many_bad_lines_cost_no_more_than_their_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(GOOD + b"garbage\n" * 50_000)
+    counted: list[int] = []
+    count = RecordingFile.line_at
+
+    def counting(file: RecordingFile, offset: int) -> int:
+        counted.append(offset)
+        return count(file, offset)
+
+    monkeypatch.setattr(RecordingFile, "line_at", counting)
+    file = RecordingFile(path, skip_invalid=True)
+    assert len(list(file.items())) == 3
+    assert (file.invalid, len(counted)) == (50_000, 1)
+    assert str(file.problem).startswith("orders.jsonl, line 5: ")
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"{}\n", b"\x89PNG\r\n", b"a,b\n1,2\n", gzip.compress(b"{}", mtime=0)])
 def test_a_foreign_file_is_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "orders.jsonl"

@@ -97,9 +97,10 @@ def test_a_hostile_file_is_refused_within_a_second(name: str, text: str, rule: s
     ids=["lines", "escapes", "comments", "indentation", "items", "anchors"],
 )
 def test_what_is_only_large_is_read_within_a_second(text: str) -> None:
-    began = time.process_time()
-    read_text(text.encode(), "a.yaml")
-    assert time.process_time() - began < 1
+    with untraced():
+        began = time.process_time()
+        read_text(text.encode(), "a.yaml")
+        assert time.process_time() - began < 1
 
 
 def test_a_file_that_is_not_utf_8_is_refused_with_its_line() -> None:
