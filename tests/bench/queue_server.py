@@ -10,31 +10,23 @@ at the latest.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import mmap
 import os
-import ssl
 import struct
-import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from hashlib import md5
 from itertools import chain
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
-import uvloop
 
-from tests.bench.server import server_tls
+from tests.bench.canned import Send, arguments, mapped, serve
 
 __all__ = ["COUNTER_BYTES", "QUEUE_ARN", "QUEUE_PATH", "Count", "Counter"]
 
-LIFETIME_S = 600.0
 COUNTER_BYTES = 40
 RECEIVE_MAX = 10
 HANDLE_LENGTH = 410  # about as long as AWS's
@@ -57,9 +49,7 @@ class Counter:
     """A `Count` in a file that both processes map."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        descriptor = os.open(path, os.O_RDWR)
-        self._map = mmap.mmap(descriptor, COUNTER_BYTES)
-        os.close(descriptor)
+        self._map = mapped(path, COUNTER_BYTES)
 
     def received(self, messages: int) -> None:
         """One more receive, that gave so many."""
@@ -108,18 +98,18 @@ class Queue:
         message = _message(size)
         self._pages = [b'{"Messages":[' + b",".join([message] * count) + b"]}" for count in range(RECEIVE_MAX + 1)]
 
-    def answer(self, operation: bytes, request: bytes, url: str, send: Callable[[bytes], None]) -> None:
+    def answer(self, operation: str, request: bytes, url: str, send: Send) -> None:
         """Sends the body of the answer, at once or in time."""
-        if operation == b"receivemessage":
+        if operation == "receivemessage":
             self._receive(_RECEIVE.decode(request), send)
-        elif operation == b"deletemessagebatch":
+        elif operation == "deletemessagebatch":
             send(self._delete(_ENTRIES.decode(request).Entries))
-        elif operation == b"getqueueurl":
+        elif operation == "getqueueurl":
             send(json.dumps({"QueueUrl": url + QUEUE_PATH}).encode())
         else:
             send(b'{"Attributes":{"VisibilityTimeout":"30"}}')
 
-    def _receive(self, request: _Receive, send: Callable[[bytes], None]) -> None:
+    def _receive(self, request: _Receive, send: Send) -> None:
         count = request.MaxNumberOfMessages
         if self._total:
             count = min(count, self._total - self._next)
@@ -176,7 +166,7 @@ class SlowQueue(Queue):
         super().__init__(0, 0, counter)
         self._every = 1 / rate
         self._here: deque[str] = deque()
-        self._waiting: deque[tuple[Callable[[bytes], None], int]] = deque()
+        self._waiting: deque[tuple[Send, int]] = deque()
         self._began = False
 
     def _arrive(self, due: float) -> None:
@@ -186,7 +176,7 @@ class SlowQueue(Queue):
         loop = asyncio.get_running_loop()
         loop.call_at(due + self._every, self._arrive, due + self._every)
 
-    def _receive(self, request: _Receive, send: Callable[[bytes], None]) -> None:
+    def _receive(self, request: _Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
         if not self._began:
             self._began = True
@@ -198,14 +188,14 @@ class SlowQueue(Queue):
         self._waiting.append(waiting)
         loop.call_later(request.WaitTimeSeconds, self._give_up, waiting)
 
-    def _give(self, send: Callable[[bytes], None], most: int) -> None:
+    def _give(self, send: Send, most: int) -> None:
         bodies = [self._here.popleft() for _ in range(min(most, len(self._here)))]
         first = self._counter.read().given
         self._counter.received(len(bodies))
         messages = [_timed(body, number) for number, body in enumerate(bodies, first)]
         send(json.dumps({"Messages": messages}).encode())
 
-    def _give_up(self, waiting: tuple[Callable[[bytes], None], int]) -> None:
+    def _give_up(self, waiting: tuple[Send, int]) -> None:
         if waiting in self._waiting:
             self._waiting.remove(waiting)
             waiting[0](b"{}")
@@ -215,73 +205,15 @@ def _timed(body: str, number: int) -> dict[str, Any]:
     return _fields(body) | {"MessageId": f"{number:036}", "ReceiptHandle": f"{number:0{HANDLE_LENGTH}}"}
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection, kept alive."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        host, port = transport.get_extra_info("sockname")[:2]
-        scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._url = f"{scheme}://{host}:{port}"
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            head = self._received[:end].lower()
-            total = end + 4 + int(_header(head, b"content-length"))
-            if len(self._received) < total:
-                return
-            request, self._received = self._received[end + 4 : total], self._received[total:]
-            operation = _header(head, b"x-amz-target").rpartition(b".")[2]
-            self._queue.answer(operation, request, self._url, self._send)
-
-    def _send(self, body: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\n"
-                b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-            )
-
-
-def _header(head: bytes, name: bytes) -> bytes:
-    _, _, rest = head.partition(b"\r\n" + name + b":")
-    return rest.partition(b"\r\n")[0].strip()
-
-
-async def _serve(queue: Queue, tls: ssl.SSLContext | None) -> None:
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(sys.stdin, ended.set)  # readable when the other end is gone
-    server = await loop.create_server(lambda: Connection(queue), "127.0.0.1", 0, backlog=4096, ssl=tls)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    try:
-        async with asyncio.timeout(LIFETIME_S):
-            await ended.wait()
-    finally:
-        server.close()
-
-
 def _main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = arguments()
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--total", type=int, required=True)
-    parser.add_argument("--counter", type=Path, required=True)
-    parser.add_argument("--core", type=int)
     parser.add_argument("--rate", type=float, default=0)
-    parser.add_argument("--certificate", type=Path)
-    parser.add_argument("--key", type=Path)
     options = parser.parse_args()
-    if options.core is not None:
-        os.sched_setaffinity(0, {options.core})
     counter = Counter(options.counter)
     queue = SlowQueue(options.rate, counter) if options.rate else Queue(options.size, options.total, counter)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(queue, server_tls(options.certificate, options.key)))
+    serve(queue.answer, "application/x-amz-json-1.0", options)
 
 
 if __name__ == "__main__":

@@ -8,26 +8,18 @@ minutes, or `--lifetime` seconds, at the latest.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
-import mmap
 import os
-import ssl
 import struct
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
-import uvloop
-
+from tests.bench.canned import Send, arguments, mapped, serve
 from tests.bench.pages import Pages, TablePages, due_page, iterator, place
 
-__all__ = ["COUNTER_BYTES", "Counter", "percentile", "server_tls"]
+__all__ = ["COUNTER_BYTES", "Counter", "percentile"]
 
-LIFETIME_S = 600.0
 BEHIND_MS = 60_000
 IDLE_POLL_S = 1.0
 """How often a shard is read in which nothing is: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"""
@@ -42,9 +34,7 @@ class Counter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        descriptor = os.open(path, os.O_RDWR)
-        self._map = mmap.mmap(descriptor, COUNTER_BYTES)
-        os.close(descriptor)
+        self._map = mapped(path, COUNTER_BYTES)
 
     def add(self, records: int) -> None:
         """One more poll."""
@@ -89,17 +79,20 @@ class Stream:
         self._polled: dict[int, float] = {}
         self._began_ns = time.monotonic_ns()
 
-    def answer(self, operation: str, request: dict[str, Any]) -> bytes:
-        """The body of an answer."""
-        if operation == "GetRecords":
+    def answer(self, operation: str, request: bytes, _url: str, send: Send) -> None:
+        """Sends the body of an answer."""
+        send(self._body(operation, json.loads(request)))
+
+    def _body(self, operation: str, request: dict[str, Any]) -> bytes:
+        if operation == "getrecords":
             shard, page = place(request["ShardIterator"])
             return self._get_records(shard, page, request.get("Limit", self._records))
-        if operation == "GetShardIterator":
+        if operation == "getsharditerator":
             shard = int(request["ShardId"].rpartition("-")[2])
             return json.dumps({"ShardIterator": iterator(shard, 0)}).encode()
-        if operation == "ListShards":
+        if operation == "listshards":
             return json.dumps({"Shards": _shards(_name(request))}).encode()
-        if operation == "DescribeStream":
+        if operation == "describestream":
             return self._table_stream(request["StreamArn"])
         summary = {
             "StreamName": _name(request),
@@ -150,48 +143,6 @@ class Stream:
         return json.dumps({"StreamDescription": described}).encode()
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection, kept alive."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            head = self._received[:end].lower()
-            total = end + 4 + int(_header(head, b"content-length"))
-            if len(self._received) < total:
-                return
-            request, self._received = self._received[end + 4 : total], self._received[total:]
-            operation = _operation(_header(head, b"x-amz-target"))
-            body = self._stream.answer(operation, json.loads(request))
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\n"
-                b"Content-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
-            )
-            self._transport.write(body)
-
-
-_OPERATIONS = {
-    name.lower(): name
-    for name in ("GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary", "DescribeStream")
-}
-
-
-def _operation(target: bytes) -> str:
-    return _OPERATIONS[target.decode().rpartition(".")[2]]
-
-
-def _header(head: bytes, name: bytes) -> bytes:
-    _, _, rest = head.partition(b"\r\n" + name + b":")
-    return rest.partition(b"\r\n")[0].strip()
-
-
 def _name(request: dict[str, Any]) -> str:
     name: str = request.get("StreamName") or request["StreamARN"].rpartition("/")[2]
     return name
@@ -214,46 +165,15 @@ def _shards(stream: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _serve(stream: Stream, lifetime_s: float, tls: ssl.SSLContext | None) -> None:
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(sys.stdin, ended.set)  # readable when the other end is gone
-    server = await loop.create_server(lambda: Connection(stream), "127.0.0.1", 0, backlog=4096, ssl=tls)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    try:
-        async with asyncio.timeout(lifetime_s):
-            await ended.wait()
-    finally:
-        server.close()
-
-
-def server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """What a server needs to show this certificate; `None`: it has none."""
-    if certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
 def _main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = arguments()
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--pages", type=int, required=True)
     parser.add_argument("--every", type=float, default=0)
-    parser.add_argument("--counter", type=Path, required=True)
-    parser.add_argument("--core", type=int)
-    parser.add_argument("--lifetime", type=float, default=LIFETIME_S)
-    parser.add_argument("--certificate", type=Path)
-    parser.add_argument("--key", type=Path)
     options = parser.parse_args()
-    if options.core is not None:
-        os.sched_setaffinity(0, {options.core})
     stream = Stream(options.records, options.size, options.pages, Counter(options.counter), every=options.every)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(stream, options.lifetime, server_tls(options.certificate, options.key)))
+    serve(stream.answer, "application/x-amz-json-1.1", options)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def counter(tmp_path: Path) -> Counter:
 def test_messages_are_what_sqs_answers_and_no_two_are_the_same(counter: Counter) -> None:
     queue, answers = Queue(200, 0, counter), list[bytes]()
     for count in (10, 3):
-        queue.answer(b"receivemessage", b'{"MaxNumberOfMessages":%d}' % count, "", answers.append)
+        queue.answer("receivemessage", b'{"MaxNumberOfMessages":%d}' % count, "", answers.append)
     messages = [message for answer in answers for message in json.loads(answer)["Messages"]]
     assert len({message["MessageId"] for message in messages}) == 13
     assert len({message["ReceiptHandle"] for message in messages}) == 13
@@ -45,10 +45,10 @@ def test_messages_are_what_sqs_answers_and_no_two_are_the_same(counter: Counter)
 
 def test_with_a_total_a_message_counts_once_however_often_it_is_deleted(counter: Counter) -> None:
     queue, answers = Queue(200, 2, counter), list[bytes]()
-    queue.answer(b"receivemessage", b'{"MaxNumberOfMessages":10}', "", answers.append)
+    queue.answer("receivemessage", b'{"MaxNumberOfMessages":10}', "", answers.append)
     entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in json.loads(answers[0])["Messages"]]
     for _ in range(2):
-        queue.answer(b"deletemessagebatch", json.dumps({"Entries": entries}).encode(), "", answers.append)
+        queue.answer("deletemessagebatch", json.dumps({"Entries": entries}).encode(), "", answers.append)
     assert counter.read() == (1, 2, 2, 2, 2)
     assert [done["Id"] for done in json.loads(answers[1])["Successful"]] == [entry["Id"] for entry in entries]
 
