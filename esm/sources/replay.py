@@ -16,8 +16,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice
-from operator import attrgetter, lt
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
 from esm.records.position import Position, SequenceNumber
 from esm.records.record import EventShape, Page, Shard
 from esm.records.recording import ShardMark
+from esm.sources.files.order import ascend, is_behind, is_number
 from esm.sources.files.reel import Frame, Place, Reel
 from esm.sources.files.selection import Pace, Selection
 from esm.sources.reader import StreamDescription
@@ -37,9 +38,6 @@ KEPT_BYTES_MAX = 32 << 20
 
 PAGE_BYTES = INVOCATION_PAYLOAD_BYTES
 """A page is about as large at the most: as the largest event, so that a batch can be full (chosen)."""
-
-_DIGITS_MAX = 256
-"""A sequence number has 56, or fewer (chosen)."""
 
 _SHARD = attrgetter("shard_id")
 
@@ -334,6 +332,7 @@ class _Reader:
             self._own = self._stream.reel(self._track.dropped)
         frame = None if self._ended else await self._own.next()
         if frame is None:
+            self._track.ended = True  # nobody may be reading for all shards: what follows this one is still to be met
             return None
         mine = [item for item in frame.items if item.shard_id == self._shard_id]
         records = [item for item in mine if not isinstance(item, ShardMark)]
@@ -347,11 +346,11 @@ class _Reader:
         numbers = [record.sequence_number for record in part.records]
         if not numbers:
             return part.records
-        if _ascend(numbers):
-            if _is_behind(numbers[0], self._after):
+        if ascend(numbers):
+            if is_behind(numbers[0], self._after):
                 self._resumed = False
                 return part.records
-            if self._resumed and not _is_behind(numbers[-1], self._after):
+            if self._resumed and not is_behind(numbers[-1], self._after):
                 return []
         fresh = []
         try:
@@ -364,10 +363,10 @@ class _Reader:
 
     def _is_next(self, record: Any, place: Place) -> bool:
         number = record.sequence_number
-        if not _is_number(number):
+        if not is_number(number):
             self._refuse(record, place, "its sequence number is no number")
             return False
-        if not _is_behind(number, self._after):
+        if not is_behind(number, self._after):
             # What was settled before a restart comes first, and is no fault of the file's.
             if not self._resumed:
                 self._refuse(record, place, "it is not behind the record of its shard before it")
@@ -377,23 +376,3 @@ class _Reader:
 
     def _refuse(self, record: Any, place: Place, problem: str) -> None:
         self._stream.refuse(place, record, problem)
-
-
-def _ascend(numbers: Sequence[SequenceNumber]) -> bool:
-    """Whether they are numbers of one width that grow: of such, the order of the texts is that of the numbers."""
-    text = "".join(numbers)
-    return (
-        _is_number(numbers[0])
-        and len(set(map(len, numbers))) == 1
-        and text.isascii()
-        and text.encode().isdigit()  # many times as fast as of text
-        and all(map(lt, numbers, islice(numbers, 1, None)))
-    )
-
-
-def _is_number(number: SequenceNumber) -> bool:
-    return number.isascii() and number.isdecimal() and len(number) <= _DIGITS_MAX
-
-
-def _is_behind(number: SequenceNumber, other: SequenceNumber | None) -> bool:
-    return other is None or int(number) > int(other)

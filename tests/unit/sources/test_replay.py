@@ -108,6 +108,36 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_a_shard_that_comes_late_is_found_by_one_that_is_read_by_itself(tmp_path: Path) -> None:
+    """The shared pass stands still where the other shard ended; what follows is met by nobody else."""
+    parts: list[Any] = [
+        ("a", [record(n) for n in range(100)]),
+        ("b", [record(200)]),
+        ShardMark("b", (), shard_ended=True),
+    ]
+    parts += [("a", [record(n) for n in range(100, 200)]), ("c", [record(n) for n in range(300, 330)])]
+    path = written(tmp_path / "r.jsonl", *parts)
+
+    async def main() -> tuple[list[int], list[str]]:
+        stream = opened(path)
+        await stream.shards()
+        reader = stream.open("a", Position.trim_horizon())
+        while "b" not in stream.tracks:
+            await stream.pump(lambda: "b" not in stream.tracks)
+        assert stream.tracks["a"].dropped is not None
+        await read_shard(stream, "b")
+        got, ended = [], False
+        while not ended:
+            page = await reader.read(50)
+            got, ended = got + numbers(page.records), page.ended
+        listed = [shard.shard_id for shard in await stream.shards()]
+        await stream.close()
+        return got, listed
+
+    assert asyncio.run(main()) == (list(range(200)), ["a", "b", "c"])
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
 def test_a_shard_that_falls_behind_is_read_by_itself(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / name, ("a", [record(n) for n in range(200)]), ("b", [record(n) for n in range(200, 400)]))
