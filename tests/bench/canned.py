@@ -14,6 +14,8 @@ from typing import cast
 
 import uvloop
 
+from tests.servers.certificate import Certificate
+
 __all__ = ["Answering", "Send", "arguments", "mapped", "serve"]
 
 LIFETIME_S = 600.0
@@ -46,7 +48,7 @@ def serve(answer: Answering, content_type: str, options: argparse.Namespace) -> 
     """Writes the port to standard output, and answers until standard input ends, or for `options.lifetime` seconds."""
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    tls = _tls(options.certificate, options.key) if options.certificate else None
+    tls = Certificate(options.certificate, options.key).server() if options.certificate else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(lambda: _Connection(answer, content_type), options.lifetime, tls))
 
@@ -87,12 +89,6 @@ class _Connection(asyncio.Protocol):
 def _header(head: bytes, name: bytes) -> bytes:
     _, _, rest = head.partition(b"\r\n" + name + b":")
     return rest.partition(b"\r\n")[0].strip()
-
-
-def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
 
 
 async def _serve(made: Callable[[], asyncio.Protocol], lifetime_s: float, tls: ssl.SSLContext | None) -> None:

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tests.bench.meter import Plan
 from tests.bench.server import COUNTER_BYTES
 from tests.servers.certificate import make_certificate
 
-__all__ = ["Canned", "cores", "measure", "serving"]
+__all__ = ["PATIENCE_S", "ROOT", "Canned", "cores", "environment", "measure", "serving", "started"]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -25,13 +25,14 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Canned:
-    """A running server. `url`: where; `counter`: the file that it counts in.
+    """A running server. `url`: where; `counter`: the file that it counts in; `pid`: its process.
 
     `authority`: the file of the certificate that stands behind it, "" without TLS.
     """
 
     url: str
     counter: Path
+    pid: int
     authority: str = ""
 
     def reset(self) -> None:
@@ -47,19 +48,13 @@ def cores() -> tuple[int, int] | None:
 
 
 @contextmanager
-def serving(
-    records: int, size: int, pages: int, *, lifetime_s: float = 600.0, tls: bool = False, every_s: float = 0
-) -> Iterator[Canned]:
-    """A server for as long as the block runs, and no longer than `lifetime_s`.
-
-    `every_s`: instead of pages, each shard gets a record so often.
-    """
+def started(module: str, counter_bytes: int, told: Mapping[str, float], *, tls: bool) -> Iterator[Canned]:
+    """The server in that module, told so much, for as long as the block runs."""
     pinned = cores()
     with tempfile.TemporaryDirectory() as folder:
         counter = Path(folder, "counter")
-        counter.write_bytes(bytes(COUNTER_BYTES))
-        told = {"records": records, "size": size, "pages": pages, "lifetime": lifetime_s, "every": every_s}
-        command = [sys.executable, "-m", "tests.bench.server", "--counter", str(counter)]
+        counter.write_bytes(bytes(counter_bytes))
+        command = [sys.executable, "-m", module, "--counter", str(counter)]
         command += [text for name, value in told.items() for text in (f"--{name}", str(value))]
         command += ["--core", str(pinned[0])] if pinned else []
         made = make_certificate(Path(folder)) if tls else None
@@ -68,25 +63,39 @@ def serving(
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                where = f"127.0.0.1:{int(process.stdout.readline())}"
-                url = f"http{'s' if made else ''}://{where}"
-                yield Canned(url, counter, str(made.authority) if made else "")
+                url = f"http{'s' if made else ''}://127.0.0.1:{int(process.stdout.readline())}"
+                yield Canned(url, counter, process.pid, str(made.authority) if made else "")
             finally:
                 process.stdin.close()
                 process.wait(PATIENCE_S)
+
+
+def serving(
+    records: int, size: int, pages: int, *, lifetime_s: float = 600.0, tls: bool = False, every_s: float = 0
+) -> AbstractContextManager[Canned]:
+    """A server of streams for as long as the block runs, and no longer than `lifetime_s`.
+
+    `every_s`: instead of pages, each shard gets a record so often.
+    """
+    told = {"records": records, "size": size, "pages": pages, "lifetime": lifetime_s, "every": every_s}
+    return started("tests.bench.server", COUNTER_BYTES, told, tls=tls)
+
+
+def environment(authority: str) -> dict[str, str]:
+    """What a poller is given: credentials that the servers take, and no proxy. `authority`: as of a server."""
+    told = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    told |= {"AWS_CA_BUNDLE": authority} if authority else {}
+    return told | {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def measure(variant: str, plan: Plan, *, patience_s: float = PATIENCE_S) -> dict[str, Any]:
     """What the variant measured of itself. Raises `RuntimeError` with what it said when it failed."""
     pinned = cores()
     told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
-    environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
-    environment |= {"AWS_CA_BUNDLE": plan.authority} if plan.authority else {}
-    environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.client"],
         cwd=ROOT,
-        env=environment,
+        env=environment(plan.authority),
         input=json.dumps(told),
         capture_output=True,
         text=True,

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench.processes import ROOT, cores
+from tests.bench.processes import PATIENCE_S, ROOT, Canned, cores, environment, started
 from tests.bench.queue_client import DELAYS, QueuePlan
 from tests.bench.queue_server import COUNTER_BYTES, QUEUE_PATH, Count, Counter
-from tests.servers.certificate import make_certificate
 
 __all__ = ["QueueSample", "Window", "drain_all", "measure_delays", "measure_queue"]
 
-PATIENCE_S = 60.0
 LOOK_S = 0.01
 SIZE = 200
 
@@ -61,9 +58,9 @@ def measure_queue(variant: str, handlers: int, takes_ms: int, window: Window, *,
     with _serving(tls=tls) as server, _polling(variant, server, handlers, takes_ms) as poller:
         poller.wait_for(lambda count: count.deleted > 0)
         time.sleep(window.warm_up_s)
-        before, start = server.counter.read(), _reading(server, poller)
+        before, start = poller.counter.read(), _reading(server, poller)
         time.sleep(window.seconds)
-        after, end = server.counter.read(), _reading(server, poller)
+        after, end = poller.counter.read(), _reading(server, poller)
         poller.check()
         return QueueSample(
             messages=after.deleted - before.deleted,
@@ -80,7 +77,7 @@ def drain_all(variant: str, handlers: int, takes_ms: int, total: int) -> Count:
     """The server's count once all of `total` messages are deleted, each counted once."""
     with _serving(total=total) as server, _polling(variant, server, handlers, takes_ms) as poller:
         poller.wait_for(lambda count: count.deleted == total)
-        return server.counter.read()
+        return poller.counter.read()
 
 
 def measure_delays(variant: str, rate: float, window: Window) -> list[float]:
@@ -98,17 +95,9 @@ def measure_delays(variant: str, rate: float, window: Window) -> list[float]:
         return poller.delays()[before:]
 
 
-@dataclass(frozen=True)
-class _Server:
-    url: str
-    counter: Counter
-    pid: int
-    authority: str
-
-
 class _Poller:
     def __init__(self, process: subprocess.Popen[str], counter: Counter, folder: Path) -> None:
-        self.process, self._counter, self._folder = process, counter, folder
+        self.process, self.counter, self._folder = process, counter, folder
         self._said = folder / "said"
 
     def delays(self) -> list[float]:
@@ -121,41 +110,21 @@ class _Poller:
 
     def wait_for(self, holds: Callable[[Count], bool]) -> None:
         give_up = time.perf_counter() + PATIENCE_S
-        while not holds(self._counter.read()):
+        while not holds(self.counter.read()):
             self.check()
             if time.perf_counter() > give_up:
-                raise RuntimeError(f"it does not get so far: {self._counter.read()}\n{self._said.read_text()[-4000:]}")
+                raise RuntimeError(f"it does not get so far: {self.counter.read()}\n{self._said.read_text()[-4000:]}")
             time.sleep(LOOK_S)
 
 
-@contextmanager
-def _serving(*, total: int = 0, rate: float = 0, tls: bool = False) -> Iterator[_Server]:
-    pinned = cores()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "counter")
-        path.write_bytes(bytes(COUNTER_BYTES))
-        command = [sys.executable, "-m", "tests.bench.queue_server", "--counter", str(path)]
-        command += ["--size", str(SIZE), "--total", str(total), "--rate", str(rate)]
-        command += ["--core", str(pinned[0])] if pinned else []
-        made = make_certificate(Path(folder)) if tls else None
-        command += ["--certificate", str(made.authority), "--key", str(made.key)] if made else []
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                url = f"http{'s' if made else ''}://127.0.0.1:{int(process.stdout.readline())}"
-                yield _Server(url, Counter(path), process.pid, str(made.authority) if made else "")
-            finally:
-                process.stdin.close()
-                process.wait(PATIENCE_S)
+def _serving(*, total: int = 0, rate: float = 0, tls: bool = False) -> AbstractContextManager[Canned]:
+    told = {"size": SIZE, "total": total, "rate": rate}
+    return started("tests.bench.queue_server", COUNTER_BYTES, told, tls=tls)
 
 
 @contextmanager
-def _polling(variant: str, server: _Server, handlers: int, takes_ms: int, *, timed: bool = False) -> Iterator[_Poller]:
+def _polling(variant: str, server: Canned, handlers: int, takes_ms: int, *, timed: bool = False) -> Iterator[_Poller]:
     pinned = cores()
-    environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
-    environment |= {"AWS_CA_BUNDLE": server.authority} if server.authority else {}
-    environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
     with tempfile.TemporaryDirectory() as folder:
         plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder, timed)
         told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
@@ -163,7 +132,7 @@ def _polling(variant: str, server: _Server, handlers: int, takes_ms: int, *, tim
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.queue_client"],
                 cwd=ROOT,
-                env=environment,
+                env=environment(server.authority),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -173,13 +142,13 @@ def _polling(variant: str, server: _Server, handlers: int, takes_ms: int, *, tim
                 assert process.stdin is not None
                 process.stdin.write(json.dumps(told))
                 process.stdin.close()
-                yield _Poller(process, server.counter, Path(folder))
+                yield _Poller(process, Counter(server.counter), Path(folder))
             finally:
                 process.kill()
                 process.wait(PATIENCE_S)
 
 
-def _reading(server: _Server, poller: _Poller) -> tuple[float, float, float]:
+def _reading(server: Canned, poller: _Poller) -> tuple[float, float, float]:
     """The time, and the CPU that poller and server have used."""
     return time.perf_counter(), _cpu_s(poller.process.pid), _cpu_s(server.pid)
 
