@@ -76,6 +76,8 @@ class Watchdog:
             while not self._over.wait(after / 4):
                 since = self._clock.now()
                 self._turned.clear()
+                if self._over.is_set():
+                    return  # stopped just before that: the loop waits for this thread, and gives no sign any more
                 loop.call_soon_threadsafe(self._turned.set)
                 if not self._turned.wait(after) and not self._turned.wait(GRACE_S):
                     self._blocked(loop, thread, since)

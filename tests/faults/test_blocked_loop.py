@@ -70,6 +70,22 @@ def watching(*observers: Observer) -> Iterator[Watchdog]:
     assert not any(thread.name == "esm-watchdog" for thread in threading.enumerate())
 
 
+class LookedAtTooEarly(threading.Event):
+    """The end, which the watchdog's thread sees only when all that goes with it has been said already."""
+
+    def __init__(self, turned: threading.Event) -> None:
+        super().__init__()
+        self.looked_at = threading.Event()
+        self._turned = turned
+
+    def wait(self, timeout: float | None = None) -> bool:
+        seen = super().wait(timeout)
+        self.looked_at.set()
+        super().wait(PATIENCE)
+        self._turned.wait(PATIENCE)
+        return seen
+
+
 def mapping(function: Any) -> EventSourceMapping:
     return EventSourceMapping(event_source_arn=ARN, function=function, starting_position="LATEST")
 
@@ -124,6 +140,22 @@ def test_what_blocks_beside_any_call_has_a_stack_and_no_name() -> None:
     (blocked,) = listener.of(LoopBlocked)
     assert (blocked.mapping, blocked.function, blocked.request_id) == ("", "", "")
     assert any(place.endswith(" in main") for place in blocked.stack)
+
+
+def test_a_stop_is_not_overlooked_whenever_it_comes() -> None:
+    async def main() -> None:
+        watchdog = Watchdog(Observers(()), SystemClock(), after=AFTER)
+        watchdog._over = over = LookedAtTooEarly(watchdog._turned)
+        watchdog.start()
+        thread = watchdog._thread
+        assert thread is not None
+        await asyncio.to_thread(over.looked_at.wait, PATIENCE)
+        stopping = threading.Thread(target=watchdog.stop, daemon=True)
+        stopping.start()
+        stopping.join(PATIENCE)
+        assert not thread.is_alive()
+
+    asyncio.run(main())
 
 
 def test_a_loop_that_turns_is_told_nothing_of() -> None:
