@@ -1,7 +1,7 @@
 """Positions in a SQLite file: the default, for one machine. Processes that share the file fence each other.
 
-All SQL runs in one thread of the store's own, which holds the only connection. What is asked for while a transaction
-runs is done together in the next one, so ten lanes that checkpoint at once share a commit.
+All SQL runs in one thread of the store's own, but for a checkpoint that can be written in microseconds: that is written
+where it is asked for (`sqlite_quick`). What is asked for while a transaction runs is done together in the next one.
 
 Durability: write-ahead log with `synchronous=NORMAL`. What was answered survives the death of the process, `kill -9`
 included, because it is in the operating system's hands. A power cut may cost the last commits (the log is synced when
@@ -30,6 +30,7 @@ from esm.records.position import Checkpoint
 from esm.stores import sqlite_statements as statements
 from esm.stores.rows import checkpoint_columns
 from esm.stores.sqlite_file import SCHEMA_VERSION, Access, Answer, Job, SqliteFile, Work
+from esm.stores.sqlite_quick import QuickCheckpoints
 
 __all__ = ["SCHEMA_VERSION", "SqliteStore"]
 
@@ -55,12 +56,18 @@ class SqliteStore:
         self._database = SqliteFile(Path(path).resolve(), access=access, force=force, busy_timeout=busy_timeout)
         self._asked: list[Job] = []
         self._jobs: SimpleQueue[list[Job] | _Stop] = SimpleQueue()
+        self._out = 0  # jobs that wait for the thread's answer
+        self._quick: QuickCheckpoints | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     async def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> Lease:
         """`lease` with this checkpoint, durable. Raises `LeaseLostError`; `StoreError` when it goes back."""
-        await self._do(statements.advance, lease, checkpoint, checkpoint_columns(checkpoint))
+        self._check_usable()
+        columns = checkpoint_columns(checkpoint)
+        quick = self._quick if self._out == 0 else None  # otherwise it goes with the rest, after what was asked before
+        if quick is None or not quick.write(lease, checkpoint, columns):
+            await self._do(statements.advance, lease, checkpoint, columns)
         return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
     async def open(self) -> None:
@@ -73,13 +80,13 @@ class SqliteStore:
             raise StoreError(f"{self._database.path}: is open already")
         self._loop = asyncio.get_running_loop()
         self._jobs = SimpleQueue()
-        opened = self._loop.create_future()
+        opened: asyncio.Future[sqlite3.Connection | None] = self._loop.create_future()
         # A daemon: a program that forgets to close the store still ends, and loses nothing that was answered.
         thread = threading.Thread(target=self._serve, args=(self._jobs, opened), name="esm-sqlite", daemon=True)
         self._thread = thread
         thread.start()
         try:
-            await opened
+            quick = await opened
         except StoreError:
             self._thread = None
             thread.join()
@@ -88,10 +95,14 @@ class SqliteStore:
             self._thread = None
             self._jobs.put(self._loop.create_future())
             raise
+        self._quick = None if quick is None else QuickCheckpoints(self._database, quick)
 
     async def close(self) -> None:
         """Finishes what was asked for, closes the file, ends the thread. Closing twice is fine."""
         thread, self._thread = self._thread, None
+        quick, self._quick = self._quick, None
+        if quick is not None:
+            quick.close()
         if thread is not None:
             closed = asyncio.get_running_loop().create_future()
             self._hand_over()
@@ -159,16 +170,24 @@ class SqliteStore:
 
     async def _do(self, work: Work, *args: Any) -> Any:
         """What `work(connection, *args)` gives, in the store's thread and committed."""
+        loop = self._check_usable()
+        answer = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._hand_over)
+        self._asked.append((answer, work, args))
+        self._out += 1
+        try:
+            return await answer
+        finally:
+            self._out -= 1
+
+    def _check_usable(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._thread is None:
             raise StoreError(f"{self._database.path}: is not open")
         if loop is not self._loop:
             raise StoreError(f"{self._database.path}: was opened in another event loop")
-        answer = loop.create_future()
-        if not self._asked:
-            loop.call_soon(self._hand_over)
-        self._asked.append((answer, work, args))
-        return await answer
+        return loop
 
     def _hand_over(self) -> None:
         """To the thread, all that was asked for in one turn of the loop: one waking, one transaction."""
@@ -176,7 +195,7 @@ class SqliteStore:
             self._jobs.put(self._asked)
             self._asked = []
 
-    def _serve(self, jobs: SimpleQueue[list[Job] | _Stop], opened: asyncio.Future[None]) -> None:
+    def _serve(self, jobs: SimpleQueue[list[Job] | _Stop], opened: asyncio.Future[sqlite3.Connection | None]) -> None:
         """The thread: opens the file, commits what comes in, closes the file."""
         try:
             connection = self._database.open()
@@ -184,7 +203,7 @@ class SqliteStore:
             _answer(opened.get_loop(), [(opened, error)])
             return
         with closing(connection), closing(self._database.presence):
-            _answer(opened.get_loop(), [(opened, None)])
+            _answer(opened.get_loop(), [(opened, self._database.quick_connection())])
             stop = self._work(connection, jobs, opened.get_loop())
         _answer(stop.get_loop(), [(stop, None)])
 

@@ -6,6 +6,7 @@ All but making a `SqliteFile` runs in the store's thread.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -41,12 +42,12 @@ class SqliteFile:
     def __init__(self, path: Path, *, access: Access, force: bool, busy_timeout: Millis) -> None:
         self.path = path
         self.presence = Presence(path)
-        self._log = Path(f"{path}-wal")
+        self._name, self._log = str(path), f"{path}-wal"
         self._access: Access = access
         self._writes = access in ("create", "write")
         self._force = force
         self._busy_timeout = busy_timeout
-        self._files: tuple[tuple[int, int], ...] = ()
+        self._files = (0, 0, 0, 0)
 
     def commit(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         """Does the jobs in one transaction. A job that is refused has written nothing; a fault undoes them all."""
@@ -54,7 +55,7 @@ class SqliteFile:
             connection.rollback()  # nothing may join a transaction that could not be undone
             alone = len(jobs) == 1 and jobs[0][1] is advance  # one statement, which needs no BEGIN and COMMIT around it
             answers = [_done(connection, jobs[0])] if alone else self._together(connection, jobs)
-            self._check_files()
+            self.check_files()
         except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must be told
             with suppress(sqlite3.Error):
                 connection.rollback()
@@ -75,19 +76,43 @@ class SqliteFile:
             raise self._fault(error) from error
         return connection
 
+    def quick_connection(self) -> sqlite3.Connection | None:
+        """Another connection, for any thread, which waits neither for a lock nor for the log. Comes after `open`.
+
+        `None`: nothing is written to this file, or there cannot be another connection.
+        """
+        if not self._writes:
+            return None
+        try:
+            connection = self._connect(check_same_thread=False)
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:
+            return None
+        return connection
+
+    def check_files(self) -> None:
+        """The path still leads to the files that are written to; otherwise the write went to one without a name.
+
+        Raises `StoreError`, `OSError`.
+        """
+        if self._writes and self._identity() != self._files:
+            raise StoreError(f"{self.path}: the file was replaced or removed while in use")
+
     def _together(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         connection.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
         answers = [_done(connection, job) for job in jobs]
         connection.execute("COMMIT")
         return answers
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *, check_same_thread: bool = True) -> sqlite3.Connection:
         if self._access == "preview" and not self.path.exists():
             connection = sqlite3.connect(":memory:", isolation_level=None)
             connection.executescript(SCHEMA)
             return connection
         uri = f"{self.path.as_uri()}?mode={_MODES[self._access]}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None)
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=check_same_thread)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
@@ -139,14 +164,9 @@ class SqliteFile:
         if version != SCHEMA_VERSION:  # there is no older one to migrate yet
             raise StoreError(f"{self.path}: has schema version {version}; this release knows {SCHEMA_VERSION}")
 
-    def _check_files(self) -> None:
-        """The path still leads to the files that are written to; otherwise the write went to one without a name."""
-        if self._writes and self._identity() != self._files:
-            raise StoreError(f"{self.path}: the file was replaced or removed while in use")
-
-    def _identity(self) -> tuple[tuple[int, int], ...]:
-        found = (self.path.stat(), self._log.stat())
-        return tuple((stat.st_dev, stat.st_ino) for stat in found)
+    def _identity(self) -> tuple[int, int, int, int]:
+        file, log = os.stat(self._name), os.stat(self._log)  # noqa: PTH116  # a `Path` costs as much again at each write
+        return file.st_dev, file.st_ino, log.st_dev, log.st_ino
 
     def _fault(self, error: Exception) -> StoreError:
         """A new `StoreError` for each of those who are told."""

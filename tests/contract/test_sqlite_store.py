@@ -364,7 +364,7 @@ async def test_create_is_all_or_none(store: SqliteStore) -> None:
 
 async def test_a_caller_that_gives_up_disturbs_nobody(store: SqliteStore) -> None:
     mine = await held(store)
-    given_up = asyncio.create_task(store.checkpoint(mine, settled(5)))
+    given_up = asyncio.create_task(store.renew(mine))
     await asyncio.sleep(0)
     given_up.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -138,18 +138,26 @@ def test_a_full_disk_is_a_store_error_and_nothing_is_written(tmp_path: Path, at_
         leases = [Lease(LeaseKey("m", "s", f"{n}"), LEASE.checkpoint) for n in range(at_once)]
         await store.create(leases)
         mine = [await store.take(lease, "a") for lease in leases]
-        pages = await store._do(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
-        await store._do(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+        await _may_grow_by(store, 0)
         wide = Checkpoint(Position.trim_horizon(), (LanePositions(("1" * 56,) * 300),))
         answers = await asyncio.gather(*(store.checkpoint(one, wide) for one in mine), return_exceptions=True)
         assert [type(answer) for answer in answers] == [StoreError] * at_once
         assert all("SQLITE_FULL" in str(answer) for answer in answers)
-        await store._do(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
+        await _may_grow_by(store, 1000)
         assert sorted(await store.load("m"), key=lambda one: one.key) == mine
         await asyncio.gather(*(store.checkpoint(one, wide) for one in mine))
         await store.close()
 
     asyncio.run(scenario())
+
+
+async def _may_grow_by(store: SqliteStore, more: int) -> None:
+    """Pages that the file may get yet. Each connection has a limit of its own."""
+    pages = await store._do(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    limit = f"PRAGMA max_page_count = {pages + more}"
+    await store._do(lambda db: db.execute(limit).fetchone())
+    assert store._quick is not None
+    store._quick._connection.execute(limit).fetchone()
 
 
 def test_a_write_that_the_system_refuses_is_a_store_error(tmp_path: Path) -> None:

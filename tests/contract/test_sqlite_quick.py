@@ -1,0 +1,141 @@
+"""Checkpoints written where they are asked for, and what is left to the store's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from esm.clock import Millis
+from esm.errors import LeaseLostError, StoreError
+from esm.leasing.lease import Lease, LeaseKey
+from esm.records.position import Checkpoint, LanePositions, Position
+from esm.stores.sqlite import SqliteStore
+from esm.stores.sqlite_quick import REST_MS, SLOW_MS, WRITES_IN_A_ROW, QuickCheckpoints
+
+pytestmark = pytest.mark.anyio
+
+LEASE = Lease(LeaseKey("m", "s", "shardId-0"), Checkpoint(Position.trim_horizon()))
+
+
+class Watch:
+    """A clock that is moved by hand, and by `step` at each look."""
+
+    def __init__(self) -> None:
+        self.at: Millis = 1_000
+        self.step: Millis = 0
+
+    def now(self) -> Millis:
+        self.at += self.step
+        return self.at
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "esm.db", busy_timeout=10_000)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def held(store: SqliteStore) -> Lease:
+    await store.create([LEASE])
+    return await store.take(LEASE, "a")
+
+
+def settled(number: int) -> Checkpoint:
+    return Checkpoint(Position.trim_horizon(), (LanePositions((str(number),)),))
+
+
+async def stored(store: SqliteStore) -> str | None:
+    (row,) = await store.load("m")
+    return row.checkpoint.settled
+
+
+async def at_once(store: SqliteStore, lease: Lease, number: int) -> bool:
+    """Whether a checkpoint is through without the loop's turning."""
+    task = asyncio.create_task(store.checkpoint(lease, settled(number)))
+    await asyncio.sleep(0)
+    done = task.done()
+    assert (await task).checkpoint == settled(number)
+    return done
+
+
+async def test_a_checkpoint_is_stored_at_once_and_others_see_it(store: SqliteStore, tmp_path: Path) -> None:
+    mine = await held(store)
+    assert await at_once(store, mine, 7)
+    with closing(sqlite3.connect(tmp_path / "esm.db")) as other:
+        assert other.execute("SELECT settled FROM esm_lease").fetchall() == [("7",)]
+    assert await stored(store) == "7"
+
+
+async def test_every_so_many_the_thread_writes_and_empties_the_log(store: SqliteStore, tmp_path: Path) -> None:
+    mine = await held(store)
+    quick = [await at_once(store, mine, number + 1) for number in range(6 * WRITES_IN_A_ROW)]
+    assert quick.count(False) == 5
+    assert (tmp_path / "esm.db-wal").stat().st_size < 3 * 1000 * 4096
+
+
+async def test_what_another_process_holds_up_is_waited_for_in_the_thread(store: SqliteStore, tmp_path: Path) -> None:
+    mine = await held(store)
+    with closing(sqlite3.connect(tmp_path / "esm.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        storing = asyncio.create_task(store.checkpoint(mine, settled(3)))
+        for _ in range(5):
+            await asyncio.sleep(0.01)  # the loop turns meanwhile
+        assert not storing.done()
+        other.execute("COMMIT")
+        await storing
+    assert await stored(store) == "3"
+    assert await at_once(store, mine, 4)
+
+
+async def test_a_slow_disk_is_the_threads_for_a_while(store: SqliteStore) -> None:
+    mine, watch = await held(store), Watch()
+    assert store._quick is not None
+    store._quick = QuickCheckpoints(store._database, store._quick._connection, watch)
+    watch.step = SLOW_MS
+    assert await at_once(store, mine, 1)
+    watch.step = 0
+    assert not await at_once(store, mine, 2)
+    watch.at += REST_MS - 1
+    assert not await at_once(store, mine, 3)
+    watch.at += 1
+    assert await at_once(store, mine, 4)
+
+
+async def test_nothing_goes_past_what_was_asked_for_before(store: SqliteStore) -> None:
+    mine = await held(store)
+    releasing = asyncio.create_task(store.release(mine))
+    storing = asyncio.create_task(store.checkpoint(mine, settled(5)))
+    await releasing
+    with pytest.raises(LeaseLostError):
+        await storing
+    assert await stored(store) is None
+
+
+async def test_a_refusal_is_told_as_ever(store: SqliteStore, tmp_path: Path) -> None:
+    mine = await held(store)
+    await store.checkpoint(mine, settled(9))
+    with pytest.raises(StoreError, match="shardId-0"):
+        await store.checkpoint(mine, settled(8))
+    with pytest.raises(LeaseLostError):
+        await store.checkpoint(Lease(mine.key, mine.checkpoint, mine.parents, "b", mine.epoch), settled(10))
+    (tmp_path / "esm.db").rename(tmp_path / "old.db")
+    with pytest.raises(StoreError, match="replaced or removed"):
+        await store.checkpoint(mine, settled(10))
+
+
+async def test_an_open_store_is_used_in_its_own_loop_only(store: SqliteStore) -> None:
+    mine = await held(store)
+    with pytest.raises(StoreError, match="another event loop"):
+        await asyncio.to_thread(lambda: asyncio.run(store.checkpoint(mine, settled(1))))
