@@ -24,6 +24,7 @@ from esm.records.window import Window, time_window_info, window_fields
 from esm.runtime.budget import Budget
 from esm.runtime.calls import About, Answered, Calls, Meaning
 from esm.runtime.concurrency import Slots
+from esm.runtime.deadline import within
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
 from esm.stores.store import LeaseStore
@@ -156,8 +157,7 @@ class Performer:
     async def _store(self, checkpoint: Checkpoint) -> Report:
         context = self._context
         try:
-            async with asyncio.timeout(STORE_TIMEOUT_S):
-                self.lease = await context.store.checkpoint(self.lease, checkpoint)
+            self.lease = await within(STORE_TIMEOUT_S, context.store.checkpoint(self.lease, checkpoint))
         except LeaseLostError:
             raise
         except (StoreError, TimeoutError) as error:
