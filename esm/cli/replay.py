@@ -18,7 +18,7 @@ import click
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
 from esm.cli.load import check_either, load, look_in, only_one, select
-from esm.cli.replay_shown import Bar, as_text
+from esm.cli.replay_shown import Bar, as_text, in_vain
 from esm.cli.terminal import beside, is_terminal
 from esm.errors import HandlerNotFoundError, SourceError
 from esm.handlers.resolve import resolve
@@ -106,7 +106,10 @@ def run_replay(options: Options) -> int:
     click.echo(json.dumps(asdict(summary)) if options.json else as_text(summary, whole=not ending.signals))
     if run.broken is not None:
         raise run.broken
-    return _code(summary, ending, options)
+    code = _code(summary, ending, options)
+    if code is Exit.CLEAN and summary.unmatched:
+        raise Failure(Exit.INVALID, "; ".join(map(in_vain, summary.unmatched)))
+    return code
 
 
 def _code(summary: Replayed, ending: Ending, options: Options) -> Exit:

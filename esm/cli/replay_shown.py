@@ -12,11 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from esm.cli.summary import columns, seconds
 from esm.replaying.replay import Replay
 from esm.replaying.summary import Replayed
+from esm.sources.files.selection import Unmatched
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Bar", "as_text"]
+__all__ = ["Bar", "as_text", "in_vain"]
 
 EVERY_S = 0.25
 """How often it is drawn (chosen)."""
@@ -83,6 +84,13 @@ def as_text(summary: Replayed, *, whole: bool) -> str:
         ("records a second", f"{rate:,.0f}"),
     ]
     return "\n".join((columns(rows), *_besides(summary), f"{'replayed' if whole else 'stopped'} after {took}"))
+
+
+def in_vain(missed: Unmatched) -> str:
+    """What matches no record, and what would."""
+    there = [*map(repr, missed.there), *(["others"] if missed.more else [])]
+    listed = " and ".join(part for part in (", ".join(there[:-1]), there[-1]) if part) if there else "none"
+    return f"--{missed.option} {missed.asked!r} matches no record: there {'is' if len(there) == 1 else 'are'} {listed}"
 
 
 def _percentile(percent: int) -> str:

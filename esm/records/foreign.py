@@ -50,6 +50,9 @@ SYNTHESISED = MappingProxyType(
 """What is made up."""
 
 _MICROS = 1_000_000
+_NAMED = 5
+"""So many of an item's attributes are named when one is missed (chosen)."""
+
 _write = msgspec.json.Encoder().encode
 _scan = JSONDecoder().raw_decode
 
@@ -110,7 +113,7 @@ def change_of_export(line: bytes, number: int, key_names: Sequence[str], at: flo
     images: dict[str, Any] = {"new_image": told.new_image, "old_image": told.old_image}
     keys = told.keys
     if told.item is not None:
-        keys = msgspec.Raw(_write({name: told.item[name] for name in key_names if name in told.item}))
+        keys = msgspec.Raw(_write(_key_of(told.item, key_names)))
         images["new_image"] = msgspec.Raw(_write(told.item))
     elif keys:
         at = _written(told.metadata, at)
@@ -150,6 +153,15 @@ def failed_records(line: bytes) -> tuple[str, list[RecordedKinesis | RecordedCha
     if Arn.parse(arn).source_kind == "kinesis":
         return arn, [_kinesis(shard_id, item) for item in items]
     return arn, [_change(shard_id, item) for item in items]
+
+
+def _key_of(item: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    missing = next((name for name in names if name not in item), None)
+    if missing is not None:
+        has = [*sorted(item)[:_NAMED], *(["others"] if len(item) > _NAMED else [])]
+        msg = f"the item has no {missing!r}, which is said to be of the table's key; it has {', '.join(has)}"
+        raise ValueError(msg)
+    return {name: item[name] for name in names}
 
 
 def _written(metadata: dict[str, Any], at: float) -> float:

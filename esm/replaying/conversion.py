@@ -57,9 +57,14 @@ class Converter:
         self._at = 0.0
 
     def write(self, target: Path, clock: Clock) -> None:
-        """Writes it. Raises `RecordingError`, also for a line that is no record, unless it is to be left out."""
+        """Writes it. Raises `RecordingError`, also for a line that is no record, unless it is to be left out.
+
+        Not all of them are: where no line is a record something else is wrong than a line.
+        """
         records = self._sorted() if self._kind == "failures" else self._numbered()
         first = next(records, None)
+        if first is None and self.problem is not None:
+            raise self.problem
         writer = RecordingWriter(target, self._header(), now=clock.now)
         try:
             held = [] if first is None else [first]

@@ -12,7 +12,7 @@ from esm.aws.download import download_object
 from esm.aws.s3 import list_keys
 from esm.aws.session import AwsSession
 from esm.clock import Clock
-from esm.errors import RecordingError
+from esm.errors import MappingError, RecordingError
 from esm.records.foreign import Format
 from esm.replaying.conversion import Converter, format_of
 from esm.sources.files.recordings import files_at
@@ -67,11 +67,14 @@ async def fetched(sources: Sequence[str | Path], folder: Path, session: AwsSessi
 
 
 def local_files(paths: Sequence[Path], folder: Path, how: _How, clock: Clock) -> Found:
-    """The recording that the files are, or one made of them in `folder`. Raises `RecordingError`."""
+    """The recording that the files are, or one made of them in `folder`. Raises `RecordingError`, `MappingError`."""
     kind = how.format or format_of(paths[0])
     if kind is None:
         problem = "no recording, no DynamoDB export and no failure records; for raw records say --format firehose"
         raise RecordingError(paths[0].name, 1, problem)
+    if how.key_names and kind != "dynamodb-export":
+        said = f"The table's key is told of a full DynamoDB export; {paths[0].name} is none."
+        raise MappingError(said, field="key_names", value=list(how.key_names))
     if kind == "recording":
         return Found(list(paths))
     converter = Converter(

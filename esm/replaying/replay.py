@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from esm.aws.session import AwsSession
 from esm.clock import Clock, Millis
-from esm.errors import EsmError, RecordingError
+from esm.errors import EsmError, MappingError, RecordingError
 from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Invoker
 from esm.handlers.resolve import Handler
@@ -31,7 +31,7 @@ from esm.runtime.recorded import Recording, queue_source
 from esm.runtime.worker import Worker
 from esm.sources.bounded import BoundedStream
 from esm.sources.files.recordings import RecordingFile
-from esm.sources.files.selection import Pace, Selection
+from esm.sources.files.selection import Pace, Selection, Unmatched
 from esm.sources.reader import StreamSource
 from esm.sources.replay import RecordedStream
 from esm.sources.replay_queue import RecordedQueue
@@ -120,10 +120,17 @@ class _Sources:
 
     streams: list[RecordedStream] = field(default_factory=list)
     queues: list[RecordedQueue] = field(default_factory=list)
+    live: list[BoundedStream] = field(default_factory=list)
 
     @property
     def all(self) -> list[Any]:
         return [*self.streams, *(queue.reel for queue in self.queues)]
+
+    @property
+    def unmatched(self) -> tuple[Unmatched, ...]:
+        """As the one says that was opened last: a source is opened anew after a fault of its mapping."""
+        opened: list[RecordedStream | RecordedQueue | BoundedStream] = [*self.streams, *self.queues, *self.live]
+        return opened[-1].unmatched if opened else ()
 
 
 class Replay:
@@ -185,7 +192,7 @@ class Replay:
         if len(self.source) == 1 and is_arn(self.source[0]):
             return self._of_stream(str(self.source[0]), ports)
         if any(is_arn(each) for each in self.source):
-            raise EsmError("one stream is replayed at a time, and not beside files")
+            raise _refused("one stream is replayed at a time, and not beside files", "source", self.source)
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="esm-replay-")))
         options = self._options
         async with AwsSession(
@@ -208,8 +215,11 @@ class Replay:
     def _of_files(self, recording: Recording, header: Header, ports: Ports) -> tuple[EventSourceMapping, Ports]:
         mapping = self._mapping_for(header.source, f"{header.source} {header.id}")
         clock = ports.clock
+        if header.kind == "sqs" and self._options.shards:
+            raise _refused("A queue has no shards.", "shards", list(self._options.shards))
         if header.kind == "sqs" and self._store != "memory:":
-            raise EsmError("a replay of messages begins anew each time: they have no positions to be kept in a store")
+            said = "a replay of messages begins anew each time: they have no positions to be kept in a store"
+            raise _refused(said, "store", self._store)
 
         def open_stream(mapping: EventSourceMapping) -> RecordedStream:
             self._sources.streams.append(recording.open_stream(mapping, clock))
@@ -224,12 +234,14 @@ class Replay:
     def _of_stream(self, arn: str, ports: Ports) -> tuple[EventSourceMapping, Ports]:
         mapping = self._mapping_for(arn, f"{arn} {self._options.start} {self._options.end}")
         if mapping.source_kind == "sqs":
-            raise EsmError("a queue forgets what it gave: record it, and replay the recording")
+            raise _refused("a queue forgets what it gave: record it, and replay the recording", "source", arn)
         selection = self._selection(ports.clock.now())
 
         def open_source(mapping: EventSourceMapping) -> StreamSource:
             pace = Pace(ports.clock, self._options.speed)
-            return BoundedStream(ports.open_source(mapping), clock=ports.clock, selection=selection, pace=pace)
+            stream = BoundedStream(ports.open_source(mapping), clock=ports.clock, selection=selection, pace=pace)
+            self._sources.live.append(stream)
+            return stream
 
         return mapping, replace(ports, open_source=open_source)
 
@@ -324,7 +336,12 @@ class Replay:
             different=self._differences.count,
             differences=tuple(self._differences.kept),
             synthesised=self._synthesised,
+            unmatched=sources.unmatched,
         )
+
+
+def _refused(said: str, field: str, value: object) -> MappingError:
+    return MappingError(said, field=field, value=value)
 
 
 def _in_this_thread(mapping: EventSourceMapping, clock: Clock) -> Invoker:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from esm.sources.files.selection import Unmatched
 from esm.telemetry import facts
 
 __all__ = ["Measure", "Replayed"]
@@ -21,7 +22,8 @@ class Replayed:
     left out, `invalid_first`: what the first of them was. `duration_ms`: of calls, by percentile (50, 90, 99, 100);
     empty without any. `halted`: shards that did not come to their end, and why. `compared`: calls of two functions;
     `different`: those whose results differ, `differences`: the first hundred of them, in words. `synthesised`: what of
-    the records was made up, as the files do not tell it.
+    the records was made up, as the files do not tell it. `unmatched`: shards and keys that were asked for in vain;
+    empty where not all was read, and where an earlier run under the same `store` may have had them.
     """
 
     source: str
@@ -41,6 +43,7 @@ class Replayed:
     different: int = 0
     differences: tuple[str, ...] = ()
     synthesised: str = ""
+    unmatched: tuple[Unmatched, ...] = ()
 
 
 class Measure:

@@ -9,7 +9,7 @@ from esm.clock import Clock
 from esm.records.position import Position
 from esm.records.record import Page, Shard
 from esm.sources.around import AroundStream
-from esm.sources.files.selection import Pace, Selection
+from esm.sources.files.selection import Pace, Selection, Unmatched
 from esm.sources.reader import ShardReader, StreamDescription, StreamSource
 
 __all__ = ["BoundedStream"]
@@ -26,6 +26,13 @@ class BoundedStream(AroundStream):
         super().__init__(stream)
         self.selection, self.pace = selection, pace
         self._clock = clock
+        self.read: set[str] = set()  # shards, from the beginning of the range to its end
+        self._listed: set[str] = set()
+
+    @property
+    def unmatched(self) -> tuple[Unmatched, ...]:
+        """What of the selection is in vain; empty, too, where not all was read, or some of it by an earlier run."""
+        return self.selection.unmatched() if self._listed <= self.read else ()
 
     @property
     def finite(self) -> bool:
@@ -39,21 +46,30 @@ class BoundedStream(AroundStream):
 
     async def shards(self) -> list[Shard]:
         """The shards listed now of which records are wanted. Raises `SourceError`."""
-        return [shard for shard in await self._stream.shards() if self.selection.has_shard(shard.shard_id)]
+        listed = await self._stream.shards()
+        for shard in listed:
+            self.selection.notice(shard.shard_id)
+        wanted = [shard for shard in listed if self.selection.has_shard(shard.shard_id)]
+        self._listed.update(shard.shard_id for shard in wanted)
+        return wanted
 
     def open(self, shard_id: str, position: Position) -> ShardReader:
         """A reader from `position` on, or from the beginning of the range; nothing is called yet."""
         since = self.selection.since
         if position.type == "TRIM_HORIZON" and since is not None:
             position = Position.at_timestamp(since)
-        return _Reader(self, self._stream.open(shard_id, position), self._clock)
+        goes_on = position.type == "AFTER_SEQUENCE_NUMBER"
+        return _Reader(self, self._stream.open(shard_id, position), shard_id, self._clock, goes_on=goes_on)
 
 
 class _Reader:
     """Reads one shard as far as its range goes."""
 
-    def __init__(self, bounds: BoundedStream, reader: ShardReader, clock: Clock) -> None:
+    def __init__(
+        self, bounds: BoundedStream, reader: ShardReader, shard_id: str, clock: Clock, *, goes_on: bool
+    ) -> None:
         self._bounds, self._reader, self._clock = bounds, reader, clock
+        self._shard_id, self._goes_on = shard_id, goes_on
         self._held: list[Any] = []
         self._page = Page([])
         self._over = False
@@ -82,4 +98,7 @@ class _Reader:
             children = page.children if end == len(records) else ()
             page = replace(page, records=records[:end], ended=self._over, children=children)
         self._bounds.pace.begin(page.records, selection)
+        selection.notice(self._shard_id, page.records)
+        if self._over and not self._goes_on:
+            self._bounds.read.add(self._shard_id)
         return replace(page, records=list(selection.of(page.records)))

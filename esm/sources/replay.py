@@ -28,7 +28,7 @@ from esm.records.record import EventShape, Page, Shard
 from esm.records.recording import ShardMark
 from esm.sources.files.order import ascend, is_behind, is_number
 from esm.sources.files.reel import Frame, Place, Reel
-from esm.sources.files.selection import Pace, Selection
+from esm.sources.files.selection import Pace, Selection, Unmatched
 from esm.sources.reader import StreamDescription
 
 __all__ = ["KEPT_BYTES_MAX", "PAGE_BYTES", "RecordedStream"]
@@ -114,6 +114,11 @@ class RecordedStream:
     def read(self) -> int:
         """Bytes of them read so far, by whoever is furthest."""
         return self._reel.read
+
+    @property
+    def unmatched(self) -> tuple[Unmatched, ...]:
+        """What of the selection is in vain; empty, too, where not all was read."""
+        return self.selection.unmatched() if self._at_end else ()
 
     @property
     def invalid(self) -> int:
@@ -224,6 +229,7 @@ class RecordedStream:
         for shard_id, items in by_shard.items():
             track = self._met(shard_id)
             records = items if frame.records_alone else self._marked(track, items)
+            self.selection.notice(shard_id, records)
             if records and track.dropped is None and self.selection.has_shard(shard_id):
                 track.parts.append(_Part(records, share * len(records), frame.place))
                 track.size += share * len(records)

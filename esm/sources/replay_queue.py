@@ -23,7 +23,7 @@ from esm.errors import RecordingError
 from esm.records.recording import RecordedMessage, ShardMark
 from esm.records.sqs import SqsMessage
 from esm.sources.files.reel import Reel
-from esm.sources.files.selection import Pace, Selection
+from esm.sources.files.selection import Pace, Selection, Unmatched
 
 __all__ = ["ASIDE_MAX", "RecordedQueue"]
 
@@ -124,6 +124,11 @@ class RecordedQueue:
         """Where the file breaks off; `None`: nowhere yet."""
         return self._broken
 
+    @property
+    def unmatched(self) -> tuple[Unmatched, ...]:
+        """As `RecordedStream.unmatched`."""
+        return self._selection.unmatched() if self._over and self._broken is None else ()
+
     def close(self) -> None:
         """Lets go of the files."""
         self.reel.close()
@@ -188,6 +193,7 @@ class RecordedQueue:
             return False
         self._pace.begin(frame.items, self._selection)
         messages = [item for item in frame.items if not isinstance(item, ShardMark)]
+        self._selection.notice("", messages)
         self._read.extend(cast("Sequence[RecordedMessage]", self._selection.of(messages)))
         return True
 

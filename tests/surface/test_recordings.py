@@ -28,6 +28,7 @@ def handle(event, context):
 """
 SHARD = "shardId-000000000000"
 STREAM = "arn:aws:kinesis:eu-west-1:000000000000:stream/orders"
+QUEUE = "arn:aws:sqs:eu-west-1:000000000000:jobs"
 
 
 @pytest.fixture
@@ -41,6 +42,9 @@ def file(tmp_path: Path) -> Path:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "app.py").write_text(HANDLERS)
     (tmp_path / "other.py").write_text(OTHER)
+    (tmp_path / "jobs.jsonl").write_text(
+        json.dumps({"esm_recording": 1, "kind": "sqs", "source": QUEUE, "id": "r"}) + "\n"
+    )
     return path
 
 
@@ -116,6 +120,62 @@ def test_what_is_left_out_is_counted(esm_: Esm, file: Path) -> None:
     assert "left out: 1 that are no records; the first: orders.jsonl, line 6: cut off" in ended.out
 
 
+ASKED = [
+    (
+        ("--shard", "shardId-9", "--key", "k9"),
+        f"--shard 'shardId-9' matches no record: there are '{SHARD}' and 'shardId-000000000001'",
+    ),
+    (("--key", "k9"), "--key 'k9' matches no record: there are 'k0', 'k1' and 'other'"),
+    (("--key", "k1", "--key", "k9"), "--key 'k9' matches no record: there are 'k0', 'k1' and 'other'"),
+    (("--key", "k1", "--to", "1"), "--key 'k1' matches no record: there are none"),
+    (("--key", "k1", "--shard", "shardId-000000000001"), "--key 'k1' matches no record: there is 'other'"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), ASKED)
+def test_what_matches_nothing_is_told(esm_: Esm, file: Path, asked: tuple[str, ...], said: str) -> None:
+    with file.open("a") as more:
+        place = {"shard_id": "shardId-000000000001", "sequence_number": "1", "partition_key": "other"}
+        more.write(json.dumps({**place, "approximate_arrival_timestamp": 1e9, "data": "aGk="}) + "\n")
+    ended = esm_("replay", file.name, "--function", "app:handle", *asked)
+    assert ended.code == Exit.INVALID
+    assert ended.line == f"esm: {said}"
+    told = json.loads(esm_("replay", file.name, "--function", "app:handle", "--json", *asked).out)
+    assert told["records"] == (2 if "k1" in asked and "k9" in asked else 0)
+    assert [f"--{missed['option']} {missed['asked']!r}" for missed in told["unmatched"]] == [
+        said.partition(" match")[0]
+    ]
+
+
+def test_what_matches_nothing_of_a_stream_is_told(esm_: Esm, stream: Stream, file: Path) -> None:
+    stream.put("one", "two", key="k0")
+    there = ("--endpoint-url", stream.url)
+    no_shard = esm_("replay", stream.arn, "--function", "app:handle", "--shard", "shardId-9", *there)
+    assert (no_shard.code, f"there is '{SHARD}'" in no_shard.line) == (Exit.INVALID, True)
+    no_key = esm_("replay", stream.arn, "--function", "app:handle", "--key", "k9", *there)
+    assert (no_key.code, no_key.line) == (Exit.INVALID, "esm: --key 'k9' matches no record: there is 'k0'")
+    assert esm_("replay", stream.arn, "--function", "app:handle", "--key", "k0", *there).code == Exit.CLEAN
+
+
+def test_what_is_not_read_to_its_end_is_not_judged(esm_: Esm, file: Path) -> None:
+    """A replay that goes on from a store may have had what is asked for before."""
+    again = ("replay", file.name, "--function", "app:handle", "--key", "k1", "--store", "sqlite:///replay.db", "--json")
+    assert [json.loads(esm_(*again).out)["records"] for _ in range(2)] == [2, 0]
+    assert esm_(*again).code == Exit.CLEAN
+    stopped = ("replay", file.name, "--function", "app:stops", "--invoke", "1", "--batch-size", "1")
+    assert esm_(*stopped, "--key", "k1").code == Exit.CLEAN
+
+
+def test_a_key_that_the_items_of_an_export_have_not(esm_: Esm, file: Path) -> None:
+    file.write_text('{"Item":{"id":{"S":"1"},"total":{"N":"1.50"}}}\n')
+    for more in ((), ("--skip-invalid",)):
+        ended = esm_("replay", file.name, "--function", "app:stops", "--table-key", "ident", *more)
+        assert ended.code == Exit.RECORDING
+        assert ended.line.startswith("esm: orders.jsonl, line 1: no record of a dynamodb-export file: ")
+        assert ended.line.endswith("the item has no 'ident', which is said to be of the table's key; it has id, total")
+    assert esm_("replay", file.name, "--function", "app:stops", "--table-key", "id").code == Exit.CLEAN
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     [
@@ -124,6 +184,15 @@ def test_what_is_left_out_is_counted(esm_: Esm, file: Path) -> None:
         (("replay", "s3://b/k", "--function", "app:handle"), Exit.GUARD, "add --live"),
         (("replay", "orders.jsonl", "--function", "none.py:handle"), Exit.HANDLER_NOT_FOUND, "there is no file"),
         (("replay", "orders.jsonl", "--function", "app.py:none"), Exit.HANDLER_NOT_FOUND, "has no 'none'"),
+        (
+            ("replay", "orders.jsonl", "--function", "app:handle", "--table-key", "id"),
+            Exit.INVALID,
+            "full DynamoDB export",
+        ),
+        (("replay", "jobs.jsonl", "--function", "app:stops", "--shard", "s"), Exit.INVALID, "A queue has no shards"),
+        (("replay", "jobs.jsonl", "--function", "app:stops", "--store", "sqlite:///x.db"), Exit.INVALID, "begins anew"),
+        (("replay", QUEUE, "--function", "app:stops", "--live"), Exit.INVALID, "a queue forgets"),
+        (("replay", STREAM, "orders.jsonl", "--function", "app:stops", "--live"), Exit.INVALID, "one stream is"),
         (("replay", "none.jsonl", "--function", "app:handle"), Exit.RECORDING, "No such file"),
         (("replay", "orders.jsonl", "--function", "app:handle", "--to", "soon"), Exit.INVALID, "is no time"),
         (("replay", "orders.jsonl", "--function", "app:handle", "--batch-size", "20000"), Exit.INVALID, "batch_size"),

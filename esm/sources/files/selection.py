@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from esm.clock import Clock, Millis
 
-__all__ = ["Pace", "Selection"]
+__all__ = ["Pace", "Selection", "Unmatched"]
+
+_NAMED_SHARDS, _NAMED_KEYS = 5, 3
+"""So many of those that are there are named. Keys may be anybody's names: three show how they are written (chosen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A shard or key that was asked for, and no record matched. `there`: some of those that there are instead."""
+
+    option: Literal["shard", "key"]
+    asked: str
+    there: tuple[str, ...]
+    more: bool
 
 
 class Selection:
     """Which records are wanted. `None` and empty: all.
 
     `since`, `until`: epoch ms that a record arrived at, the first in, the last not. `keys`: partition keys, items' keys
-    as JSON text, or message groups.
+    as JSON text, or message groups. Whoever reads tells it what comes by (`notice`), so that it can say what it was
+    asked for in vain.
     """
 
     def __init__(
@@ -29,6 +44,9 @@ class Selection:
         self.since, self.until = since, until
         self.shards, self.keys = frozenset(shards), frozenset(keys)
         self._by_time = since is not None or until is not None
+        self._met_shards: set[str] = set()
+        self._met_keys: set[str] = set()  # of those that are wanted
+        self._some_keys: dict[str, None] = {}  # one more than is named
 
     def has_shard(self, shard_id: str) -> bool:
         """Whether any record of this shard may be wanted."""
@@ -36,14 +54,38 @@ class Selection:
 
     def of(self, records: Sequence[Any]) -> Sequence[Any]:
         """Those of a shard's records that are wanted."""
-        if self._by_time:
-            records = [record for record in records if self._is_within(record.arrived_at)]
+        records = self._in_time(records)
         if self.keys:
             records = [record for record in records if record.key in self.keys]
         return records
 
+    def notice(self, shard_id: str, records: Sequence[Any] = ()) -> None:
+        """Hears of a shard, and of records in it, wanted or not."""
+        self._met_shards.add(shard_id)
+        if self.keys and self.has_shard(shard_id):
+            keys = {record.key: None for record in self._in_time(records)}
+            self._met_keys |= self.keys & keys.keys()
+            if len(self._some_keys) <= _NAMED_KEYS:
+                self._some_keys |= dict.fromkeys(list(keys)[: _NAMED_KEYS + 1])
+
+    def unmatched(self) -> tuple[Unmatched, ...]:
+        """What was asked for in vain, once all that there is was noticed. Without a shard no keys: nobody looked."""
+        shards = _unmatched("shard", self.shards - self._met_shards, sorted(self._met_shards), _NAMED_SHARDS)
+        if shards and not self.shards & self._met_shards:
+            return shards
+        return shards + _unmatched("key", self.keys - self._met_keys, list(self._some_keys), _NAMED_KEYS)
+
+    def _in_time(self, records: Sequence[Any]) -> Sequence[Any]:
+        return [record for record in records if self._is_within(record.arrived_at)] if self._by_time else records
+
     def _is_within(self, at: Millis) -> bool:
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
+
+
+def _unmatched(
+    option: Literal["shard", "key"], names: Iterable[str], there: Sequence[str], most: int
+) -> tuple[Unmatched, ...]:
+    return tuple(Unmatched(option, name, tuple(there[:most]), len(there) > most) for name in sorted(names))
 
 
 class Pace:

@@ -55,7 +55,15 @@ def test_an_item_of_a_full_export_is_an_insert() -> None:
     assert "OldImage" not in item["dynamodb"]
     assert item["dynamodb"]["ApproximateCreationDateTime"] == 1767607200
     assert int(change.sequence_number) == 7
-    assert json.loads(change_of_export(line, 7, ["none"], 0).key) == {}
+    assert json.loads(change_of_export(line, 7, [], 0).key) == {}
+
+
+def test_an_item_without_the_tables_key_is_none_of_the_tables() -> None:
+    """A name that is typed wrong would give every item the same empty key, and no order per item."""
+    item = {"id": {"S": "1"}} | {f"a{n}": {"S": "secret"} for n in range(9)}
+    with pytest.raises(ValueError, match=r"has no 'none'.* it has a0, a1, a2, a3, a4, others$") as raised:
+        change_of_export(json.dumps({"Item": item}).encode(), 7, ["id", "none"], 0)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

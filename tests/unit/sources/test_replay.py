@@ -15,6 +15,7 @@ from esm.records.position import Position
 from esm.records.recording import ShardMark, line_of
 from esm.sources import replay
 from esm.sources.files import lines
+from esm.sources.files.selection import Unmatched
 from tests.unit.sources.recorded import HEADER, line, numbers, opened, read_all, read_shard, record, written
 
 TWO = (("a", [record(n) for n in range(0, 10, 2)]), ("b", [record(n) for n in range(1, 10, 2)]))
@@ -52,6 +53,28 @@ def test_what_is_wanted(tmp_path: Path) -> None:
     path = written(tmp_path / "r.jsonl", ("a", records), ("b", records))
     wanted = {"since": 2000, "until": 8000, "shards": ["b"], "keys": ["k1"]}
     assert read_all(opened(path, selection=wanted)) == {"b": [3, 5, 7]}
+
+
+def test_what_is_asked_for_in_vain(tmp_path: Path) -> None:
+    parts = [(f"s{shard}", [record(n, key=f"k{n}") for n in range(5)]) for shard in range(7)]
+    path = written(tmp_path / "r.jsonl", *parts)
+
+    def in_vain(**wanted: Any) -> list[tuple[str, str, tuple[str, ...], bool]]:
+        stream = opened(path, selection=wanted)
+        assert stream.unmatched == (), "nothing was read yet"
+        read_all(stream)
+        missed: tuple[Unmatched, ...] = stream.unmatched
+        return [(each.option, each.asked, each.there, each.more) for each in missed]
+
+    there = ("s0", "s1", "s2", "s3", "s4")
+    assert in_vain(shards=["s1"], keys=["k4"]) == []
+    assert in_vain(shards=["s1", "s9"], keys=["k4"]) == [("shard", "s9", there, True)]
+    assert in_vain(shards=["s8", "s9"], keys=["k9"]) == [("shard", "s8", there, True), ("shard", "s9", there, True)]
+    assert in_vain(shards=["s9", "s1"], keys=["k9"]) == [
+        ("shard", "s9", there, True),
+        ("key", "k9", ("k0", "k1", "k2"), True),
+    ]
+    assert in_vain(until=300, keys=["k4"]) == [("key", "k4", ("k0", "k1", "k2"), False)]
 
 
 def test_a_shard_goes_on_behind_what_was_settled(tmp_path: Path) -> None:
@@ -126,7 +149,8 @@ def test_a_shard_that_comes_late_is_found_by_one_that_is_read_by_itself(tmp_path
             await stream.pump(lambda: "b" not in stream.tracks)
         assert stream.tracks["a"].dropped is not None
         await read_shard(stream, "b")
-        got, ended = [], False
+        got: list[int] = []
+        ended = False
         while not ended:
             page = await reader.read(50)
             got, ended = got + numbers(page.records), page.ended
