@@ -32,7 +32,7 @@ HIDDEN_SECONDS = 60
 """For how long a message is hidden until it is written (chosen)."""
 
 REMEMBERED_MAX = 500_000
-"""Messages that are known again, in about 80 MB (measured; chosen: four times what a standard queue may have in flight).
+"""Messages that are known again, in about 80 MB (chosen; four times what may be in flight of a queue).
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 """
