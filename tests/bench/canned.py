@@ -1,10 +1,9 @@
-"""What both servers of canned answers have in common: HTTP, their options, and the file of figures that others read."""
+"""What both servers of canned answers have in common: HTTP, and their options."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import mmap
 import os
 import ssl
 import sys
@@ -16,7 +15,7 @@ import uvloop
 
 from tests.servers.certificate import Certificate
 
-__all__ = ["Answering", "Send", "arguments", "mapped", "serve"]
+__all__ = ["Answering", "Send", "arguments", "serve"]
 
 LIFETIME_S = 600.0
 Send = Callable[[bytes], None]
@@ -33,15 +32,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     return parser
-
-
-def mapped(path: str | os.PathLike[str], size: int) -> mmap.mmap:
-    """A file of so many bytes, shared with whoever else maps it."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        return mmap.mmap(descriptor, size)
-    finally:
-        os.close(descriptor)
 
 
 def serve(answer: Answering, content_type: str, options: argparse.Namespace) -> None:

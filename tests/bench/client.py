@@ -18,6 +18,8 @@ VARIANTS = {
     "boto3": "tests.bench.variants.boto3_loop:run",
     "aiobotocore": "tests.bench.variants.aiobotocore_loop:run",
     "async-kinesis": "tests.bench.variants.async_kinesis:run",
+    "aws-sdk-js": "tests.bench.variants.node:run_kinesis_sdk",
+    "localstack": "tests.bench.variants.localstack_poller:run",
 }
 
 OTHERS = {

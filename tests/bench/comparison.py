@@ -9,11 +9,13 @@ from typing import Any
 
 from tests.bench.meter import Plan
 from tests.bench.processes import Canned, measure, serving
-from tests.bench.workloads import Workload
+from tests.bench.workloads import BATCH_SIZE, Workload
 
-__all__ = ["Effort", "Row", "compare"]
+__all__ = ["PAGES", "Effort", "Row", "amiss", "check", "compare"]
 
 ENDLESS = 1_000_000_000
+PAGES, RECORDS = 3, 130
+"""Of the check: a page is one full batch and the rest of one."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,37 @@ class Row:
         count = measured["records"] if self.workload.records else measured["polls"]
         self.samples.setdefault(variant, []).append(measured["cpu_s"] * 1e6 / count)
         self.rss_mib[variant] = max(measured["rss_mib"], self.rss_mib.get(variant, 0))
+
+
+def check(variant: str) -> None:
+    """Raises `RuntimeError` unless it handles every record of some pages, whatever is measured afterwards."""
+    shards = 2 if variant.startswith("esm") else 1
+    records = BATCH_SIZE if variant == "localstack" else RECORDS  # it asks for no more than a batch
+    with serving(records, 200, PAGES) as server:
+        total = shards * PAGES * records
+        plan = Plan(server.url, str(server.counter), records, shards, warm_up=0, cpu_s=0, wall_s=0, total=total)
+        handled = measure(variant, plan)["handled"]
+    if wrong := amiss(handled, shards, records, numbered=variant != "async-kinesis"):
+        raise RuntimeError(f"{variant} {wrong}")
+
+
+def amiss(handled: Sequence[tuple[str, str, int]], shards: int, records: int, *, numbered: bool) -> str:
+    """What is wrong with what was handled, as a meter keeps it; empty when each record came once and in its order.
+
+    `numbered`: whether the variant hands out sequence numbers, or `handled` has none and no shards.
+    """
+    by_shard: dict[str, list[tuple[str, int]]] = {}
+    for shard, number, place in handled:
+        by_shard.setdefault(shard, []).append((number, place))
+    if len(by_shard) != (shards if numbered else 1):
+        return f"read {len(by_shard)} shards of {shards}"
+    for shard, found in by_shard.items():
+        if [place for _, place in found] != list(range(records)) * PAGES:
+            return f"did not handle every record of {shard} once and in order"
+        numbers = [int(number) for number, _ in found if numbered]
+        if numbers != sorted(set(numbers)):
+            return f"has sequence numbers of {shard} that do not rise"
+    return ""
 
 
 def compare(

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.bench.counter import Counter, percentile
 from tests.bench.pages import position_of
-from tests.bench.server import Counter, percentile
 from tests.bench.workloads import BATCH_SIZE
 
 __all__ = ["Meter", "Plan"]

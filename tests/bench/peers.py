@@ -1,37 +1,99 @@
-"""Installs what the benchmark compares with and Python has not: `sqs-consumer`, into `.emulators`; once.
+"""Installs what the benchmark compares with and this environment has not, into `.emulators`; once.
 
-python -m tests.bench.peers
+    python -m tests.bench.peers                 what runs on Node; without Node 20 and npm, nothing
+    python -m tests.bench.peers --localstack    LocalStack's pollers as well, which are 200 MB
+
+A comparison leaves out what is not there, and says so.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from tests.servers.install import ROOT
+from tests.servers.install import ROOT, is_installed, of_node, of_python, once
 
-__all__ = ["SQS_CONSUMER", "SQS_CONSUMER_RELEASES", "main"]
+__all__ = ["KINESIS_SDK", "PEERS", "SQS_CONSUMER", "Peer", "absent", "interpreter", "present", "versions"]
 
-SQS_CONSUMER = ROOT / "sqs-consumer"
-SQS_CONSUMER_RELEASES = ("sqs-consumer@14.2.8", "@aws-sdk/client-sqs@3.1169.0")
+
+@dataclass(frozen=True)
+class Peer:
+    """`releases`: what is installed, all pinned; the first gives the peer its version. `python`: rather than Node."""
+
+    folder: Path
+    releases: tuple[str, ...]
+    python: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is there, and can run."""
+        return is_installed(self.folder, self.releases) and (self.python or shutil.which("node") is not None)
+
+    @property
+    def modules(self) -> str:
+        """Where Node finds its packages."""
+        return str(self.folder / "node_modules")
+
+    def install(self) -> None:
+        """Does nothing when it is there."""
+        once(self.folder, self.releases, of_python if self.python else of_node)
+
+
+SQS_CONSUMER = Peer(ROOT / "sqs-consumer", ("sqs-consumer@14.2.8", "@aws-sdk/client-sqs@3.1169.0"))
 """The last that runs on Node 20, and the SDK it asks for."""
+KINESIS_SDK = Peer(ROOT / "aws-sdk-js", ("@aws-sdk/client-kinesis@3.1143.0", "@smithy/node-http-handler@4.14.2"))
+LOCALSTACK = Peer(ROOT / "localstack", ("localstack-core[base-runtime]==2026.3.0",), python=True)
+NODE_PEERS: Mapping[str, Peer] = {"aws-sdk-js": KINESIS_SDK, "sqs-consumer": SQS_CONSUMER}
+PEERS: Mapping[str, Peer] = {**NODE_PEERS, "localstack": LOCALSTACK}
+"""By the name of the variants that need them."""
 
 
-def main() -> None:
-    """Does nothing when they are there. The stamp is written last: an installation that broke off is made again."""
-    stamp = SQS_CONSUMER / ".release"
-    if stamp.exists() and stamp.read_text() == " ".join(SQS_CONSUMER_RELEASES):
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        sys.exit("sqs-consumer, which queues are compared with, needs Node 20 with npm: there is no npm on the path")
-    shutil.rmtree(SQS_CONSUMER, ignore_errors=True)
-    SQS_CONSUMER.mkdir(parents=True)
-    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(SQS_CONSUMER)]
-    subprocess.run([*command, *SQS_CONSUMER_RELEASES], check=True, stdin=subprocess.DEVNULL)
-    stamp.write_text(" ".join(SQS_CONSUMER_RELEASES))
+def present(variants: Iterable[str]) -> list[str]:
+    """Those that can run here."""
+    return [name for name in variants if name not in PEERS or PEERS[name].installed]
+
+
+def interpreter(variant: str) -> str:
+    """The Python that a variant runs on, or starts on."""
+    peer = PEERS.get(variant)
+    return str(peer.folder / "bin" / "python") if peer and peer.python else sys.executable
+
+
+def absent(variants: Iterable[str]) -> str:
+    """A line that says which cannot, and how to get them; empty when all can."""
+    missing = [name for name in variants if name in PEERS and not PEERS[name].installed]
+    option = " --localstack" if "localstack" in missing else ""
+    return f"not installed, left out: {', '.join(missing)} (python -m tests.bench.peers{option})" if missing else ""
+
+
+def versions() -> dict[str, str]:
+    """The releases of those that can run here, by package; with Node's own."""
+    here = [peer for peer in PEERS.values() if peer.installed]
+    pinned = [release.replace("==", "@").rpartition("@") for peer in here for release in peer.releases]
+    found = {name.partition("[")[0]: number for name, _, number in pinned}
+    if all(peer.python for peer in here):
+        return found
+    node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True)
+    return {"node": node.stdout.strip().removeprefix("v")} | found
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers")
+    parser.add_argument("--localstack", action="store_true", help="LocalStack's pollers as well: 200 MB")
+    options = parser.parse_args()
+    if shutil.which("npm") is None:
+        sys.stderr.write(f"no npm on the path, so not compared: {', '.join(NODE_PEERS)}\n")
+    else:
+        for peer in NODE_PEERS.values():
+            peer.install()
+    if options.localstack:
+        LOCALSTACK.install()
 
 
 if __name__ == "__main__":
-    main()
+    _main()

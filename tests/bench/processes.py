@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.counter import COUNTER_BYTES
 from tests.bench.meter import Plan
-from tests.bench.server import COUNTER_BYTES
+from tests.bench.peers import interpreter
 from tests.servers.certificate import make_certificate
 
 __all__ = ["PATIENCE_S", "ROOT", "Canned", "cores", "environment", "measure", "serving", "started"]
@@ -93,7 +94,7 @@ def measure(variant: str, plan: Plan, *, patience_s: float = PATIENCE_S) -> dict
     pinned = cores()
     told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.client"],
+        [interpreter(variant), "-m", "tests.bench.client"],
         cwd=ROOT,
         env=environment(plan.authority),
         input=json.dumps(told),

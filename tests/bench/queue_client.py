@@ -21,7 +21,8 @@ QUEUE_VARIANTS = {
     "esm, uvloop": "tests.bench.variants.queue_esm:run_on_uvloop",
     "boto3": "tests.bench.variants.queue_boto3:run",
     "aiobotocore": "tests.bench.variants.queue_aiobotocore:run",
-    "sqs-consumer": "tests.bench.variants.queue_sqs_consumer:run",
+    "sqs-consumer": "tests.bench.variants.node:run_sqs_consumer",
+    "localstack": "tests.bench.variants.queue_localstack:run",
 }
 
 

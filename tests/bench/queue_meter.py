@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench.peers import interpreter
 from tests.bench.processes import PATIENCE_S, ROOT, Canned, cores, environment, started
 from tests.bench.queue_client import DELAYS, QueuePlan
-from tests.bench.queue_server import COUNTER_BYTES, QUEUE_PATH, Count, Counter
+from tests.bench.queue_server import COUNTER_BYTES, Count, Counter
+from tests.bench.workloads import QUEUE_PATH
 
 __all__ = ["QueueSample", "Window", "drain_all", "measure_delays", "measure_queue"]
 
@@ -130,7 +131,7 @@ def _polling(variant: str, server: Canned, handlers: int, takes_ms: int, *, time
         told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
         with Path(folder, "said").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.queue_client"],
+                [interpreter(variant), "-m", "tests.bench.queue_client"],
                 cwd=ROOT,
                 env=environment(server.authority),
                 stdin=subprocess.PIPE,

@@ -23,16 +23,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.bench.canned import Send, arguments, mapped, serve
+from tests.bench.canned import Send, arguments, serve
+from tests.bench.counter import mapped
+from tests.bench.workloads import QUEUE_PATH
 
-__all__ = ["COUNTER_BYTES", "QUEUE_ARN", "QUEUE_PATH", "Count", "Counter"]
+__all__ = ["COUNTER_BYTES", "Count", "Counter", "Queue"]
 
 COUNTER_BYTES = 40
 RECEIVE_MAX = 10
 HANDLE_LENGTH = 410  # about as long as AWS's
 NUMBER_DIGITS = 12
-QUEUE_PATH = "/123456789012/bench"
-QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:bench"
 
 
 class Count(NamedTuple):

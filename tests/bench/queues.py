@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from tests.bench.peers import SQS_CONSUMER_RELEASES
+from tests.bench.peers import absent, present
 from tests.bench.queue_client import QUEUE_VARIANTS
 from tests.bench.queue_meter import QueueSample, Window, drain_all, measure_queue
-from tests.bench.report import figure, machine, table
+from tests.bench.report import figure, machine, table, under
 
 __all__ = [
     "CASES",
@@ -22,6 +21,7 @@ __all__ = [
     "bench_queues",
     "check_variants",
     "compare_queues",
+    "queue_page",
     "queue_tables",
     "write_queues",
 ]
@@ -109,28 +109,34 @@ def queue_tables(rows: Sequence[QueueRow], variants: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def queue_page(rows: Sequence[QueueRow], variants: Sequence[str]) -> str:
+    """Markdown: what was compared, the tables, what could not take part, and what it ran on."""
+    left_out, rounds = absent(QUEUE_VARIANTS), len(rows[0].samples[variants[0]])
+    parts = [_HEAD, queue_tables(rows, variants), *([f"{left_out}\n"] if left_out else []), under(machine(), rounds)]
+    return "\n".join(parts) + "\n"
+
+
 def write_queues(folder: Path, rows: Sequence[QueueRow], variants: Sequence[str]) -> Path:
     """Writes `queues.json` and `queues.md`; gives the second."""
     folder.mkdir(exist_ok=True)
-    where = machine()
     rounds = len(rows[0].samples[variants[0]])
     samples = {row.case.name: {v: [asdict(each) for each in of] for v, of in row.samples.items()} for row in rows}
-    data = {"machine": where, "node": list(SQS_CONSUMER_RELEASES), "rounds": rounds, "samples": samples}
+    data = {"machine": machine(), "rounds": rounds, "samples": samples}
     (folder / "queues.json").write_text(json.dumps(data, indent=1) + "\n")
     page = folder / "queues.md"
-    page.write_text(f"{_HEAD}\n{queue_tables(rows, variants)}\n{_under(where, rounds)}\n")
+    page.write_text(queue_page(rows, variants))
     return page
 
 
 def bench_queues(folder: Path, *, quick: bool, rounds: int, told: Callable[[str], None]) -> None:
     """Checks, measures and prints; writes the page unless `quick`."""
-    variants = list(QUEUE_VARIANTS)
+    variants = present(QUEUE_VARIANTS)
     told("queue: every variant deletes every message")
     check_variants(variants)
     window = Window(warm_up_s=0.5, seconds=0.5) if quick else Window()
     rows = compare_queues(CASES, variants, 1 if quick else rounds, window, told)
     told("")
-    sys.stdout.write("\n" + queue_tables(rows, variants))
+    sys.stdout.write("\n" + queue_page(rows, variants))
     if not quick:
         sys.stdout.write(f"\nwritten to {write_queues(folder, rows, variants)}, and as JSON beside it\n")
 
@@ -148,6 +154,7 @@ variant has to delete each of 3,000 messages.
 `handleMessageBatch` and its batch delete, and hands out its own messages. One handler in flight does nothing. Fifty
 wait 5 ms each: boto3 has fifty threads for them, aiobotocore fifty tasks, sqs-consumer fifty consumers on one client,
 esm five provisioned pollers of ten. Lambda allows no concurrency of one, so esm has two, and a lock in the function.
+`localstack` is the `SqsPoller` of LocalStack called without its pauses, one in a thread for each handler.
 """
 
 
@@ -173,13 +180,3 @@ def _ahead(row: QueueRow, variant: str) -> str:
 
 def _table(title: str, rows: Sequence[QueueRow], variants: list[str], cell: Callable[[QueueRow, str], str]) -> str:
     return table([[title, *variants], *([row.case.name, *(cell(row, v) for v in variants)] for row in rows)])
-
-
-def _under(where: dict[str, Any], rounds: int) -> str:
-    packages = ", ".join(f"{name} {release}" for name, release in where["packages"].items())
-    pinned = "each process on a core of its own" if where["pinned"] else "not pinned: there was one core"
-    node = ", ".join(release.replace("@", " ").strip() for release in SQS_CONSUMER_RELEASES)
-    return (
-        f"{where['cpu']}, {where['cores']} cores, {pinned}. {where['system']}, CPython {where['python']}.\n"
-        f"{packages}; on Node: {node}. Rounds: {rounds}."
-    )

@@ -7,12 +7,15 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
+from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, Row
+from tests.bench.peers import absent, versions
 from tests.bench.processes import cores
 
-__all__ = ["figure", "machine", "table", "tables", "write"]
+__all__ = ["figure", "machine", "page", "table", "tables", "under", "write"]
 
 PACKAGES = ("asyncio-esm", "aiobotocore", "async-kinesis", "boto3", "botocore", "httptools", "msgspec", "uvloop")
 ESM = "esm"
@@ -42,46 +45,58 @@ def machine() -> dict[str, Any]:
         "pinned": cores() is not None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES} | versions(),
     }
 
 
-def write(folder: Path, rows: list[Row], variants: list[str], effort: Effort) -> Path:
-    """Writes `latest.json` and `latest.md`; gives the second."""
+def page(rows: list[Row], variants: list[str], rounds: int) -> str:
+    """Markdown: what was compared, the tables, what could not take part, and what it ran on."""
+    left_out = absent(VARIANTS)
+    parts = [_HEAD, tables(rows, variants), *([f"{left_out}\n"] if left_out else []), under(machine(), rounds)]
+    return "\n".join(parts) + "\n"
+
+
+def write(folder: Path, rows: list[Row], text: str, effort: Effort) -> Path:
+    """Writes `latest.json` and the page, `latest.md`; gives the second."""
     folder.mkdir(exist_ok=True)
-    where = machine()
     data = {
-        "machine": where,
+        "machine": machine(),
         "rounds": effort.rounds,
         "us": {row.workload.name: row.samples for row in rows},
         "rss_mib": {row.workload.name: row.rss_mib for row in rows},
     }
     (folder / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
-    page = folder / "latest.md"
-    page.write_text(f"{_HEAD}\n{tables(rows, variants)}\n{_under(where, effort)}\n")
-    return page
+    path = folder / "latest.md"
+    path.write_text(text)
+    return path
 
 
 _HEAD = """# esm beside other pollers
 
 `make bench` made this page. A server of canned answers runs on one core, one client at a time on another; what counts
 is the CPU time of the client, user and system, all threads, after a warm-up. The variants take turns, every other round
-the other way round; figures are medians, ratios are taken within a round.
+the other way round; figures are medians, ratios are taken within a round. Before anything is measured, each variant has
+to handle every record of a few pages once and in order.
 
 All of them build a Lambda event and call the same handler, which only counts, with 100 records at a time. `esm` does it
 through the public `Worker`, with positions in SQLite: each batch is durable before the next one of its lane begins. The
 others store nothing. `floor` is a blocking socket, a signature, a typed decoder and the event: what is left when
 nothing can go wrong. boto3 and aiobotocore are loops over `get_records` of one shard, without a pause; `esm` and
 async-kinesis keep to their own pace on more shards. async-kinesis hands out nothing of a record but its data.
+`aws-sdk-js` is the same loop on Node with the AWS SDK for JavaScript, JSON over one connection kept alive: HTTP/1.1, as
+the HTTP/2 that the SDK takes by itself costs more. It is warmed up for 3 s of CPU, for the just-in-time compiler.
+`localstack` is the `KinesisPoller` of LocalStack called without its pauses, whose polls ask for one batch each.
 """
 
 
-def _under(where: dict[str, Any], effort: Effort) -> str:
+def under(where: dict[str, Any], rounds: int) -> str:
+    """What stands under a page: the machine, what ran on it, and how often."""
     packages = ", ".join(f"{name} {release}" for name, release in where["packages"].items())
     pinned = "each process on a core of its own" if where["pinned"] else "not pinned: there was one core"
     return (
-        f"{where['cpu']}, {where['cores']} cores, {pinned}. {where['system']}, CPython {where['python']}.\n"
-        f"{packages}. Rounds: {effort.rounds}."
+        f"{where['cpu']}, {where['cores']} cores, {pinned}.\n{where['system']}, CPython {where['python']}.\n"
+        + fill(f"{packages}.", width=120, break_long_words=False, break_on_hyphens=False)
+        + f"\nRounds: {rounds}."
     )
 
 

@@ -9,60 +9,18 @@ minutes, or `--lifetime` seconds, at the latest.
 from __future__ import annotations
 
 import json
-import os
-import struct
 import time
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
-from tests.bench.canned import Send, arguments, mapped, serve
+from tests.bench.canned import Send, arguments, serve
+from tests.bench.counter import Counter
 from tests.bench.pages import Pages, TablePages, due_page, iterator, place
 
-__all__ = ["COUNTER_BYTES", "Counter", "percentile"]
+__all__ = ["Stream"]
 
 BEHIND_MS = 60_000
 IDLE_POLL_S = 1.0
 """How often a shard is read in which nothing is: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"""
-LATE_MS_MAX = 4000
-COUNTER_BYTES = 16 + 8 * (LATE_MS_MAX + 1)
-
-
-class Counter:
-    """Polls and records that the server has answered so far, in a file that both processes map.
-
-    And how late polls of empty shards came, in whole milliseconds beyond a second after the one before.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._map = mapped(path, COUNTER_BYTES)
-
-    def add(self, records: int) -> None:
-        """One more poll."""
-        polls, before = self.read()
-        struct.pack_into("<QQ", self._map, 0, polls + 1, before + records)
-
-    def read(self) -> tuple[int, int]:
-        """Polls and records."""
-        return cast("tuple[int, int]", struct.unpack_from("<QQ", self._map))
-
-    def add_late(self, seconds: float) -> None:
-        """One more poll of an empty shard, so late."""
-        at = 16 + 8 * min(LATE_MS_MAX, max(0, int(seconds * 1000)))
-        struct.pack_into("<Q", self._map, at, struct.unpack_from("<Q", self._map, at)[0] + 1)
-
-    def late(self) -> list[int]:
-        """By milliseconds, how many polls were so late."""
-        return list(struct.unpack_from(f"<{LATE_MS_MAX + 1}Q", self._map, 16))
-
-
-def percentile(late: Sequence[int], share: float) -> int | None:
-    """Within how many milliseconds so large a share came; `None` when none did."""
-    left = share * sum(late)
-    for milliseconds, count in enumerate(late):
-        left -= count
-        if count and left <= 0:
-            return milliseconds
-    return None
 
 
 class Stream:
@@ -92,18 +50,9 @@ class Stream:
             return json.dumps({"ShardIterator": iterator(shard, 0)}).encode()
         if operation == "listshards":
             return json.dumps({"Shards": _shards(_name(request))}).encode()
-        if operation == "describestream":
+        if operation == "describestream" and "StreamArn" in request:
             return self._table_stream(request["StreamArn"])
-        summary = {
-            "StreamName": _name(request),
-            "StreamARN": request.get("StreamARN", ""),
-            "StreamStatus": "ACTIVE",
-            "RetentionPeriodHours": 24,
-            "StreamCreationTimestamp": 1700000000.0,
-            "EnhancedMonitoring": [],
-            "OpenShardCount": len(_shards(_name(request))),
-        }
-        return json.dumps({"StreamDescriptionSummary": summary}).encode()
+        return _described(operation, request)
 
     def _get_records(self, shard: int, page: int, limit: int) -> bytes:
         if self._every:
@@ -141,6 +90,22 @@ class Stream:
             "Shards": shards,
         }
         return json.dumps({"StreamDescription": described}).encode()
+
+
+def _described(operation: str, request: dict[str, Any]) -> bytes:
+    """A stream, with its shards or how many there are."""
+    shards = _shards(_name(request))
+    stream = {
+        "StreamName": _name(request),
+        "StreamARN": request.get("StreamARN", ""),
+        "StreamStatus": "ACTIVE",
+        "RetentionPeriodHours": 24,
+        "StreamCreationTimestamp": 1700000000.0,
+        "EnhancedMonitoring": [],
+    }
+    if operation == "describestream":
+        return json.dumps({"StreamDescription": stream | {"HasMoreShards": False, "Shards": shards}}).encode()
+    return json.dumps({"StreamDescriptionSummary": stream | {"OpenShardCount": len(shards)}}).encode()
 
 
 def _name(request: dict[str, Any]) -> str:

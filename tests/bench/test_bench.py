@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.bench import peers
 from tests.bench.client import VARIANTS
-from tests.bench.comparison import Effort, Row, compare
+from tests.bench.comparison import PAGES, Effort, Row, amiss, check, compare
 from tests.bench.filters import CASES, _body, ratios
-from tests.bench.meter import Plan
 from tests.bench.pages import Pages, iterator, place
-from tests.bench.processes import measure, serving
-from tests.bench.report import tables, write
+from tests.bench.peers import Peer, absent, present
+from tests.bench.report import page, tables, write
 from tests.bench.workloads import Workload
 
-PAGES = 3
-RECORDS = 130  # one full batch and the rest of a page
 TINY = Workload("tiny", 5, 200, esm_shards=2, queue_shards=1)
 
 
@@ -48,20 +46,31 @@ def test_a_page_has_as_many_records_as_were_asked_for() -> None:
     }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", present(VARIANTS))
 def test_every_variant_handles_every_record_in_order(variant: str) -> None:
-    shards = 2 if variant.startswith("esm") else 1
-    total = shards * PAGES * RECORDS
-    with serving(RECORDS, 200, PAGES) as server:
-        plan = Plan(server.url, str(server.counter), RECORDS, shards, warm_up=0, cpu_s=0, wall_s=0, total=total)
-        handled = sorted(measure(variant, plan)["handled"], key=lambda each: each[0])
-    assert len(handled) == total
-    for _, group in groupby(handled, key=lambda each: each[0]):
-        of_shard = list(group)
-        assert [place_in_page for _, _, place_in_page in of_shard] == list(range(RECORDS)) * PAGES
-        if variant != "async-kinesis":  # which hands out no sequence numbers
-            sequence = [int(number) for _, number, _ in of_shard]
-            assert sequence == sorted(set(sequence))
+    check(variant)
+
+
+def test_what_was_handled_is_amiss_when_a_record_is_missing_doubled_or_out_of_order() -> None:
+    whole = [("shard", str(number), number % 2) for number in range(2 * PAGES)]
+    assert amiss(whole, 1, 2, numbered=True) == ""
+    assert "every record" in amiss(whole[1:], 1, 2, numbered=True)
+    assert "every record" in amiss([*whole, whole[-1]], 1, 2, numbered=True)
+    assert "every record" in amiss(whole[::-1], 1, 2, numbered=True)
+    assert "rise" in amiss([*whole[:2], *whole[:2], *whole[4:]], 1, 2, numbered=True)
+    assert "shards" in amiss(whole, 2, 2, numbered=True)
+    unnumbered = [("", "", place) for _, _, place in whole]
+    assert amiss(unnumbered, 1, 2, numbered=False) == ""
+
+
+def test_what_is_not_installed_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Peer(tmp_path / "gone", ("gone@1",))
+    monkeypatch.setattr(peers, "PEERS", {"aws-sdk-js": gone, "localstack": replace(gone, python=True)})
+    assert present(["esm", "aws-sdk-js", "localstack"]) == ["esm"]
+    assert absent(["esm", "aws-sdk-js"]) == "not installed, left out: aws-sdk-js (python -m tests.bench.peers)"
+    assert absent(["localstack"]).endswith("(python -m tests.bench.peers --localstack)")
+    assert absent(["esm"]) == ""
+    assert peers.versions() == {}
 
 
 def test_a_comparison_becomes_a_page(tmp_path: Path) -> None:
@@ -69,8 +78,9 @@ def test_a_comparison_becomes_a_page(tmp_path: Path) -> None:
     rows = compare((TINY,), ["floor", "esm"], effort, told.append)
     assert [line.rpartition(": ")[2] for line in told] == ["floor", "esm", "esm", "floor"]
     assert len(rows[0].samples["esm"]) == 2
-    text = write(tmp_path, rows, ["floor", "esm"], effort).read_text()
+    text = page(rows, ["floor", "esm"], effort.rounds)
     assert tables(rows, ["floor", "esm"]) in text
+    assert write(tmp_path, rows, text, effort).read_text() == text
     assert json.loads((tmp_path / "latest.json").read_text())["us"]["tiny"] == rows[0].samples
 
 

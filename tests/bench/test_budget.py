@@ -20,8 +20,8 @@ from tests.bench.budget.rows import Bound, Row, budget_table
 from tests.bench.budget.run import Budget, write_budget
 from tests.bench.budget.scaling import Curve
 from tests.bench.comparison import compare
+from tests.bench.counter import COUNTER_BYTES, Counter, percentile
 from tests.bench.pages import TablePages, due_page, place
-from tests.bench.server import COUNTER_BYTES, Counter, percentile
 from tests.bench.variants.events import of_sdk_changes
 from tests.bench.workloads import Workload
 

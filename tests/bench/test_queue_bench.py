@@ -1,6 +1,6 @@
 """The benchmark of queues measures what it says: messages are whole, every poller deletes every one, once.
 
-`sqs-consumer` is not here: it is installed by `make bench` alone, which checks it in the same way before it measures.
+What is installed for the benchmark alone is not here: `make bench` checks it in the same way before it measures.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.peers import PEERS
 from tests.bench.queue_client import QUEUE_VARIANTS
 from tests.bench.queue_meter import Window, drain_all
 from tests.bench.queue_server import COUNTER_BYTES, Counter, Queue
@@ -18,7 +19,7 @@ from tests.bench.queues import QueueCase, compare_queues, queue_tables, write_qu
 
 pytestmark = pytest.mark.service
 
-PYTHON = [variant for variant in QUEUE_VARIANTS if variant != "sqs-consumer"]
+PYTHON = [variant for variant in QUEUE_VARIANTS if variant not in PEERS]
 TOTAL = 700
 
 

@@ -1,12 +1,14 @@
-"""What is measured: how many records of which size each poll brings, and who polls how many shards."""
+"""What is measured: how many records of which size each poll brings, and who polls how many shards; and the queue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BATCH_SIZE", "WORKLOADS", "Workload"]
+__all__ = ["BATCH_SIZE", "QUEUE_ARN", "QUEUE_PATH", "WORKLOADS", "Workload"]
 
 BATCH_SIZE = 100
+QUEUE_PATH = "/123456789012/bench"
+QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:bench"
 
 
 @dataclass(frozen=True)

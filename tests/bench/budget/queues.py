@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median, quantiles
 
 from tests.bench.budget.effort import BudgetEffort
 from tests.bench.budget.rows import Bound, Row
 from tests.bench.meter import Plan
-from tests.bench.peers import SQS_CONSUMER
+from tests.bench.peers import absent, present
 from tests.bench.processes import measure, serving
 from tests.bench.queue_meter import QueueSample, measure_delays
 from tests.bench.queues import CASES, compare_queues
@@ -25,7 +24,7 @@ POLL_MS = 1000
 
 def queue_row(effort: BudgetEffort, told: Callable[[str], None], *, node: bool = True) -> Row:
     """Receive, handle and delete, ten to a call. `node`: sqs-consumer too, when it is installed."""
-    there = node and Path(SQS_CONSUMER, ".release").exists()
+    there = node and bool(present([NODE]))
     variants = (ESM, AIOBOTOCORE, NODE) if there else (ESM, AIOBOTOCORE)
     (row,) = compare_queues(CASES[:1], variants, effort.queue_rounds, effort.queue, told)
     return Row(
@@ -35,7 +34,7 @@ def queue_row(effort: BudgetEffort, told: Callable[[str], None], *, node: bool =
             Bound("times cheaper than an aiobotocore loop", row.times(AIOBOTOCORE, ESM, _cost), 10, 12),
             Bound("times cheaper than sqs-consumer", row.times(NODE, ESM, _cost) if there else None, 9, 12),
         ),
-        "" if there else "sqs-consumer is not installed: `python -m tests.bench.peers` does it.",
+        absent([NODE]),
     )
 
 

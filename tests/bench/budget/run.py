@@ -19,7 +19,7 @@ from tests.bench.budget.rows import Row, budget_table
 from tests.bench.budget.scaling import Curve, curves, draw, scaling_tables
 from tests.bench.budget.stalls import stall_row
 from tests.bench.budget.streams import stream_costs, stream_rows, tls_row
-from tests.bench.report import machine
+from tests.bench.report import machine, under
 
 __all__ = ["Budget", "bench_budget", "measure_budget", "write_budget"]
 
@@ -42,9 +42,9 @@ class Budget:
 
 
 def measure_budget(effort: BudgetEffort, told: Callable[[str], None], *, node: bool = True) -> Budget:
-    """Every row, in the budget's order. `node`: whether sqs-consumer takes part, if it is there."""
+    """Every row, in the budget's order. `node`: whether what runs on Node takes part, if it is there."""
     began, load = time.perf_counter(), os.getloadavg()[0]
-    costs = stream_costs(effort, told)
+    costs = stream_costs(effort, told, node=node)
     rows = [*stream_rows(costs), queue_row(effort, told, node=node), stall_row(effort, told), *delay_rows(effort, told)]
     told("inside one process")
     rows += inside_rows(effort, costs)
@@ -111,12 +111,9 @@ _SCALING = """
 
 
 def _under(where: dict[str, Any], budget: Budget) -> str:
-    packages = ", ".join(f"{name} {release}" for name, release in where["packages"].items())
-    pinned = "each process on a core of its own" if where["pinned"] else "not pinned: there was one core"
     before, after = budget.loads
     return (
-        f"{where['cpu']}, {where['cores']} cores, {pinned}. {where['system']}, CPython {where['python']}.\n"
-        f"{packages}. Rounds: {budget.rounds}.\n"
+        f"{under(where, budget.rounds)}\n"
         f"The run took {budget.seconds / 60:.0f} minutes. The load of the machine was {before:.1f} before it,\n"
         f"and with the benchmark itself {after:.1f} at its end; a machine that does nothing else shows about 2."
     )

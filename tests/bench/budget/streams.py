@@ -9,6 +9,7 @@ from tests.bench.budget.effort import BudgetEffort
 from tests.bench.budget.rows import Bound, Row
 from tests.bench.comparison import Row as Compared
 from tests.bench.comparison import compare
+from tests.bench.peers import absent, present
 from tests.bench.workloads import WORKLOADS, Workload
 
 __all__ = ["StreamCosts", "stream_costs", "stream_rows", "tls_row"]
@@ -16,6 +17,7 @@ __all__ = ["StreamCosts", "stream_costs", "stream_rows", "tls_row"]
 ESM, AIOBOTOCORE, FLOOR = "esm", "aiobotocore", "floor"
 FROZEN, THEIRS_FROZEN = "esm, frozen", "aiobotocore, frozen"
 TEN_LANES, THROUGH_THE_SDK = "esm, ten lanes", "esm, through the SDK"
+NODE = "aws-sdk-js"
 _BY_NAME = {workload.name: workload for workload in WORKLOADS}
 LARGE, SMALL, EMPTY = _BY_NAME["10,000 x 200 B"], _BY_NAME["100 x 200 B"], _BY_NAME["empty"]
 LONG = replace(_BY_NAME["10,000 x 1 KB"], name="10,000 x 1 KB, batch 10,000", batch_size=10_000)
@@ -43,11 +45,14 @@ class StreamCosts:
         return self.empty.cost(AIOBOTOCORE)
 
 
-def stream_costs(effort: BudgetEffort, told: Callable[[str], None]) -> StreamCosts:
-    """Measures all of them."""
+def stream_costs(effort: BudgetEffort, told: Callable[[str], None], *, node: bool = True) -> StreamCosts:
+    """Measures all of them. `node`: the AWS SDK for JavaScript too, when it is installed."""
     pair = (ESM, AIOBOTOCORE)
     variants = {
-        LARGE: (FLOOR, ESM, TEN_LANES, THROUGH_THE_SDK, AIOBOTOCORE, "async-kinesis"),
+        LARGE: (
+            *(FLOOR, ESM, TEN_LANES, THROUGH_THE_SDK, AIOBOTOCORE, "async-kinesis"),
+            *(present([NODE]) if node else []),
+        ),
         SMALL: pair,
         LONG: pair,
         TABLE: (FROZEN, THEIRS_FROZEN, *pair),
@@ -60,6 +65,7 @@ def stream_costs(effort: BudgetEffort, told: Callable[[str], None]) -> StreamCos
 def stream_rows(costs: StreamCosts) -> list[Row]:
     """Rows 1 to 5, 7 and 12."""
     large = costs.large
+    on_node = large.times(NODE, ESM) if NODE in large.samples else None
     return [
         Row(
             "1",
@@ -68,8 +74,9 @@ def stream_rows(costs: StreamCosts) -> list[Row]:
                 Bound("of the floor's records a second", large.times(FLOOR, ESM), 0.6, unit="%"),
                 Bound("times cheaper than an aiobotocore loop", large.times(AIOBOTOCORE, ESM), 12, 15),
                 Bound("times cheaper than async-kinesis", large.times("async-kinesis", ESM), 28, 35),
+                Bound("times cheaper than the AWS SDK for JavaScript", on_node, 3.5, 5),
             ),
-            "the AWS SDK for JavaScript is not measured here.",
+            absent([NODE]),
         ),
         Row(
             "2",

@@ -14,7 +14,7 @@ from aiobotocore.session import get_session
 
 import esm
 from tests.bench.queue_client import Handler, QueuePlan
-from tests.bench.queue_server import QUEUE_ARN
+from tests.bench.workloads import QUEUE_ARN
 
 __all__ = ["run", "run_on_uvloop"]
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench.queue_server import QUEUE_ARN
+from tests.bench.workloads import QUEUE_ARN
 
 __all__ = ["deletions", "of_sdk_messages", "receiving"]
 
