@@ -18,6 +18,9 @@ RETRY_CAP_MS = 60_000
 POLL_RETRY_CAP_MS = 30_000
 """Longest wait before a failed read is tried again (chosen)."""
 
+A_LITTLE = 10
+"""A read is a little late up to this part of the interval (chosen)."""
+
 _JITTER = 0.1
 _DOUBLINGS_MAX = 20
 
@@ -36,7 +39,8 @@ def backoff(failures: int, jitter: Callable[[], float], *, cap_ms: Millis = RETR
 class PollPacer:
     """When a shard may be read next.
 
-    At the tip, once every `interval_ms`; while more is waiting, at once but for the service's limit of reads a second
+    At the tip, once every `interval_ms`, from when it was due: a read that is a little late does not make the next one
+    later. While more is waiting, at once but for the service's limit of reads a second
     (`spacing_ms`). https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html and
     https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
     """
@@ -49,7 +53,11 @@ class PollPacer:
     def after_page(self, started: Millis, *, more: bool) -> None:
         """A read that began at `started` was answered; `more`: it ended before the tip."""
         self.failures = 0
-        self.next_at = started + (self.spacing_ms if more else self.interval_ms)
+        if more:
+            self.next_at = started + self.spacing_ms
+            return
+        on_time = 0 <= started - self.next_at <= self.interval_ms // A_LITTLE
+        self.next_at = (self.next_at if on_time else started) + self.interval_ms
 
     def after_failure(self, now: Millis, jitter: Callable[[], float], *, at_least_ms: Millis = 0) -> Millis:
         """A read failed; gives the time of the next one."""

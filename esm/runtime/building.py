@@ -17,6 +17,7 @@ from esm.runtime.perform import MappingContext
 from esm.runtime.ports import Ports
 from esm.runtime.queue import QueueRunner
 from esm.runtime.recorded import recorded
+from esm.runtime.rounds import Rounds
 from esm.runtime.watchdog import Watchdog
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts
@@ -34,6 +35,7 @@ class Builder:
     observers: Observers
     concurrency: Concurrency
     budget: Budget
+    rounds: Rounds
     worker_id: str
     drain_timeout: float
     home: Home
@@ -59,6 +61,7 @@ class Builder:
             observers=self.observers,
             slots=self.concurrency.slots(mapping.function, _place(mapping, invoker)),
             budget=self.budget,
+            rounds=self.rounds,
             home=self.home,
         )
         if mapping.source_kind == "sqs":

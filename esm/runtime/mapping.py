@@ -8,24 +8,26 @@ its children are under way and its stream has not listed it for a while.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from itertools import islice
 
 import anyio
-from anyio.abc import TaskGroup
 
-from esm.clock import Millis
 from esm.errors import LeaseLostError, SourceDeniedError, SourceError, SourceNotFoundError, StoreError
 from esm.leasing.lease import Lease
-from esm.leasing.lineage import plan, ready, removable
+from esm.leasing.lineage import plan, ready
 from esm.machine.pacing import PollPacer
 from esm.mapping.settings import EventSourceMapping
 from esm.records.position import Position
 from esm.records.record import Shard
+from esm.runtime.ended import EndedShards
 from esm.runtime.perform import MappingContext
 from esm.runtime.shard import ShardRunner
 from esm.runtime.status import ShardStatus
 from esm.runtime.stream_rules import starting_position, stream_rules
+from esm.runtime.tasks import Tasks
 from esm.telemetry import facts
 
 __all__ = ["MappingRunner"]
@@ -36,17 +38,14 @@ LISTING_INTERVAL_S = 30.0
 CHILDREN_RETRY_S = 1.0
 """How soon to list again for children that a closed shard has and the list does not show yet (chosen)."""
 
-CHILDREN_WITHIN_MS = 60_000
-"""For how long a shard that named no child, as none of DynamoDB's does, is taken to have one all the same (chosen)."""
-
 START_TRIES = 4
 """How often the first listing is tried before the worker refuses to start (chosen)."""
 
 LIST_TIMEOUT_S = 120.0
 """How long a listing may take, all its pages together (chosen)."""
 
-UNLISTED_MS: Millis = 600_000
-"""How long a shard that ended must not be listed before its row is removed: a list may be out of step (chosen)."""
+TAKEN_AT_ONCE = 64
+"""Leases that are taken together: one after the other would be slow, thousands at once a storm (chosen)."""
 
 
 class MappingRunner:
@@ -66,7 +65,7 @@ class MappingRunner:
         self._stream = ""
         self._active = True
         self._fresh: set[str] = set()
-        self._childless: dict[str, int] = {}  # shards that ended, and until when a child is expected
+        self._ended = EndedShards()
         self._leases: dict[str, Lease] = {}
         self._runners: dict[str, ShardRunner] = {}
         self._retired: list[ShardRunner] = []
@@ -78,8 +77,8 @@ class MappingRunner:
         self._listings = 0  # begun so far
         self._listed_well = False  # the newest
         self._last_result = (0, "No records processed")  # of shards that have ended
-        self._unlisted: dict[str, Millis] = {}  # shards that ended, and since when they are not listed any more
-        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._tasks = Tasks(self._failed)
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._restarting: set[str] = set()
         self._stopping = False
 
@@ -110,22 +109,36 @@ class MappingRunner:
 
         Without `start` before it, the first listing is made here, and is tried until it goes well.
         """
-        pacer, ports = PollPacer(), self.context.ports
         self._began_at = self._began_at or self._now
-        async with anyio.create_task_group() as tasks:
-            while not self._stopping:
-                self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
-                await self._begin_ready(tasks)
-                if self._is_exhausted():
-                    self.exhausted = self._stopping = True
-                    break
-                interval_s = CHILDREN_RETRY_S if self._awaits_children() else LISTING_INTERVAL_S
-                wait_s = interval_s * (0.75 + 0.5 * ports.rng.random())
-                if not self._listed:
-                    wait_s = (pacer.after_failure(self._now, ports.rng.random) - self._now) / 1000
-                with anyio.move_on_after(wait_s):
-                    await self._list_now.wait()
-                await self._list_again()
+        try:
+            await self._follow()
+            await self._tasks.wait()
+        finally:
+            await self._tasks.end()
+
+    async def _follow(self) -> None:
+        """Begins shards and lists them again, until nothing is to be begun any more."""
+        pacer, ports = PollPacer(), self.context.ports
+        while not self._stopping:
+            self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
+            await self._begin_ready()
+            if self._is_exhausted():
+                self.exhausted = self._stopping = True
+                break
+            # Nothing ever follows where the stream was disabled.
+            follows = self._active and self._ended.await_children(self._leases.values(), self._now)
+            interval_s = CHILDREN_RETRY_S if follows else LISTING_INTERVAL_S
+            wait_s = interval_s * (0.75 + 0.5 * ports.rng.random())
+            if not self._listed:
+                wait_s = (pacer.after_failure(self._now, ports.rng.random) - self._now) / 1000
+            with anyio.move_on_after(wait_s):
+                await self._list_now.wait()
+            await self._list_again()
+
+    def _failed(self) -> None:
+        """A bug, in what runs one of the shards: all are stopped."""
+        self.stop()
+        self._tasks.cancel()
 
     def stop(self) -> None:
         """Reads nothing more, begins no invocation; `run` returns when what is out has ended."""
@@ -156,10 +169,10 @@ class MappingRunner:
 
         What the old runner may still do is refused by the store. At most a batch a lane comes again.
         """
-        scope = self._scopes.get(shard_id)
-        if scope is not None and not self._stopping:
+        task = self._running.get(shard_id)
+        if task is not None and not self._stopping:
             self._restarting.add(shard_id)
-            scope.cancel()
+            task.cancel()
 
     async def close(self) -> None:
         """Gives up leases, source, destination and function, whatever one of them raises; after `run`."""
@@ -200,7 +213,7 @@ class MappingRunner:
             await store.create(wanted)
             self._fresh.update(lease.key.shard_id for lease in wanted)
             leases = await self._load()
-        gone = self._gone(leases, shards)
+        gone = self._ended.gone(leases, shards, self._now)
         if gone:
             await store.remove(gone)
             leases = await self._load()
@@ -209,12 +222,6 @@ class MappingRunner:
             runner.give_way(self._leases.get(shard_id, runner.lease))
         self._listed = True
         return shards
-
-    def _gone(self, leases: list[Lease], shards: list[Shard]) -> list[Lease]:
-        """The ended leases that nobody needs and that have not been listed for long enough."""
-        now, unlisted = self._now, removable(leases, shards)
-        self._unlisted = {lease.key.shard_id: self._unlisted.get(lease.key.shard_id, now) for lease in unlisted}
-        return [lease for lease in unlisted if now - self._unlisted[lease.key.shard_id] >= UNLISTED_MS]
 
     async def _load(self) -> list[Lease]:
         leases = await self.context.store.load(self.mapping.uuid)
@@ -247,23 +254,29 @@ class MappingRunner:
             self.last_error = f"the shards were not listed within {LIST_TIMEOUT_S:g} s"
         return False
 
-    async def _begin_ready(self, tasks: TaskGroup) -> None:
+    async def _begin_ready(self) -> None:
         """Begins the shards whose parents have ended; a child is not processed before all of its parents.
 
         https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
         """
-        for lease in ready(list(self._leases.values())):
-            shard_id = lease.key.shard_id
-            if self._is_running(lease) or self._stopping:
-                continue
-            taken = await self._take(lease)
-            if taken is None:
-                continue
-            self._notice(facts.LeaseTaken(at=self._now, mapping=self.mapping.uuid, shard=shard_id, epoch=taken.epoch))
-            position = self._position(taken)
-            runner = ShardRunner(self.context, taken, self._source, self._rules, position)
-            self._runners[shard_id] = runner
-            tasks.start_soon(self._run_shard, runner)
+        due = (lease for lease in ready(list(self._leases.values())) if not self._is_running(lease))
+        while not self._stopping and (some := list(islice(due, TAKEN_AT_ONCE))):
+            for taken in await asyncio.gather(*map(self._take, some)):
+                if taken is not None:
+                    await self._begin(taken)
+
+    async def _begin(self, lease: Lease) -> None:
+        """Reads the shard of a lease just taken."""
+        if self._stopping or lease.checkpoint.ended or self._is_past(lease):
+            # All of it since the lease was read: a shard begun now would never be drained, or be taken for another.
+            await self._release(lease)
+            return
+        shard_id = lease.key.shard_id
+        self._notice(facts.LeaseTaken(at=self._now, mapping=self.mapping.uuid, shard=shard_id, epoch=lease.epoch))
+        runner = ShardRunner(self.context, lease, self._source, self._rules, self._position(lease))
+        self._runners[shard_id] = runner
+        self._leases[shard_id] = lease
+        self._running[shard_id] = self._tasks.begin(self._run_shard(runner))
 
     def _is_running(self, lease: Lease) -> bool:
         """Whether its shard is begun, and is not to be begun anew: one that was lost or moved, when nobody has it."""
@@ -273,15 +286,10 @@ class MappingRunner:
     async def _take(self, lease: Lease) -> Lease | None:
         """The lease, taken; `None` when it is not to be had now."""
         try:
-            taken = await self.context.store.take(lease, self._worker_id)
+            return await self.context.store.take(lease, self._worker_id)
         except StoreError as error:
             self.last_error = str(error)
             return None
-        if self._stopping or taken.checkpoint.ended or self._is_past(taken):
-            # All of it since the lease was read: a shard begun now would never be drained, or be taken for another.
-            await self._release(taken)
-            return None
-        return taken
 
     def _position(self, lease: Lease) -> Position:
         """Where a shard is read from: `LATEST` only by the one who made the lease, later on from that moment."""
@@ -294,13 +302,15 @@ class MappingRunner:
 
     async def _run_shard(self, runner: ShardRunner) -> None:
         shard_id = runner.lease.key.shard_id
-        with anyio.CancelScope() as scope:
-            self._scopes[shard_id] = scope
+        try:
             await runner.run()
             if runner.state == "ended":
                 await self._end(runner)
-        if self._scopes.get(shard_id) is scope:
-            del self._scopes[shard_id]  # a stream has new shards for ever
+        except asyncio.CancelledError:
+            if shard_id not in self._restarting:
+                raise
+        if self._running.get(shard_id) is asyncio.current_task():
+            del self._running[shard_id]  # a stream has new shards for ever
         if shard_id in self._restarting:
             self._restarting.discard(shard_id)
             if self._runners.get(shard_id) is runner:
@@ -338,7 +348,7 @@ class MappingRunner:
         """Keeps of an ended shard its lease alone: shards come and go as long as the worker runs."""
         shard_id = runner.lease.key.shard_id
         self._leases[shard_id] = runner.lease
-        self._childless[shard_id] = self._now + CHILDREN_WITHIN_MS
+        self._ended.add(shard_id, self._now)
         self._remember(runner)
         del self._runners[shard_id]
 
@@ -348,16 +358,6 @@ class MappingRunner:
     def _is_past(self, lease: Lease) -> bool:
         """Whether it is of a stream that was made anew since."""
         return lease.key.stream != self._stream
-
-    def _awaits_children(self) -> bool:
-        """Whether a shard ended lately that nothing follows yet. Nothing ever does where the stream was disabled."""
-        followed = {parent for lease in self._leases.values() for parent in lease.parents}
-        self._childless = {
-            shard_id: until
-            for shard_id, until in self._childless.items()
-            if shard_id not in followed and self._now < until
-        }
-        return self._active and bool(self._childless)
 
     async def _children_known(self, children: Iterable[str]) -> bool:
         if not await self._list_again():

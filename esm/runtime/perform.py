@@ -27,6 +27,7 @@ from esm.runtime.concurrency import Slots
 from esm.runtime.deadline import within
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
+from esm.runtime.rounds import Rounds
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers
@@ -42,7 +43,7 @@ STORE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingContext:
-    """What all shards of one mapping share. `slots`: what a call of its function takes; `budget`: the worker's."""
+    """What all shards of one mapping share. `slots`: what its calls take; `budget`, `rounds`: the worker's."""
 
     mapping: EventSourceMapping
     ports: Ports
@@ -53,6 +54,7 @@ class MappingContext:
     observers: Observers
     slots: tuple[Slots, ...]
     budget: Budget
+    rounds: Rounds
     home: Home
 
     def calls(self, named: dict[str, str], meaning: Meaning) -> Calls:

@@ -31,6 +31,7 @@ from esm.runtime.filters import keeper
 from esm.runtime.perform import MappingContext, Performer
 from esm.runtime.silence import Wait, lane_wait, read_wait, silent_ms
 from esm.runtime.status import LaneStatus, ShardStatus
+from esm.runtime.tasks import end_all
 from esm.sources.reader import StreamSource
 from esm.telemetry import facts
 
@@ -56,6 +57,7 @@ class ShardRunner:
         self, context: MappingContext, lease: Lease, source: StreamSource, rules: StreamRules, position: Position
     ) -> None:
         ports, shard_id = context.ports, lease.key.shard_id
+        self._clock = ports.clock
         shape = source.shape(shard_id)
         self.state = "reading"
         self._torn: RecordingError | None = None  # where the recording that is read breaks off
@@ -65,12 +67,12 @@ class ShardRunner:
         self._source = source
         self._reader = source.open(shard_id, position)
         self._position = position
-        self._named = {"mapping": lease.key.mapping, "shard": shard_id}
         self._pacer = PollPacer(source.poll_interval_ms, source.poll_spacing_ms)
         self._behind_ms: int | None = None
         self._error: str | None = None
         self._share = context.budget.share()
         self._size = AnswerSize(context.mapping.source_kind)
+        self._limit = context.rounds.limit(READ_TIMEOUT_S)
         self._began_at = self._ready_at = ports.clock.now()
         self._moved: dict[int | None, Millis] = {}  # when something became of a lane, or of the position
         self._machine = ShardMachine(
@@ -93,7 +95,7 @@ class ShardRunner:
         self._notice(facts.ShardStarted(at=self._now, **self._named, position=_words(self._position)))
         try:
             error = await self._run_to_end() or self._torn
-        except anyio.get_cancelled_exc_class():
+        except asyncio.CancelledError:
             await self._flush()
             raise
         finally:
@@ -107,15 +109,14 @@ class ShardRunner:
 
     async def _run_to_end(self) -> Exception | None:
         """What went wrong, if anything did: a fault of one shard must not end the others."""
-        error = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._read_on)
-            try:
-                await self._driver.run()
-            except Exception as raised:  # noqa: BLE001  # whatever it is, it halts this shard, loudly, and no other
-                error = raised
-            tasks.cancel_scope.cancel()
-        return error
+        reading = asyncio.create_task(self._read_on())
+        try:
+            await self._driver.run()
+        except Exception as error:  # noqa: BLE001  # whatever it is, it halts this shard, loudly, and no other
+            return error
+        finally:
+            await end_all([reading])
+        return None
 
     def give_way(self, row: Lease) -> None:
         """Gives the shard up, also a halted one, when its row is of a later epoch: it was taken, or moved by hand.
@@ -159,20 +160,20 @@ class ShardRunner:
             self._driver.fail(error)
 
     async def _read_pages(self) -> None:
-        share = self._share
+        share, rounds = self._share, self._context.rounds
         while (room := await self._driver.room()) > 0:
-            self._ready_at = self._now
-            wait_ms = self._pacer.next_at - self._now
-            if wait_ms > 0:
-                await asyncio.sleep(wait_ms / 1000)
+            self._ready_at = now = self._now
+            if self._pacer.next_at > now:
+                await rounds.at(self._pacer.next_at, now)
                 continue  # the room may be gone by now
-            expected = self._size.expected(self._now)
+            expected = self._size.expected(now)
             reserved = share.reserve(expected)
             if not reserved:
                 await share.room(expected)
                 continue
+            limit = min(room, self._size.records(reserved), self._source.page_records_max)
             try:
-                page = await self._read_page(min(room, self._size.records(reserved), self._source.page_records_max))
+                page = await self._read_page(limit, now)
             finally:
                 share.give_back(reserved)
             if page is None:
@@ -182,11 +183,10 @@ class ShardRunner:
                 return
             del page  # its records are the machine's, and go when they are settled
 
-    async def _read_page(self, limit: int) -> Page | None:
+    async def _read_page(self, limit: int, started: Millis) -> Page | None:
         """The next page; `None` when the read failed and is tried again later."""
-        started = self._now
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            with self._limit:
                 page = await self._reader.read(limit)
         except SourceNotFoundError as error:
             return await self._gone(error)
@@ -204,33 +204,48 @@ class ShardRunner:
         return None
 
     def _accept(self, page: Page) -> None:
-        now, read, held = self._now, self._machine.read, self._machine.bytes_held
+        now, machine = self._now, self._machine
+        if page.records or page.trimmed:
+            filtered = self._accept_records(page, now)
+        else:
+            filtered = machine.accept(page, now)
+            self._size.learn(0, 0, page.behind_ms, now)
+        self._behind_ms, self._error = page.behind_ms, None
+        self.children = page.children
+        if self._context.observers.listening:
+            self._notice_polled(page, filtered, now)
+        if page.records or page.ended or machine.window is not None:  # otherwise nothing can be due that was not
+            self._driver.pump()
+
+    def _accept_records(self, page: Page, now: Millis) -> int:
+        """Gives how many of them no filter let through."""
+        machine = self._machine
+        read, held = machine.read, machine.bytes_held
         if page.trimmed:
             first = page.records[0].sequence_number if page.records else None
             after = _words(self._position) if read is None else read
             self._notice(facts.PositionTrimmed(at=now, **self._named, after=after, resumed_at=first))
-        idle = [lane for lane in self._machine.lanes if not lane.is_open]
-        filtered = self._machine.accept(page, now)
+        idle = [lane for lane in machine.lanes if not lane.is_open]
+        filtered = machine.accept(page, now)
         self._moved.update((lane.index, now) for lane in idle if lane.is_open)
-        self._share.hold(self._machine.bytes_held)
-        self._size.learn(len(page.records) - filtered, self._machine.bytes_held - held, page.behind_ms, now)
-        self._behind_ms, self._error = page.behind_ms, None
-        self.children = page.children
-        if self._context.observers.listening:
-            count, size = len(page.records), page.size_bytes
-            polled = facts.Polled(
-                at=now,
-                **self._named,
-                records=count,
-                filtered=filtered,
-                behind_ms=page.behind_ms,
-                size_bytes=size,
-                held=self._machine.records_held,
-                held_bytes=self._machine.bytes_held,
-                passed_over=self._machine.passed_over,
-            )
-            self._notice(polled)
-        self._driver.pump()
+        self._share.hold(machine.bytes_held)
+        self._size.learn(len(page.records) - filtered, machine.bytes_held - held, page.behind_ms, now)
+        return filtered
+
+    def _notice_polled(self, page: Page, filtered: int, now: Millis) -> None:
+        machine = self._machine
+        polled = facts.Polled(
+            at=now,
+            **self._named,
+            records=len(page.records),
+            filtered=filtered,
+            behind_ms=page.behind_ms,
+            size_bytes=page.size_bytes,
+            held=machine.records_held,
+            held_bytes=machine.bytes_held,
+            passed_over=machine.passed_over,
+        )
+        self._notice(polled)
 
     def _read_failed(self, error: SourceError, *, at_least_ms: int = 0) -> None:
         ports, now = self._context.ports, self._now
@@ -281,7 +296,13 @@ class ShardRunner:
 
     @property
     def _now(self) -> Millis:
-        return self._context.ports.clock.now()
+        return self._clock.now()
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """What facts are told of."""
+        key = self.performer.lease.key
+        return {"mapping": key.mapping, "shard": key.shard_id}
 
     def _settled(self, command: Any, now: Millis) -> None:
         self._moved[getattr(command, "lane", None)] = now

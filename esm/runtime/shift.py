@@ -25,6 +25,7 @@ from esm.runtime.mappings import Mappings
 from esm.runtime.ports import Ports
 from esm.runtime.real import worker_id
 from esm.runtime.resources import Resources
+from esm.runtime.rounds import Rounds
 from esm.runtime.watch import SilenceWatch
 from esm.runtime.watchdog import Watchdog
 from esm.stores.store import LeaseStore
@@ -62,6 +63,7 @@ class Shift:
             observers=observers,
             concurrency=concurrency,
             budget=self.budget,
+            rounds=Rounds(ports.clock),
             worker_id=self.id,
             drain_timeout=drain_timeout,
             home=self.home,

@@ -85,7 +85,8 @@ async def test_a_silent_shard_is_begun_anew_and_loses_nothing() -> None:
             later = [stand.put(shard=0), stand.put(shard=0)]
             await until(lambda: later[-1] in stand.seen)
             started = [fact.shard for fact in stand.of(facts.ShardStarted)]
-            assert started == ["shardId-000000000000", "shardId-000000000001", "shardId-000000000000"]
+            assert sorted(started[:2]) == ["shardId-000000000000", "shardId-000000000001"]
+            assert started[2:] == ["shardId-000000000000"]
             assert [fact.restarts for fact in stand.of(facts.ShardSilent)] == [False, True]
             assert [fact.epoch for fact in stand.of(facts.LeaseTaken)] == [1, 1, 2]
             assert shards(worker)[0].silent_ms is None

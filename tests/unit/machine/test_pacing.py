@@ -52,3 +52,22 @@ def test_failed_reads_back_off_until_one_is_answered() -> None:
     assert pacer.next_at == POLL_RETRY_CAP_MS
     pacer.after_page(0, more=True)
     assert pacer.after_failure(0, middle) == 200
+
+
+def test_a_read_that_is_a_little_late_does_not_make_the_next_one_later() -> None:
+    pacer = PollPacer()
+    pacer.after_page(1_000_003, more=False)
+    assert pacer.next_at == 1_001_003
+    pacer.after_page(1_001_103, more=False)
+    assert pacer.next_at == 1_002_003
+    pacer.after_page(1_002_104, more=False)  # more than a little: there is too much to do, or it waited for room
+    assert pacer.next_at == 1_003_104
+
+
+def test_of_reads_that_follow_each_other_each_has_its_distance() -> None:
+    pacer = PollPacer()
+    pacer.after_page(1_000_000, more=True)
+    pacer.after_page(1_000_215, more=True)
+    assert pacer.next_at == 1_000_415
+    pacer.after_page(1_000_420, more=False)
+    assert pacer.next_at == 1_001_415

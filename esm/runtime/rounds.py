@@ -1,0 +1,138 @@
+"""What thousands wait for, at the price of one timer: the next read, and the end of one that takes too long.
+
+A loop that wakes for each shard alone spends more on waking than on the shard (measured). So waits that end at about
+the same time end together, and a read has a place in a list instead of a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heappop, heappush
+from types import TracebackType
+
+from esm.clock import Clock, Millis
+
+__all__ = ["Rounds", "TimeLimit"]
+
+ROUND_MS: Millis = 10
+"""How far apart rounds are (chosen). Whoever waits for a second is woken so much later at the most."""
+
+LONG_MS: Millis = 500
+"""Shorter waits end at their own millisecond: they are between pages of a shard that is behind (chosen)."""
+
+
+class Rounds:
+    """Of one worker; belongs to the loop it is used in."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: dict[Millis, list[asyncio.Future[None]]] = {}
+        self._times: list[Millis] = []  # a heap
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweeps: dict[float, _Sweep] = {}
+
+    def at(self, due: Millis, now: Millis) -> asyncio.Future[None]:
+        """Is done at `due`, or with the next round after it."""
+        time = due if due - now < LONG_MS else -(-due // ROUND_MS) * ROUND_MS
+        waiting = self._waiting.get(time)
+        if waiting is None:
+            waiting = self._waiting[time] = []
+            heappush(self._times, time)
+            if self._times[0] == time:
+                self._arm(now)
+        woken = asyncio.get_running_loop().create_future()
+        waiting.append(woken)
+        return woken
+
+    def limit(self, seconds: float) -> TimeLimit:
+        """For blocks of one task at a time, one after the other."""
+        sweep = self._sweeps.get(seconds)
+        if sweep is None:
+            sweep = self._sweeps[seconds] = _Sweep(seconds)
+        return TimeLimit(sweep)
+
+    def _arm(self, now: Millis) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0, self._times[0] - now) / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer, now, times = None, self._clock.now(), self._times
+        while times and times[0] <= now:
+            for woken in self._waiting.pop(heappop(times)):
+                if not woken.done():  # or its task was cancelled
+                    woken.set_result(None)
+        if times:
+            self._arm(now)
+
+
+class TimeLimit:
+    """`with limit:` cancels what takes too long, and raises `TimeoutError` then, as `asyncio.timeout` does."""
+
+    __slots__ = ("_cancelled", "_cancelling", "_sweep", "_task")
+
+    def __init__(self, sweep: _Sweep) -> None:
+        self._sweep = sweep
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._cancelled = False
+
+    def __enter__(self) -> None:
+        """Begins in this task. Raises `RuntimeError` outside of one."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit is for tasks")
+        self._task, self._cancelling, self._cancelled = task, task.cancelling(), False
+        self._sweep.begin(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raises `TimeoutError` when it was this limit, and nobody else, that cancelled."""
+        task, self._task = self._task, None
+        self._sweep.end(self)
+        if self._cancelled and task is not None:
+            alone = task.uncancel() <= self._cancelling
+            if alone and kind is asyncio.CancelledError:
+                raise TimeoutError from error
+
+    def expire(self) -> None:
+        """The time is over."""
+        if self._task is not None:
+            self._cancelled = True
+            self._task.cancel()
+
+
+class _Sweep:
+    """Blocks that may take equally long, so the one that began first is the first to be over."""
+
+    __slots__ = ("_begun", "_seconds", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun: dict[TimeLimit, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, limit: TimeLimit) -> None:
+        """From now on."""
+        loop = asyncio.get_running_loop()
+        self._begun[limit] = now = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_at(now + self._seconds, self._look)
+
+    def end(self, limit: TimeLimit) -> None:
+        """Its block is left."""
+        self._begun.pop(limit, None)
+
+    def _look(self) -> None:
+        """Expires those whose time is over; looks again when the next one's is. Nothing to do: no timer."""
+        loop = asyncio.get_running_loop()
+        self._timer, over = None, loop.time() - self._seconds
+        while self._begun:
+            limit, began = next(iter(self._begun.items()))
+            if began > over:
+                self._timer = loop.call_at(began + self._seconds, self._look)
+                return
+            del self._begun[limit]
+            limit.expire()
