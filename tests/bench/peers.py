@@ -18,7 +18,18 @@ from pathlib import Path
 
 from tests.servers.install import ROOT, is_installed, of_node, of_python, once
 
-__all__ = ["KINESIS_SDK", "PEERS", "SQS_CONSUMER", "Peer", "absent", "interpreter", "present", "versions"]
+__all__ = [
+    "KINESIS_SDK",
+    "NODE_PEERS",
+    "NODE_WARM_UP_S",
+    "PEERS",
+    "SQS_CONSUMER",
+    "Peer",
+    "absent",
+    "interpreter",
+    "present",
+    "versions",
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ SQS_CONSUMER = Peer(ROOT / "sqs-consumer", ("sqs-consumer@14.2.8", "@aws-sdk/cli
 """The last that runs on Node 20, and the SDK it asks for."""
 KINESIS_SDK = Peer(ROOT / "aws-sdk-js", ("@aws-sdk/client-kinesis@3.1143.0", "@smithy/node-http-handler@4.14.2"))
 LOCALSTACK = Peer(ROOT / "localstack", ("localstack-core[base-runtime]==2026.3.0",), python=True)
+NODE_WARM_UP_S = 5.0
+"""CPU that a poller on Node gets before it is measured: its just-in-time compiler goes on that long (observed)."""
 NODE_PEERS: Mapping[str, Peer] = {"aws-sdk-js": KINESIS_SDK, "sqs-consumer": SQS_CONSUMER}
 PEERS: Mapping[str, Peer] = {**NODE_PEERS, "localstack": LOCALSTACK}
 """By the name of the variants that need them."""

@@ -84,7 +84,7 @@ others store nothing. `floor` is a blocking socket, a signature, a typed decoder
 nothing can go wrong. boto3 and aiobotocore are loops over `get_records` of one shard, without a pause; `esm` and
 async-kinesis keep to their own pace on more shards. async-kinesis hands out nothing of a record but its data.
 `aws-sdk-js` is the same loop on Node with the AWS SDK for JavaScript, JSON over one connection kept alive: HTTP/1.1, as
-the HTTP/2 that the SDK takes by itself costs more. It is warmed up for 3 s of CPU, for the just-in-time compiler.
+the HTTP/2 that the SDK takes by itself costs more. It has 5 s of CPU to warm up, for the just-in-time compiler.
 `localstack` is the `KinesisPoller` of LocalStack called without its pauses, whose polls ask for one batch each.
 """
 

@@ -8,7 +8,6 @@ const { closeSync, openSync, readFileSync, readSync } = require("node:fs");
 const { createRequire } = require("node:module");
 
 const SHARD = "shardId-000000000000";
-const WARM_UP_S = 3; // of CPU: after that the just-in-time compiler has done its work (observed)
 const SOURCE = {
   eventSource: "aws:kinesis",
   eventVersion: "1.0",
@@ -42,7 +41,7 @@ class Meter {
     if (plan.total) return this.records >= plan.total;
     const now = this.reading();
     if (!this.start) {
-      if (now.polls >= plan.warm_up && now.cpu_s >= WARM_UP_S) this.start = now;
+      if (now.polls >= plan.warm_up && now.cpu_s >= plan.warm_up_s) this.start = now;
       return false;
     }
     const { cpu_s, wall_s, polls } = this.start;

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.bench.meter import Meter, Plan
-from tests.bench.peers import KINESIS_SDK, SQS_CONSUMER, Peer
+from tests.bench.peers import KINESIS_SDK, NODE_WARM_UP_S, SQS_CONSUMER, Peer
 from tests.bench.queue_client import QueuePlan
 
 __all__ = ["run_kinesis_sdk", "run_sqs_consumer"]
@@ -18,7 +18,7 @@ __all__ = ["run_kinesis_sdk", "run_sqs_consumer"]
 
 def run_kinesis_sdk(plan: Plan, _meter: Meter) -> NoReturn:
     """The AWS SDK for JavaScript: polls until there is enough."""
-    _become("kinesis_sdk_js.cjs", KINESIS_SDK, asdict(plan) | {"arn": plan.arn})
+    _become("kinesis_sdk_js.cjs", KINESIS_SDK, asdict(plan) | {"arn": plan.arn, "warm_up_s": NODE_WARM_UP_S})
 
 
 def run_sqs_consumer(plan: QueuePlan) -> NoReturn:
