@@ -3,10 +3,11 @@
     room --reserve--> on their way --accepted--> held --settled--> room
 
 Whoever reads reserves first what the answer may bring, so answers that come together do not add up to more than there
-is. A share may hold, with what it asks for, no more than the others leave free: so a source whose records nobody takes
-fills its share and never all of it, however many such sources there are. And a share that holds nothing may always ask
-for one record, one such share at a time, or it might wait for ever. What is held is therefore the budget at the most,
-plus one answer; and a record for each share, where the budget is less than that.
+is. Where there are many readers each is given a part of what is free, so that fifty can ask at once. A share may
+hold, with what it asks for, no more than the others leave free: so a source whose records nobody takes fills its share
+and never all of it, however many such sources there are. And a share that holds nothing may always ask for one record,
+one such share at a time, or it might wait for ever. What is held is therefore the budget at the most, plus one answer;
+and a record for each share, where the budget is less than that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 __all__ = ["Budget", "Share"]
+
+PARTS = 8
+"""Into so many parts room is shared out, where there are so many readers (chosen)."""
 
 LITTLE = 64 << 10
 """Bytes that are worth a read (chosen)."""
@@ -40,6 +44,7 @@ class Budget:
         self.limit = limit
         self.used = 0
         self.held = 0
+        self.shares = 0
         self.squeezed: Share | None = None
         self._waiting: deque[Callable[[], None]] = deque()
         self._sized: deque[_Waiter] = deque()
@@ -50,7 +55,12 @@ class Budget:
 
         `polls`: it cannot ask for less, and its answers may be long in coming, so it keeps nobody else from asking.
         """
+        self.shares += 1
         return Share(self, polls=polls)
+
+    def part(self, free: int) -> int:
+        """Bytes that one read may be given of so many that are free."""
+        return max(LITTLE, free // min(PARTS, max(1, self.shares)))
 
     @property
     def free(self) -> int:
@@ -87,7 +97,7 @@ class Budget:
                 break
             waiter = self._sized.popleft()
             if waiter.share.has_room(waiter.size):
-                left -= min(waiter.size, max(left, 0))
+                left -= min(waiter.size, self.part(left), max(left, 0))
                 any_told = True
                 waiter.told()
             else:
@@ -121,8 +131,10 @@ class Share:
         return allowed
 
     def _allowed(self, size: int) -> int:
-        budget = self._budget
-        least = size if self._polls else min(size, LITTLE)
+        budget, least = self._budget, size
+        if not self._polls:
+            least = min(size, LITTLE)
+            size = min(size, budget.part(budget.free))
         allowed = min(size, budget.free - self.held - self._reserved)
         if allowed >= least:
             return allowed
@@ -167,6 +179,7 @@ class Share:
         await woken
 
     def close(self) -> None:
-        """Gives up all it has."""
+        """Gives up all it has, for good."""
+        self._budget.shares -= 1
         self.hold(0)
         self.give_back(self._reserved)

@@ -197,18 +197,51 @@ def test_who_waits_is_told_once_in_the_order_of_asking() -> None:
 
 def test_room_for_two_reads_is_told_to_two_of_a_thousand() -> None:
     async def main() -> None:
-        budget, told = Budget(2 * MIB), list[Share]()
-        holder, *waiting = (budget.share() for _ in range(1001))
-        assert holder.reserve(2 * MIB) == 2 * MIB
+        budget, told = Budget(2 * LITTLE), list[Share]()
+        holder = budget.share(polls=True)
+        waiting = [budget.share() for _ in range(1000)]
+        assert holder.reserve(2 * LITTLE) == 2 * LITTLE
         for share in waiting:
             share.when_free(partial(_ask, share, told), MIB)
-        holder.give_back(2 * MIB)
+        holder.give_back(2 * LITTLE)
         await asyncio.sleep(1)
         assert told == waiting[:2]
         for number in range(500):  # each that has read makes room for one more, in order
-            told[number].give_back(MIB)
+            told[number].give_back(LITTLE)
             await asyncio.sleep(1)
         assert told == waiting[:502]
+
+    run(main())
+
+
+def test_fifty_that_know_nothing_yet_can_ask_at_once() -> None:
+    """Room for thirteen whole answers is not kept by thirteen: thousands of shards would begin one after the other."""
+    budget, whole = Budget(256 * MIB), 20 * MIB
+    shares = [budget.share() for _ in range(1000)]
+    given = [size for share in shares if (size := share.reserve(whole))]
+    assert len(given) > 50
+    assert given[:5] == [whole] * 5
+    assert given == sorted(given, reverse=True)
+    assert sum(given) == budget.used <= budget.limit
+    for share in shares[1:]:
+        share.close()
+    shares[0].give_back(given[0])
+    assert shares[0].reserve(budget.limit) == budget.limit  # it is alone now
+
+
+def test_room_is_told_to_as_many_as_get_a_part_of_it() -> None:
+    async def main() -> None:
+        budget, told = Budget(256 * MIB), list[Share]()
+        holder = budget.share(polls=True)
+        waiting = [budget.share() for _ in range(1000)]
+        assert holder.reserve(budget.limit) == budget.limit
+        for share in waiting:
+            share.when_free(partial(_ask, share, told, 20 * MIB), 20 * MIB)
+        holder.give_back(budget.limit)
+        await asyncio.sleep(1)
+        assert told == waiting[: len(told)]
+        assert 50 < len(told) < 70
+        assert budget.free < LITTLE
 
     run(main())
 
@@ -216,14 +249,15 @@ def test_room_for_two_reads_is_told_to_two_of_a_thousand() -> None:
 def test_room_that_is_told_of_and_not_wanted_goes_to_those_behind() -> None:
     async def main() -> None:
         budget, told = Budget(MIB), list[Share]()
-        holder, unwilling, willing = (budget.share() for _ in range(3))
+        unwilling, willing = (budget.share() for _ in range(2))
+        holder = budget.share(polls=True)
         assert holder.reserve(MIB) == MIB
         unwilling.when_free(lambda: told.append(unwilling), MIB)
         willing.when_free(partial(_ask, willing, told), MIB)
         holder.give_back(MIB)
         await asyncio.sleep(1)
         assert told == [unwilling, willing]
-        assert budget.used == MIB
+        assert budget.used == MIB // 3
 
     run(main())
 
@@ -231,7 +265,8 @@ def test_room_that_is_told_of_and_not_wanted_goes_to_those_behind() -> None:
 def test_who_holds_too_much_for_more_keeps_his_place_and_holds_up_nobody() -> None:
     async def main() -> None:
         budget, told = Budget(4 * MIB), list[Share]()
-        full, holder, behind = (budget.share() for _ in range(3))
+        full, behind = (budget.share() for _ in range(2))
+        holder = budget.share(polls=True)
         full.hold(2 * MIB)
         assert holder.reserve(2 * MIB) == 2 * MIB
         full.when_free(partial(_ask, full, told), MIB)
@@ -246,8 +281,8 @@ def test_who_holds_too_much_for_more_keeps_his_place_and_holds_up_nobody() -> No
     run(main())
 
 
-def _ask(share: Share, told: list[Share]) -> None:
-    assert share.reserve(MIB) > 0
+def _ask(share: Share, told: list[Share], size: int = MIB) -> None:
+    assert share.reserve(size) > 0
     told.append(share)
 
 
