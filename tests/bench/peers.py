@@ -50,10 +50,6 @@ class Peer:
         """Where Node finds its packages."""
         return str(self.folder / "node_modules")
 
-    def install(self) -> None:
-        """Does nothing when it is there."""
-        once(self.folder, self.releases, of_python if self.python else of_node)
-
 
 SQS_CONSUMER = Peer(ROOT / "sqs-consumer", ("sqs-consumer@14.2.8", "@aws-sdk/client-sqs@3.1169.0"))
 """The last that runs on Node 20, and the SDK it asks for."""
@@ -99,13 +95,20 @@ def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers")
     parser.add_argument("--localstack", action="store_true", help="LocalStack's pollers as well: 200 MB")
     options = parser.parse_args()
-    if shutil.which("npm") is None:
-        sys.stderr.write(f"no npm on the path, so not compared: {', '.join(NODE_PEERS)}\n")
-    else:
-        for peer in NODE_PEERS.values():
-            peer.install()
-    if options.localstack:
-        LOCALSTACK.install()
+    wanted = {name: peer for name, peer in PEERS.items() if options.localstack or not peer.python}
+    for name, peer in wanted.items():
+        if not peer.python and shutil.which("npm") is None:
+            sys.stderr.write(f"{name} is left out: it needs Node 20 with npm, and there is no npm on the path\n")
+        elif not is_installed(peer.folder, peer.releases):
+            _install(name, peer)
+
+
+def _install(name: str, peer: Peer) -> None:
+    sys.stderr.write(f"installing {name} into {peer.folder}: {', '.join(peer.releases)}\n")
+    try:
+        once(peer.folder, peer.releases, of_python if peer.python else of_node)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"{name} is left out: it could not be installed ({error})\n")
 
 
 if __name__ == "__main__":

@@ -104,14 +104,14 @@ def _table(title: str, rows: list[Row], variants: list[str], cell: Any) -> str:
     return table([[title, *variants], *([row.workload.name, *(cell(row, v) for v in variants)] for row in rows)])
 
 
-def table(lines: list[list[str]]) -> str:
-    """Markdown of a head line and the lines under it: the first column to the left, the others to the right."""
+def table(lines: list[list[str]], *, words: int = 1) -> str:
+    """Markdown of a head line and the lines under it. `words`: so many columns to the left, the others to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     texts = [
-        "| " + " | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) + " |" for line in lines
+        [*map(str.ljust, line[:words], widths[:words]), *map(str.rjust, line[words:], widths[words:])] for line in lines
     ]
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-    return "\n".join([texts[0], rule, *texts[1:]])
+    rule = ["-" * width for width in widths[:words]] + ["-" * (width - 1) + ":" for width in widths[words:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [texts[0], rule, *texts[1:]])
 
 
 def figure(value: float) -> str:

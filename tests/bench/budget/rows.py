@@ -81,11 +81,11 @@ class Row:
 
 def budget_table(rows: Sequence[Row]) -> str:
     """Markdown: a line for each figure, and what has to be said of them."""
-    head = ["", "path", "figure", "must", "aim", "reached", "", "of the aim"]
+    head = ["row", "path", "figure", "must", "aim", "reached", "verdict", "of the aim"]
     lines = [
         [row.number if first else "", row.path if first else "", *bound.line()]
         for row in rows
         for first, bound in zip([True] + [False] * len(row.bounds), row.bounds, strict=False)
     ]
     notes = [f"- {row.number}: {row.note}" for row in rows if row.note]
-    return "\n".join([table([head, *lines]), "", *notes]) + "\n"
+    return "\n".join([table([head, *lines], words=3), "", *notes]) + "\n"

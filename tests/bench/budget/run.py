@@ -21,7 +21,7 @@ from tests.bench.budget.stalls import stall_row
 from tests.bench.budget.streams import stream_costs, stream_rows, tls_row
 from tests.bench.report import machine, under
 
-__all__ = ["Budget", "bench_budget", "measure_budget", "write_budget"]
+__all__ = ["Budget", "bench_budget", "budget_page", "measure_budget", "write_budget"]
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,17 @@ def measure_budget(effort: BudgetEffort, told: Callable[[str], None], *, node: b
     return Budget(rows, idle, drawn, time.perf_counter() - began, (load, os.getloadavg()[0]), effort.streams.rounds)
 
 
+def budget_page(budget: Budget) -> str:
+    """Markdown: what was measured, the budget, how cost grows, and what it ran on."""
+    parts = (_HEAD, budget_table(budget.rows), _SCALING, scaling_tables(budget.curves), "", _under(machine(), budget))
+    return "\n".join(parts) + "\n"
+
+
 def write_budget(folder: Path, budget: Budget) -> Path:
     """Writes the three files; gives the page."""
     folder.mkdir(exist_ok=True)
-    where = machine()
     data = {
-        "machine": where,
+        "machine": machine(),
         "load": budget.loads,
         "seconds": budget.seconds,
         "rounds": budget.rounds,
@@ -72,8 +77,7 @@ def write_budget(folder: Path, budget: Budget) -> Path:
     (folder / "budget.json").write_text(json.dumps(data, indent=1) + "\n")
     draw(budget.curves, folder / "budget.svg")
     page = folder / "budget.md"
-    parts = (_HEAD, budget_table(budget.rows), _SCALING, scaling_tables(budget.curves), "", _under(where, budget))
-    page.write_text("\n".join(parts) + "\n")
+    page.write_text(budget_page(budget))
     return page
 
 
@@ -83,7 +87,7 @@ def bench_budget(
     """Measures, prints, and writes when it is `kept`; gives the numbers of the rows that were missed."""
     budget = measure_budget(effort, told)
     told("")
-    sys.stdout.write(f"\n{budget_table(budget.rows)}\n{scaling_tables(budget.curves)}\n")
+    sys.stdout.write(f"\n{budget_page(budget)}")
     if kept:
         sys.stdout.write(f"\nwritten to {write_budget(folder, budget)}, as JSON and as a drawing beside it\n")
     missed = ", ".join(budget.missed)
