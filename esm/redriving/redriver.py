@@ -32,7 +32,7 @@ from esm.records.invocation_record import FailedRange, UnreadableDocumentError, 
 from esm.records.position import SequenceNumber
 from esm.redriving.batches import Batch, batches_of_event, batches_of_records, belonging
 from esm.redriving.box import Box, Document
-from esm.redriving.ranges import later_of_same_key, read_range
+from esm.redriving.ranges import ShardWalk
 from esm.runtime.ports import Ports
 from esm.sources.reader import StreamSource
 
@@ -116,6 +116,14 @@ class _Ready:
         return sum(len(batch.identifiers) for batch in self.batches)
 
 
+@dataclass(frozen=True, slots=True)
+class _Beyond:
+    """What is looked at behind a range: so many records, up to `until`; 0: none."""
+
+    look_ahead: int
+    until: SequenceNumber | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriver:
     """Takes the documents of one box.
@@ -139,6 +147,7 @@ class Redriver:
     on_redriven: Callable[[Redriven], None] = lambda _: None
     stopping: Callable[[], bool] = lambda: False
     _open: dict[str, tuple[StreamSource, Invoker]] = field(default_factory=dict)
+    _walks: dict[tuple[str, str], ShardWalk] = field(default_factory=dict)
 
     async def run(self) -> RedriveSummary:
         """Goes through all documents once. Raises what keeps the box from giving them, and `HandlerExhaustedError`."""
@@ -184,20 +193,23 @@ class Redriver:
         if mapping is None:
             raise _StaysError(Outcome.NO_FUNCTION, f"no mapping reads {wanted.stream_arn}")
         source, invoker = self._of(mapping)
+        beyond = await self._beyond(wanted, mapping)
         try:
-            batches = await self._batches(wanted, mapping, source)
+            batches = await self._batches(wanted, mapping, source, beyond)
         except SourceError as error:
             raise _StaysError(Outcome.UNAVAILABLE, str(error)) from None
-        return _Ready(mapping, invoker, batches, await self._later(wanted, mapping, source, batches))
+        return _Ready(mapping, invoker, batches, await self._later(wanted, source, batches, beyond))
 
-    async def _batches(self, wanted: FailedRange, mapping: EventSourceMapping, source: StreamSource) -> list[Batch]:
+    async def _batches(
+        self, wanted: FailedRange, mapping: EventSourceMapping, source: StreamSource, beyond: _Beyond
+    ) -> list[Batch]:
         """The calls to make. Raises `_StaysError` when they are not all that there should be, and `SourceError`."""
         if wanted.event is not None:
             return batches_of_event(wanted, self.batch_size)
         if wanted.windowed:
             said = "it is of a tumbling window, whose state only a document with the event holds"
             raise _StaysError(Outcome.NO_STATE, said)
-        found = await read_range(source, wanted)
+        found = await self._walk(wanted, source).range(wanted, beyond=beyond.look_ahead)
         if not found.whole:
             said = f"the stream still has {len(found.records)} records of a range of which {wanted.records} failed"
             raise _StaysError(Outcome.PAST_RETENTION, said)
@@ -205,23 +217,26 @@ class Redriver:
         records = belonging(wanted, mapping, shape, found.records)
         return batches_of_records(records, shape, self.batch_size)
 
-    async def _later(
-        self, wanted: FailedRange, mapping: EventSourceMapping, source: StreamSource, batches: list[Batch]
-    ) -> tuple[SequenceNumber, ...]:
-        until = None
+    async def _beyond(self, wanted: FailedRange, mapping: EventSourceMapping) -> _Beyond:
+        """How much of what follows is looked at."""
         if self.settled is None:
-            if wanted.event is not None:
-                return ()  # a document with its event needs no stream, which may not even be within reach
-        else:
-            until = await self.settled(mapping, wanted.shard_id)
-            if until is None:
-                return ()
+            # A document with its event needs no stream, which may not even be within reach.
+            return _Beyond(self.look_ahead if wanted.event is None else 0)
+        until = await self.settled(mapping, wanted.shard_id)
+        handled = until is not None and wanted.last is not None and int(until) > int(wanted.last)
+        return _Beyond(self.look_ahead if handled else 0, until)
+
+    async def _later(
+        self, wanted: FailedRange, source: StreamSource, batches: list[Batch], beyond: _Beyond
+    ) -> tuple[SequenceNumber, ...]:
+        if not beyond.look_ahead:
+            return ()
         keys = {key for batch in batches for key in batch.keys}
+        walk = self._walk(wanted, source)
         try:
-            found = await later_of_same_key(source, wanted, keys, until=until, look_ahead=self.look_ahead)
+            return tuple(await walk.later(wanted, keys, until=beyond.until, look_ahead=beyond.look_ahead))
         except SourceError:
             return ()  # the event of a document may have outlived its stream
-        return tuple(found)
 
     async def _handle(self, ready: _Ready) -> None:
         """Calls the function for all of it. Raises `_StaysError` at the first batch that fails: order is kept."""
@@ -279,6 +294,16 @@ class Redriver:
             invoker = self.ports.open_invoker(mapping, lambda _request_id, _hung: None)
             self._open[mapping.uuid] = self.ports.open_source(mapping), invoker
         return self._open[mapping.uuid]
+
+    def _walk(self, wanted: FailedRange, source: StreamSource) -> ShardWalk:
+        """The shard of a range. Documents come shard by shard, so what is held of others is of no more use."""
+        place = wanted.stream_arn, wanted.shard_id
+        if place not in self._walks:
+            self._walks[place] = ShardWalk(source, wanted.shard_id, self.ports.clock)
+        for other in self._walks.values():
+            if other is not self._walks[place]:
+                other.forget()
+        return self._walks[place]
 
     async def _close(self) -> None:
         try:
