@@ -19,6 +19,8 @@ from typing import Any
 from esm.clock import Clock, Millis
 from esm.handlers.invoker import Invocation, Raised
 
+_RESOLUTION_S = 0.001  # a loop's timer may come as much too early
+
 __all__ = ["STOP_WITHIN", "Call", "Calls"]
 
 STOP_WITHIN = 5.0
@@ -29,14 +31,30 @@ STOP_WITHIN = 5.0
 class Calls:
     """The calls of one function that have not ended. `hung`: those given up; `on_hung` hears of each and their number.
 
-    A hung call is held here, because asyncio holds its tasks weakly.
+    `running`: with the loop's time at which each runs out of it, the first one first: they all have as much, so one
+    timer does for all. A hung call is held here, because asyncio holds its tasks weakly.
     """
 
     clock: Clock
     timed_out: Raised
     on_hung: Callable[[str, int], None] | None = None
-    running: set[Call] = field(default_factory=set)
+    running: dict[Call, float] = field(default_factory=dict)
     hung: set[Call] = field(default_factory=set)
+    _timer: asyncio.TimerHandle | None = None
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sees to it that those who run out of time are told to end."""
+        if self._timer is None and (first := next(iter(self.running.values()), None)) is not None:
+            self._timer = loop.call_at(first, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time() + _RESOLUTION_S
+        for call, due in list(self.running.items()):
+            if due > now:
+                self._timer = loop.call_at(due, self._look, loop)
+                return
+            call.time_out()
 
 
 class Call:
@@ -44,7 +62,9 @@ class Call:
 
     __slots__ = ("_calls", "_deadline", "_loop", "_request_id", "_timer", "_waited_for", "ended", "stopping", "task")
 
-    def __init__(self, calls: Calls, request_id: str, deadline: Millis, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, calls: Calls, request_id: str, deadline: Millis, loop: asyncio.AbstractEventLoop, due: float
+    ) -> None:
         self.ended: asyncio.Future[Invocation] = loop.create_future()
         self.stopping = False
         self.task: asyncio.Task[None] | None = None
@@ -54,30 +74,30 @@ class Call:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._waited_for = False
-        calls.running.add(self)
+        calls.running[self] = due
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> None:
         """Runs `coroutine`, which ends with `finish`, in a task of its own."""
         self.task = self._loop.create_task(coroutine, name=self._request_id, context=context)
 
-    async def wait(self, timeout: float) -> Invocation:  # noqa: ASYNC109  # Lambda's word; the loop's timeouts would await
-        """The outcome, `timeout` seconds and `STOP_WITHIN` from now at the latest."""
+    async def wait(self) -> Invocation:
+        """The outcome, `STOP_WITHIN` after it was due at the latest."""
         if self.ended.done():
             return self.ended.result()
-        self._after(timeout, self._time_out)
+        self._calls.watch(self._loop)
         self._waited_for = True
         try:
             return await self.ended
         except asyncio.CancelledError:
             self._waited_for = False
             self.ended = self._loop.create_future()
-            self._time_out()
+            self.time_out()
             await asyncio.sleep(0)  # the turn in which a handler that means well ends
             raise
 
     def finish(self, outcome: Invocation) -> None:
         """The handler is through. What it says past its deadline says that it is late, whatever held it up."""
-        self._calls.running.discard(self)
+        self._calls.running.pop(self, None)
         self._calls.hung.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -100,7 +120,7 @@ class Call:
         if self not in self._calls.running:
             return
         calls = self._calls
-        calls.running.discard(self)
+        del calls.running[self]
         calls.hung.add(self)
         if self.task is not None:
             # asyncio.run waits for every task it knows. Its documentation has this call for those who bring their own.
@@ -110,14 +130,11 @@ class Call:
         if calls.on_hung is not None:
             calls.on_hung(self._request_id, len(calls.hung))
 
-    def _time_out(self) -> None:
-        self._after(STOP_WITHIN, self.abandon)
+    def time_out(self) -> None:
+        """Tells the handler to end, and gives the call up `STOP_WITHIN` from now."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(STOP_WITHIN, self.abandon)
         self.stop()
-
-    def _after(self, seconds: float, step: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, step)
 
     def _end(self, outcome: Invocation) -> None:
         if not self.ended.done():

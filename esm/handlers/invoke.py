@@ -81,11 +81,11 @@ class FunctionInvoker:
         if len(self._calls.hung) > self._abandoned_max:
             hung = f"{len(self._calls.hung)} calls of {self.function_arn} hang, {self._abandoned_max} may"
             raise HandlerExhaustedError(f"{hung}; {_WHAT_TO_DO}")
-        now = self._clock.now
+        now, loop = self._clock.now, asyncio.get_running_loop()
         deadline = now() + self._timeout_ms
-        call = Call(self._calls, request_id, deadline, asyncio.get_running_loop())
+        call = Call(self._calls, request_id, deadline, loop, loop.time() + self._timeout)
         self._start(call, event, LambdaContext(self._facts, request_id, deadline, now))
-        return await call.wait(self._timeout)
+        return await call.wait()
 
     async def close(self, grace: Millis) -> None:
         """Ends what it holds within `grace` milliseconds: idle threads are let go, hung ones abandoned.
@@ -132,7 +132,7 @@ class FunctionInvoker:
         try:
             self._threads.run(asyncio.get_running_loop(), work, done)
         except RuntimeError as error:
-            self._calls.running.discard(call)
+            self._calls.running.pop(call, None)
             msg = f"no thread for a call of {self.function_arn}: {error}"
             raise HandlerExhaustedError(msg) from error
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from esm.records.position import Checkpoint
 from esm.records.window import Window
@@ -22,8 +23,7 @@ class Condition(Enum):
     RECORD_AGE_EXCEEDED = "RecordAgeExceeded"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Deliver:
+class Deliver(msgspec.Struct, frozen=True, eq=False):
     """Invoke the function with these records. `invoke_count`: 1 on the first try of this batch.
 
     `window`: the tumbling window they are in, and its state so far. No records: its final call.
@@ -36,8 +36,7 @@ class Deliver:
     window: Window | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Discard:
+class Discard(msgspec.Struct, frozen=True, eq=False):
     """Tell the on-failure destination that these records are given up.
 
     `answered`: whether the function answered the last invoke, so that the failure record has a `responseContext`;
@@ -57,8 +56,7 @@ class Discard:
     window: Window | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Store:
+class Store(msgspec.Struct, frozen=True, eq=False):
     """Make this checkpoint durable. The lanes whose settlements it carries wait for it."""
 
     checkpoint: Checkpoint

@@ -120,7 +120,7 @@ class ShardMachine:
             return store
         for lane in self.lanes:
             if lane.out is None and lane.is_open and lane.version <= self._stored:
-                command = self._take_from(lane, now, flush=self._nothing_comes)
+                command = self._take_from(lane, now, flush=self._waits_in_vain)
                 if command is not None:
                     lane.out = command
                     return command
@@ -146,12 +146,14 @@ class ShardMachine:
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
-        times = [self._store_due()]
-        if not self._draining:
-            flush = self._nothing_comes
-            free = (lane for lane in self.lanes if lane.out is None and lane.is_open and lane.version <= self._stored)
-            times += [lane.wake_at(self.rules, flush=flush) for lane in free]
-        return min((time for time in times if time is not None), default=None)
+        first = self._store_due()
+        if self._draining:
+            return first
+        for lane in self.lanes:
+            if lane.out is None and lane.is_open and lane.version <= self._stored:
+                wakes = lane.wake_at(self.rules, flush=self._waits_in_vain)
+                first = wakes if first is None or (wakes is not None and wakes < first) else first
+        return first
 
     def drain(self) -> None:
         """Begins nothing more; what is out may come back, and what is settled is stored."""
@@ -238,9 +240,9 @@ class ShardMachine:
     # -- delivering ------------------------------------------------------------------------------------------------
 
     @property
-    def _nothing_comes(self) -> bool:
-        """The shard is closed, or there is no room for more, so a window would be waited for in vain (chosen)."""
-        return self.demand() == 0
+    def _waits_in_vain(self) -> bool:
+        """There is a batching window, and nothing can come in it: the shard is closed, or there is no room (chosen)."""
+        return self.rules.batching_window_ms > 0 and self.demand() == 0
 
     def _take_from(self, lane: Lane, now: Millis, *, flush: bool) -> Deliver | Discard | None:
         lane.open_window(now)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from uuid import UUID
 
 from esm.clock import Clock
 from esm.destinations.destination import Destination
@@ -43,5 +42,10 @@ class Ports:
     threads: bool = False
 
     def new_id(self) -> str:
-        """A random UUID as text, as Lambda writes request ids."""
-        return str(UUID(int=self.rng.getrandbits(128), version=4))
+        """A random UUID (version 4) as text, as Lambda writes request ids.
+
+        https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-4
+        """
+        digits = f"{self.rng.getrandbits(128):032x}"
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -22,13 +22,16 @@ from esm.records.position import Checkpoint
 from esm.stores import sqlite_statements as statements
 from esm.stores.sqlite_file import SqliteFile
 
-__all__ = ["REST_MS", "SLOW_MS", "WRITES_IN_A_ROW", "QuickCheckpoints"]
+__all__ = ["CHECK_MS", "REST_MS", "SLOW_MS", "WRITES_IN_A_ROW", "QuickCheckpoints"]
 
 SLOW_MS: Millis = 25
-"""A write that held the event loop up for so long was one too many (chosen: no busy machine takes that long to go on)."""
+"""A write that held the event loop up for so long was one too many (chosen: more than a busy machine does to it)."""
 
 REST_MS: Millis = 1_000
 """How long the store's thread writes after that (chosen)."""
+
+CHECK_MS: Millis = 100
+"""How often it is seen whether the file is still there (chosen)."""
 
 WRITES_IN_A_ROW = 500
 """As many go into the log; the next is the thread's, which moves a log of 1,000 pages, of which a write takes two at
@@ -45,6 +48,7 @@ class QuickCheckpoints:
         self._database, self._connection = database, connection
         self._clock = clock or SystemClock()
         self._resting_until: Millis = 0
+        self._check_at: Millis = 0
         self._left = WRITES_IN_A_ROW
 
     def write(self, lease: Lease, checkpoint: Checkpoint, columns: tuple[Any, ...]) -> bool:
@@ -58,13 +62,19 @@ class QuickCheckpoints:
         self._left -= 1
         try:
             statements.advance(self._connection, lease, checkpoint, columns)
-            self._database.check_files()
+            self._check_files(began)
         except (sqlite3.Error, OSError, EsmError):
             return False
         ended = self._clock.now()
         if ended - began >= SLOW_MS:
             self._resting_until = ended + REST_MS
         return True
+
+    def _check_files(self, now: Millis) -> None:
+        """Again and again, not each time: who takes the file away takes all with it that it ever held."""
+        if now >= self._check_at:
+            self._database.check_files()
+            self._check_at = now + CHECK_MS
 
     def close(self) -> None:
         """Closes the connection."""

@@ -15,7 +15,7 @@ from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint, LanePositions, Position
 from esm.stores.sqlite import SqliteStore
-from esm.stores.sqlite_quick import REST_MS, SLOW_MS, WRITES_IN_A_ROW, QuickCheckpoints
+from esm.stores.sqlite_quick import CHECK_MS, REST_MS, SLOW_MS, WRITES_IN_A_ROW, QuickCheckpoints
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +131,7 @@ async def test_a_refusal_is_told_as_ever(store: SqliteStore, tmp_path: Path) -> 
     with pytest.raises(LeaseLostError):
         await store.checkpoint(Lease(mine.key, mine.checkpoint, mine.parents, "b", mine.epoch), settled(10))
     (tmp_path / "esm.db").rename(tmp_path / "old.db")
+    await asyncio.sleep(CHECK_MS / 1000)
     with pytest.raises(StoreError, match="replaced or removed"):
         await store.checkpoint(mine, settled(10))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from esm.clock import Millis
@@ -81,7 +82,7 @@ def retry_meets_no_state(patch: pytest.MonkeyPatch) -> None:
         given = real(self, lane, now, flush=flush)
         if given is None or given.window is None or not given.records or not lane.batches[-1].failures:
             return given
-        return replace(given, window=replace(given.window, state=NO_STATE))
+        return msgspec.structs.replace(given, window=replace(given.window, state=NO_STATE))
 
     patch.setattr(ShardMachine, "_take_from", take_from)
 
