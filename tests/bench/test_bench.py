@@ -46,7 +46,7 @@ def test_a_page_has_as_many_records_as_were_asked_for() -> None:
     }
 
 
-@pytest.mark.parametrize("variant", present(VARIANTS))
+@pytest.mark.parametrize("variant", [each for each in present(VARIANTS) if each != "localstack"])  # seconds to import
 def test_every_variant_handles_every_record_in_order(variant: str) -> None:
     check(variant)
 
