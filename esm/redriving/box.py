@@ -32,6 +32,11 @@ class Box(Protocol):
     What a crash leaves given out is there again, too, by itself.
     """
 
+    @property
+    def in_groups(self) -> bool:
+        """Whether some documents show only when those before them were struck off: `documents` gives them then."""
+        ...
+
     async def prepare(self) -> None:
         """Sees to it that documents can be struck off. Raises as `documents` where it is plain that they cannot."""
         ...

@@ -25,6 +25,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 class BucketBox:
     """A bucket, or the objects in it whose names begin with `prefix`. Those of more than `limit` bytes are not read."""
 
+    in_groups = False
+
     def __init__(self, session: AwsSession, bucket: str, prefix: str, *, limit: int = OBJECT_BYTES_MAX) -> None:
         self._session, self._bucket, self._prefix, self._limit = session, bucket, prefix, limit
 

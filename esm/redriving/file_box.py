@@ -27,6 +27,8 @@ _READ_BYTES = 1 << 20
 class FileBox:
     """A JSON Lines file. Raises `RecordingError` when it cannot be read, or another redrive is at it."""
 
+    in_groups = False
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._struck = Path(f"{path}.redriven")

@@ -30,7 +30,10 @@ _STALE_RECEIVES = 10
 class QueueBox:
     """A queue that Lambda, or esm, sends failure records to, or that is subscribed to such a topic.
 
-    `hidden_s`: seconds for which a message is hidden at once.
+    `hidden_s`: seconds for which a message is hidden at once. Of a FIFO queue nothing of a message group is shown while
+    some of it is hidden: the first ten of each are given, and the next ones when those were struck off.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
     """
 
     def __init__(self, api: SqsApi, queue_arn: str, *, hidden_s: int = HIDDEN_S) -> None:
@@ -39,16 +42,22 @@ class QueueBox:
         self._seen: set[str] = set()
         self._extending: asyncio.Task[None] | None = None
 
+    @property
+    def in_groups(self) -> bool:
+        """Whether it is a FIFO queue."""
+        return self._queue_arn.endswith(".fifo")
+
     async def prepare(self) -> None:
         """Nothing: whether messages may be deleted shows when one is."""
 
     async def documents(self) -> AsyncGenerator[Document, None]:
         """Each message once, until the queue shows no new one."""
-        self._extending = asyncio.create_task(self._extend())
-        stale = 0
+        if self._extending is None:
+            self._extending = asyncio.create_task(self._extend())
+        stale, wait_s = 0, _WAIT_S
         while stale < _STALE_RECEIVES:
             messages = await self._api.receive_message(
-                self._queue_arn, _BATCH, wait_seconds=_WAIT_S, visibility_seconds=self._hidden_s
+                self._queue_arn, _BATCH, wait_seconds=wait_s, visibility_seconds=self._hidden_s
             )
             fresh = [message for message in messages if message.message_id not in self._seen]
             # A message that comes again, as its time ran out or a queue may always do, has a newer handle now.
@@ -56,6 +65,7 @@ class QueueBox:
             if not messages:
                 return
             stale = 0 if fresh else stale + 1
+            wait_s = 0 if self.in_groups else _WAIT_S  # it is asked again anyway, once these were struck off
             self._seen.update(message.message_id for message in fresh)
             for message in fresh:
                 yield Document(f"message {message.message_id}", message.body, message.message_id)

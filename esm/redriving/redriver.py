@@ -42,6 +42,8 @@ ROUND_DOCUMENTS = 100
 ROUND_BYTES = 16 * 1024 * 1024
 """So many documents are held at once, to go through those of one shard in their order (chosen)."""
 
+_Documents = list[tuple[Document, FailedRange | str]]
+
 STRIKE_OFF_WAITS_S = (0.5, 2.0, 0.0)
 """How long to wait after each failed try to strike a document off (chosen)."""
 
@@ -155,7 +157,7 @@ class Redriver:
         try:
             if not self.dry_run:
                 await self.box.prepare()
-            async with aclosing(self._rounds()) as rounds:
+            async with aclosing(self._rounds(summary)) as rounds:
                 async for documents in rounds:
                     for document, wanted in sorted(documents, key=_order):
                         if self.stopping():
@@ -273,15 +275,28 @@ class Redriver:
 
     # -- all of them -----------------------------------------------------------------------------------------------
 
-    async def _rounds(self) -> AsyncGenerator[list[tuple[Document, FailedRange | str]], None]:
-        """The documents, some at a time."""
-        held: list[tuple[Document, FailedRange | str]] = []
+    async def _rounds(self, summary: RedriveSummary) -> AsyncGenerator[_Documents, None]:
+        """The documents, some at a time; again, where others show once these were struck off."""
+        taken = 0
+        while True:
+            before = summary.count(Outcome.REDRIVEN)
+            async with aclosing(self._pass(None if self.limit is None else self.limit - taken)) as documents:
+                async for held in documents:
+                    taken += len(held)
+                    yield held
+            goes_on = self.box.in_groups and summary.count(Outcome.REDRIVEN) > before
+            if not goes_on or taken == self.limit or self.stopping():
+                return
+
+    async def _pass(self, limit: int | None) -> AsyncGenerator[_Documents, None]:
+        """All that show, some at a time, and `limit` at the most."""
+        held: _Documents = []
         size = taken = 0
         async with aclosing(self.box.documents()) as documents:
             async for document in documents:
                 held.append((document, _read(document)))
                 size, taken = size + len(document.text), taken + 1
-                if taken == self.limit or self.stopping():
+                if taken == limit or self.stopping():
                     break
                 if len(held) == ROUND_DOCUMENTS or size >= ROUND_BYTES:
                     yield held

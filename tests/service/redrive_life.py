@@ -34,6 +34,7 @@ class Killing:
 
     def __init__(self, box: Box, at: str) -> None:
         self.box, self.at = box, at
+        self.in_groups = box.in_groups
 
     def step(self, name: str) -> None:
         if name == self.at:

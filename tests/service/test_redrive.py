@@ -20,9 +20,11 @@ from esm.redriving.bucket_box import BucketBox
 from esm.redriving.redrive import redrive
 from esm.redriving.redriver import Outcome, RedriveSummary
 from tests.servers.accounts import Account, account_on, mapping_of
+from tests.servers.queues import Queues
 from tests.servers.streams import REGION
 from tests.servers.tables import Tables
 from tests.service.redrive_life import HIDDEN_S, STEPS
+from tests.unit.redriving.world import text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(120)]
 
@@ -89,6 +91,25 @@ async def test_from_a_queue(ministack: str, account: str) -> None:
         assert summary.left == 0
         assert await case.account.received(queue) == []
         assert summary.documents[0].later == tuple(case.numbers[2:])
+
+
+async def test_from_a_fifo_queue(ministack: str, account: str, queues: Queues) -> None:
+    """What stands behind the first ten of a message group is shown when those are gone."""
+    async with case_on(ministack, account) as case:
+        put = await case.account.fill(case.stream, [(f"k{n}", b"{}") for n in range(35)])
+        numbers = [number for _, number, _ in put]
+        queue = await queues.create(fifo=True)
+        bodies = ["no document", *(text(number, number, 1, case.stream) for number in numbers)]
+        await queues.send_many(queue, bodies, ["other", *(["shard"] * 25), *(["another"] * 10)])
+        dry = await case.redrive(queue, dry_run=True)
+        assert 0 < dry.count(Outcome.WOULD_BE) < len(numbers), "a look takes nothing away, so it sees no further"
+        limited = await case.redrive(queue, limit=3)
+        assert len(limited.documents) == 3
+        summary = await case.redrive(queue)
+        assert sorted(case.seen) == sorted([number] for number in numbers)
+        assert [number for (number,) in case.seen if number in numbers[:25]] == numbers[:25], "in their order"
+        assert (summary.left, summary.count(Outcome.UNREADABLE)) == (1, 1)
+        assert await queues.bodies(queue) == ["no document"]
 
 
 async def test_from_a_topic_by_a_queue(ministack: str, account: str) -> None:

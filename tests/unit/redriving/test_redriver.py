@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -303,5 +304,43 @@ def test_a_limit_leaves_the_others_alone() -> None:
         box = FakeBox([text(number, number, 1) for number in n])
         assert len(await world.redrive(box, limit=2)) == 2
         assert len(box.there) == 1
+
+    in_a_world(test)
+
+
+class GroupedBox(FakeBox):
+    """A FIFO queue: of one message group, two are shown and no other before they are struck off."""
+
+    in_groups = True
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__(texts)
+        self.given: set[str] = set()
+
+    async def documents(self) -> AsyncGenerator[Document, None]:
+        for shown in [each for each in self.there[:2] if each.name not in self.given]:
+            self.given.add(shown.name)
+            yield shown
+
+
+@pytest.mark.parametrize(("options", "done", "given"), [({}, 5, 5), ({"limit": 3}, 3, 3), ({"dry_run": True}, 0, 2)])
+def test_documents_that_show_when_others_are_struck_off(options: dict[str, Any], done: int, given: int) -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaaaa")
+        box = GroupedBox([text(number, number, 1) for number in n])
+        assert len(await world.redrive(box, **options)) == given
+        assert world.seen == [[number] for number in n[:done]]
+
+    in_a_world(test)
+
+
+def test_a_group_ends_where_its_first_documents_fail() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"aaaaa")
+        world.fails = lambda numbers: 1 / (numbers[0] != n[2] and numbers[0] != n[3])
+        box = GroupedBox([text(number, number, 1) for number in n])
+        stories = await world.redrive(box)
+        assert [story.outcome for story in stories] == [Outcome.REDRIVEN] * 2 + [Outcome.FAILED] * 2
+        assert len(box.there) == 3
 
     in_a_world(test)

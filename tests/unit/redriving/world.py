@@ -30,6 +30,8 @@ FIRST = "shardId-000000000000"
 class FakeBox:
     """Documents in a list. `broken`: how often striking off fails."""
 
+    in_groups = False
+
     def __init__(self, texts: Sequence[str], broken: int = 0) -> None:
         self.there = [Document(f"document {i}", text, i) for i, text in enumerate(texts)]
         self.broken = broken
