@@ -6,17 +6,18 @@ whole SDK, for what only the SDK can do. Same bytes out, same values and errors 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from esm.aws.connection import Answer
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error
-from esm.aws.http import Answer, HttpEndpoint
-from esm.aws.signing import Signer
+from esm.aws.http import HttpEndpoint
+from esm.aws.signing import Credentials, Signer
 from esm.clock import Millis
 from esm.errors import SourceDeniedError, SourceError
 
@@ -89,10 +90,19 @@ class FastPlane:
         """Ends its connections."""
         await self._endpoint.close()
 
-    async def _send(self, target: str, body: bytes) -> Answer:
-        credentials = await self._credentials.current()
+    def _send(self, target: str, body: bytes) -> Coroutine[Any, Any, Answer]:
+        """No coroutine of its own in the usual case: each is a step more on the way to the answer and back."""
+        credentials = self._credentials.known()
+        return (
+            self._look_and_send(target, body) if credentials is None else self._sign_and_send(credentials, target, body)
+        )
+
+    async def _look_and_send(self, target: str, body: bytes) -> Answer:
+        return await self._sign_and_send(await self._credentials.current(), target, body)
+
+    def _sign_and_send(self, credentials: Credentials, target: str, body: bytes) -> Coroutine[Any, Any, Answer]:
         head = self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000)
-        return await self._endpoint.send(head + body, self._timeout)
+        return self._endpoint.send(head + body, self._timeout)
 
     def _corrected(self, answer: Answer) -> bool:
         """Whether the answer's `Date` moved our clock."""

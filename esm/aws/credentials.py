@@ -29,11 +29,13 @@ class CredentialSource:
         self._refused = False
         self._renewed: Any = None
 
+    def known(self) -> Credentials | None:
+        """What to sign with, if it was asked for lately."""
+        return self._kept if asyncio.get_running_loop().time() < self._kept_until else None
+
     async def current(self) -> Credentials:
         """What to sign with. Raises `SourceDeniedError` when there is nothing, or the provider does not answer."""
-        if self._kept is not None and asyncio.get_running_loop().time() < self._kept_until:
-            return self._kept
-        return await self._ask()
+        return self.known() or await self._ask()
 
     def refuse(self) -> None:
         """Says that the service did not take them: next time they are looked for anew."""

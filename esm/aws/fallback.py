@@ -18,9 +18,9 @@ from botocore import xform_name
 from botocore.utils import get_environ_proxies
 
 from esm.aws.calls import read_answer
+from esm.aws.connection import Answer
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import from_sdk
-from esm.aws.http import Answer
 from esm.errors import SourceDeniedError
 
 __all__ = ["SdkPlane", "fallback_reason"]

@@ -1,244 +1,69 @@
 """One HTTP/1.1 endpoint: kept-alive connections, one deadline for each request, answers whole or not at all.
 
-    idle --send--> waiting --first byte--> reading --last byte--> idle, or closed if the server says so
-                      |                       |
-                      +--death, deadline, cancellation, nonsense--> closed
-
-No task per request: the transport calls the parser, and the parser ends the caller's wait. All connections of an
-endpoint read into one buffer, which is safe because a loop fills and empties it in one go; a large body is read
-straight into a buffer of its own, which is used again.
+No task and no timer per request: one timer an endpoint looks for answers that are overdue.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Self, cast
+from collections import deque
+from typing import Self
 from urllib.parse import urlsplit
 
-import httptools
-
+from esm.aws.connection import Answer, Buffers, Connection, StaleError
 from esm.errors import SourceError
 
-__all__ = ["Answer", "HttpEndpoint"]
+__all__ = ["HttpEndpoint"]
 
-SCRATCH_BYTES = 256 * 1024
-STRAIGHT_BYTES = 64 * 1024
-"""A body with more than this still to come is read straight into place. (chosen)"""
-SPARE_BYTES = 16 * 1024 * 1024
-"""The largest body buffer that is kept for the next answer: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
-HEAD_BYTES = 64 * 1024
 IDLE_SECONDS = 60.0
 """An idle connection older than this is not used again: what lies between may have forgotten it. (chosen)"""
 
 
-class Answer:
-    """A whole answer. `body` is valid until `release()`, which hands its memory to the next answer."""
+class _Slots:
+    """So many at once; those who wait get theirs in the order of asking."""
 
-    __slots__ = ("_buffer", "_endpoint", "body", "headers", "status")
+    __slots__ = ("_free", "_waiting")
 
-    def __init__(
-        self,
-        status: int,
-        headers: list[tuple[bytes, bytes]],
-        body: bytes | memoryview,
-        endpoint: HttpEndpoint | None = None,
-        buffer: bytearray | None = None,
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self._endpoint = endpoint
-        self._buffer = buffer
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[asyncio.Future[bool]] = deque()
 
-    def header(self, name: bytes) -> str:
-        """The value of a header, by its lower-case name; "" when it is not there."""
-        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
+    def enter(self) -> bool:
+        """Takes one, if there is one at once."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
 
-    def release(self) -> None:
-        """Says that the body has been read."""
-        if self._endpoint is not None and self._buffer is not None:
-            self.body = b""
-            self._endpoint.recycle(self._buffer)
-            self._buffer = None
-
-
-class _StaleError(Exception):
-    """A connection that had served before ended without a byte of an answer: the server had given it up."""
-
-
-class _Connection(asyncio.BufferedProtocol):
-    """One connection; at most one request at a time."""
-
-    def __init__(self, endpoint: HttpEndpoint) -> None:
-        self._endpoint = endpoint
-        self._loop = asyncio.get_running_loop()
-        self._scratch = endpoint.scratch
-        self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
-        self._served = 0
-        self.idle_since = 0.0
-        self._clear()
-
-    def _clear(self) -> None:
-        self._began = False
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._status = 0  # set once the headers are complete
-        self._length: int | None = None
-        self._chunked = False
-        self._keep_alive = False
-        self._parts: list[bytes] = []
-        self._received = 0
-        self._straight: bytearray | None = None
-        self._view: memoryview | None = None
-
-    # What callers do.
-
-    @property
-    def usable(self) -> bool:
-        """Whether a request may be sent."""
-        return self._transport is not None and not self._transport.is_closing()
-
-    async def exchange(self, request: bytes, seconds: float) -> Answer:
-        """The answer to `request`. The connection is closed unless it came whole and in time."""
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiter = waiter
-        timer = self._loop.call_later(seconds, self._expire)
+    async def wait(self, seconds: float) -> bool:
+        """Takes one when it is this caller's turn; `False` when that is not in time."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(turn)
+        timer = loop.call_later(seconds, _answer_no, turn)
         try:
-            cast("asyncio.Transport", self._transport).write(request)
-            return await waiter
-        except BaseException:
-            self._waiter = None
-            self.abort()
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.leave()
             raise
         finally:
             timer.cancel()
 
-    def abort(self) -> None:
-        """Closes at once."""
-        if self._transport is not None:
-            self._transport.abort()
+    def leave(self) -> None:
+        """Gives it back, or on to who has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        self._free += 1
 
-    def _expire(self) -> None:
-        self._fail(SourceError("ReadTimeout", "no whole answer within the time allowed"))
 
-    def _fail(self, error: Exception) -> None:
-        """Ends the caller's wait, which closes the connection."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-        else:
-            self.abort()
-
-    # What the transport calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._endpoint.connections.add(self)
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  (the protocol's signature)
-        # Under TLS asyncio fills slices of what it is given: of a bytearray these would be copies, so a memoryview.
-        return self._scratch if self._view is None else self._view[self._received :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if self._view is not None:
-            self._received += nbytes
-            if self._received == self._length:
-                self._complete()
-            return
-        if self._waiter is None:
-            self.abort()  # nobody asked: what the next answer would be read from is unknown
-            return
-        self._began = True
-        if not self._status:
-            self._head_bytes += nbytes
-        try:
-            self._parser.feed_data(self._scratch[:nbytes])
-        except httptools.HttpParserError:
-            self._fail(SourceError("MalformedAnswer", "what came is not HTTP/1.1"))
-        except httptools.HttpParserUpgrade:
-            self._fail(SourceError("MalformedAnswer", "the server changed the protocol"))
-        else:
-            self._go_on()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._endpoint.forget(self)
-        if self._waiter is None:
-            return
-        if self._served and not self._began:
-            self._fail(_StaleError())
-        elif exc is None and self._status and self._length is None and not self._chunked:
-            self._complete()  # an answer without a length ends with its connection
-        else:
-            self._fail(SourceError("ConnectionClosed", "the connection ended before the whole answer came"))
-        self._transport = None
-
-    def _go_on(self) -> None:
-        """Within an answer: refuses an endless head, and takes a large body out of the parser's hands."""
-        if self._waiter is None:
-            return
-        if not self._status and self._head_bytes > HEAD_BYTES:
-            self._fail(SourceError("AnswerTooLarge", f"a head of more than {HEAD_BYTES} bytes"))
-        elif self._status and self._length is not None and self._length - self._received > STRAIGHT_BYTES:
-            self._straight = self._endpoint.buffer(self._length)
-            self._view = memoryview(self._straight)[: self._length]
-            self._view[: self._received] = b"".join(self._parts)
-            self._parser = httptools.HttpResponseParser(self)  # the old one waits for the rest of this body
-
-    def _check_size(self, size: int) -> None:
-        limit = self._endpoint.max_answer_bytes
-        if size > limit:
-            self._fail(SourceError("AnswerTooLarge", f"an answer of more than {limit} bytes"))
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        if self._waiter is None:
-            self.abort()  # a second answer to one question: nothing that follows can be trusted
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:  # noqa: PLR2004  (100 Continue and its like: the answer is still to come)
-            self._headers.clear()
-            return
-        self._status = status
-        self._keep_alive = self._parser.should_keep_alive()
-        for name, value in self._headers:
-            lower = name.lower()
-            if lower == b"content-length":
-                self._length = int(value)
-            elif lower == b"transfer-encoding":
-                self._chunked = True
-        self._check_size(self._length or 0)
-
-    def on_body(self, body: bytes) -> None:
-        self._parts.append(body)
-        self._received += len(body)
-        self._check_size(self._received)
-
-    def on_message_complete(self) -> None:
-        if self._status:
-            self._complete()
-
-    def _complete(self) -> None:
-        """The whole answer is there."""
-        waiter, self._waiter = self._waiter, None
-        if self._view is not None:
-            answer = Answer(self._status, self._headers, self._view, self._endpoint, self._straight)
-        else:
-            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            answer = Answer(self._status, self._headers, body)
-        if not self._keep_alive:
-            self.abort()
-        self._clear()
-        self._served += 1
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer)
+def _answer_no(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)
 
 
 class HttpEndpoint:
@@ -258,13 +83,13 @@ class HttpEndpoint:
         self._port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self._tls = tls if parts.scheme == "https" else None
         self._connect_timeout = connect_timeout
-        self._slots = asyncio.Semaphore(max_connections)
-        self._idle: list[_Connection] = []
-        self._spare: bytearray | None = None
+        self._slots = _Slots(max_connections)
+        self._due: dict[Connection, float] = {}  # when the answers are that are waited for
+        self._sweep: asyncio.TimerHandle | None = None
+        self._idle: list[Connection] = []
         self._closed = False
-        self.connections: set[_Connection] = set()
-        self.max_answer_bytes = max_answer_bytes
-        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._buffers = Buffers(max_answer_bytes)
+        self.connections: set[Connection] = set()
 
     async def __aenter__(self) -> Self:
         """The endpoint; it connects when it is first used."""
@@ -280,18 +105,22 @@ class HttpEndpoint:
         Sent again, once and at once, when a kept-alive connection turns out to be dead. Raises `SourceError`.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        await self._acquire(seconds)
+        now = loop.time()
+        deadline = now + seconds
+        if not self._slots.enter() and not await self._slots.wait(seconds):
+            raise SourceError("PoolTimeout", "all connections are in use")
         connection = None
         try:
-            connection = self._take(loop.time()) or await self._connect(deadline - loop.time())
-            try:
-                return await connection.exchange(request, deadline - loop.time())
-            except _StaleError:
-                connection = await self._connect(deadline - loop.time())
-                return await connection.exchange(request, deadline - loop.time())
+            connection = self._take(now)
+            if connection is not None:
+                try:
+                    return await self._exchange(connection, request, deadline)
+                except StaleError:
+                    connection = None
+            connection = await self._connect(deadline - loop.time())
+            return await self._exchange(connection, request, deadline)
         finally:
-            self._slots.release()
+            self._slots.leave()
             if connection is not None and connection.usable:
                 connection.idle_since = loop.time()
                 self._idle.append(connection)
@@ -300,6 +129,8 @@ class HttpEndpoint:
         """Closes all connections; what is still waited for ends with `ConnectionClosed`."""
         self._closed = True
         self._idle.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
         for connection in list(self.connections):
             connection.abort()
         for _ in range(10):  # a TLS connection takes three turns of the loop to go (observed)
@@ -307,33 +138,43 @@ class HttpEndpoint:
                 return
             await asyncio.sleep(0)
 
-    def buffer(self, size: int) -> bytearray:
-        """Memory for a body of `size` bytes, or more."""
-        spare, self._spare = self._spare, None
-        return spare if spare is not None and len(spare) >= size else bytearray(size)
+    async def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Answer:
+        """The answer; the connection is closed unless it came whole and in time."""
+        self._due[connection] = deadline
+        if self._sweep is None or deadline < self._sweep.when():
+            self._sweep_at(deadline)
+        try:
+            return await connection.ask(request)
+        except BaseException:
+            connection.give_up()
+            raise
+        finally:
+            del self._due[connection]
 
-    def recycle(self, buffer: bytearray) -> None:
-        """Takes the memory back."""
-        if len(buffer) <= SPARE_BYTES and (self._spare is None or len(self._spare) < len(buffer)):
-            self._spare = buffer
+    def _sweep_at(self, deadline: float) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep = asyncio.get_running_loop().call_at(deadline, self._look)
 
-    def forget(self, connection: _Connection) -> None:
-        """Takes note that a connection has ended."""
+    def _look(self) -> None:
+        """Ends the waits that are over; looks again when the next one is. Nothing is waited for: no timer."""
+        self._sweep, now = None, asyncio.get_running_loop().time()
+        left = []
+        for connection, deadline in list(self._due.items()):
+            if deadline <= now:
+                connection.expire()
+            else:
+                left.append(deadline)
+        if left:
+            self._sweep_at(min(left))
+
+    def _forget(self, connection: Connection) -> None:
+        """It has ended."""
         self.connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
-    async def _acquire(self, seconds: float) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise SourceError("PoolTimeout", "all connections are in use") from None
-
-    def _take(self, now: float) -> _Connection | None:
+    def _take(self, now: float) -> Connection | None:
         """The connection that was used last, as the others then grow old and close."""
         while self._idle:
             connection = self._idle.pop()
@@ -342,17 +183,28 @@ class HttpEndpoint:
             connection.abort()
         return None
 
-    async def _connect(self, seconds: float) -> _Connection:
-        if self._closed:
-            raise SourceError("ConnectionClosed", "this client is closed")
+    async def _connect(self, seconds: float) -> Connection:
+        self._check_open()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(min(self._connect_timeout, seconds)):
-                made = await loop.create_connection(lambda: _Connection(self), self._host, self._port, ssl=self._tls)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._buffers, self._forget), self._host, self._port, ssl=self._tls
+                )
         except TimeoutError:
             raise SourceError("ConnectTimeout", "no connection within the time allowed") from None
         except ssl.SSLError as error:
             raise SourceError("TlsError", f"the TLS handshake failed: {error.reason}") from None
         except OSError as error:
             raise SourceError("ConnectionFailed", f"{self._host}:{self._port}: {error.strerror or error}") from None
-        return made[1]
+        if not connection.usable:
+            raise SourceError("ConnectionClosed", "the connection ended before it could be used")
+        self.connections.add(connection)
+        self._check_open()
+        return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            for connection in self.connections:
+                connection.abort()
+            raise SourceError("ConnectionClosed", "this client is closed")

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Operations.html
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -44,10 +45,12 @@ class KinesisCalls:
         self._calls = StreamCalls(session, "kinesis")
         self._call = self._calls.call
 
-    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
+    def get_records(
+        self, stream_arn: str, iterator: str, limit: int
+    ) -> Coroutine[Any, Any, tuple[GetRecordsOutput, int]]:
         """`GetRecords`, and the bytes its answer took on the wire."""
         parameters = {"ShardIterator": iterator, "Limit": limit, "StreamARN": stream_arn}
-        return await self._call("GetRecords", stream_arn, parameters, _GET_RECORDS)
+        return self._call("GetRecords", stream_arn, parameters, _GET_RECORDS)
 
     async def get_shard_iterator(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,11 +33,19 @@ class StreamCalls:
         self._session, self._service = session, service
         self._planes: dict[str, DataPlane] = {}
 
-    async def call(
+    def call(
+        self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]
+    ) -> Coroutine[Any, Any, tuple[T, int]]:
+        """The decoded answer, and its bytes on the wire. Raises `SourceError`."""
+        plane = self._planes.get(stream_arn)
+        if plane is None:
+            return self._first_call(operation, stream_arn, parameters, decoder)
+        return plane.call(operation, parameters, decoder)
+
+    async def _first_call(
         self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]
     ) -> tuple[T, int]:
-        """The decoded answer, and its bytes on the wire. Raises `SourceError`."""
-        plane = self._planes.get(stream_arn) or await self._plane(stream_arn)
+        plane = await self._plane(stream_arn)
         return await plane.call(operation, parameters, decoder)
 
     async def get_shard_iterator(

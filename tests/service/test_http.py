@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esm.aws.http import SCRATCH_BYTES, HttpEndpoint
+from esm.aws.connection import SCRATCH_BYTES
+from esm.aws.http import HttpEndpoint, _Slots
 from esm.errors import SourceError
 from tests.servers.certificate import Certificate
 from tests.servers.plugin import free_port
@@ -238,6 +239,71 @@ async def test_waiting_for_a_connection_counts_against_the_deadline() -> None:
         await server.arrived(1)
         assert await failure(endpoint, 0.1) == "PoolTimeout"
         assert await first == "ReadTimeout"
+
+
+async def test_each_of_many_requests_has_a_deadline_of_its_own() -> None:
+    async with serving(hang(), connections=20) as (_, endpoint):
+        loop = asyncio.get_running_loop()
+
+        async def failed_after(seconds: float) -> float:
+            began = loop.time()
+            assert await failure(endpoint, seconds) == "ReadTimeout"
+            return loop.time() - began
+
+        for _ in range(2):  # the second time after all were over
+            waits = [0.6, 0.1, 0.3, 0.3, 0.2]
+            took = await asyncio.gather(*map(failed_after, waits))
+            assert all(0 <= seconds - wait < 1 for seconds, wait in zip(took, waits, strict=True))
+            assert took.index(min(took)) == 1
+            assert took.index(max(took)) == 0
+
+
+async def test_whoever_waits_longest_has_the_next_connection_and_who_gave_up_has_none() -> None:
+    async with serving(answer(b"x"), connections=1) as (server, endpoint):
+        ended: list[int] = []
+
+        async def ask(number: int) -> None:
+            await body(endpoint)
+            ended.append(number)
+
+        tasks = [asyncio.create_task(ask(number)) for number in range(6)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        late = asyncio.create_task(failure(endpoint, 0.0))
+        await server.arrived(2)
+        tasks[3].cancel()  # maybe just when it is given its turn
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await late == "PoolTimeout"
+        assert [number for number in ended if number != 3] == [0, 1, 4, 5]
+        assert await body(endpoint) == b"x"
+        assert server.connections <= 2
+
+
+async def test_a_turn_that_nobody_takes_any_more_goes_to_the_next() -> None:
+    slots = _Slots(1)
+    assert slots.enter()
+    first, second = (asyncio.create_task(slots.wait(5)) for _ in range(2))
+    await asyncio.sleep(0)
+    slots.leave()
+    first.cancel()
+    assert await second
+    assert first.cancelled()
+    slots.leave()
+    assert slots.enter()
+    assert not slots.enter()
+    assert not await slots.wait(0)
+    slots.leave()
+    assert slots.enter()
+
+
+async def test_closing_while_connecting_leaves_no_connection() -> None:
+    async with serving(answer(b"1")) as (_, endpoint):
+        task = asyncio.create_task(failure(endpoint))
+        await asyncio.sleep(0)
+        await endpoint.close()
+        assert await task == "ConnectionClosed"
+        await asyncio.sleep(0.05)
+        assert not endpoint.connections
 
 
 BODY_BEGUN = head(200, {"Content-Length": str(len(BIG))})

@@ -1,0 +1,288 @@
+"""One HTTP/1.1 connection, and the memory that all of an endpoint read into.
+
+    idle --ask--> waiting --first byte--> reading --last byte--> idle, or closed if the server says so
+                     |                       |
+                     +--death, deadline, cancellation, nonsense--> closed
+
+No task per request: the transport calls the parser, and the parser ends the caller's wait. All connections of an
+endpoint read into one buffer, which is safe because a loop fills and empties it in one go; a large body is read
+straight into a buffer of its own, which is used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from esm.errors import SourceError
+
+__all__ = ["Answer", "Buffers", "Connection", "StaleError"]
+
+SCRATCH_BYTES = 256 * 1024
+STRAIGHT_BYTES = 64 * 1024
+"""A body with more than this still to come is read straight into place. (chosen)"""
+SPARE_BYTES = 16 * 1024 * 1024
+"""The largest body buffer that is kept for the next answer: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
+HEAD_BYTES = 64 * 1024
+_CONTENT_LENGTH, _TRANSFER_ENCODING = len(b"content-length"), len(b"transfer-encoding")
+
+
+class Buffers:
+    """What the connections of an endpoint read into. `scratch`: whatever comes; `most`: bytes of an answer."""
+
+    __slots__ = ("_spare", "most", "scratch")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._spare: bytearray | None = None
+
+    def take(self, size: int) -> bytearray:
+        """Memory for a body of `size` bytes, or more."""
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and len(spare) >= size else bytearray(size)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """It may hold the next body."""
+        if len(buffer) <= SPARE_BYTES and (self._spare is None or len(self._spare) < len(buffer)):
+            self._spare = buffer
+
+
+class Answer:
+    """A whole answer. `body` is valid until `release()`, which hands its memory to the next answer."""
+
+    __slots__ = ("_buffer", "_buffers", "body", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | memoryview,
+        buffers: Buffers | None = None,
+        buffer: bytearray | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self._buffers = buffers
+        self._buffer = buffer
+
+    def header(self, name: bytes) -> str:
+        """The value of a header, by its lower-case name; "" when it is not there."""
+        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
+
+    def release(self) -> None:
+        """Says that the body has been read."""
+        if self._buffers is not None and self._buffer is not None:
+            self.body = b""
+            self._buffers.give_back(self._buffer)
+            self._buffer = None
+
+
+class StaleError(Exception):
+    """A connection that had served before ended without a byte of an answer: the server had given it up."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """At most one request at a time. `lost`: is called when it has ended. Belongs to the loop it is made in."""
+
+    __slots__ = (
+        "_began",
+        "_buffers",
+        "_chunked",
+        "_head_bytes",
+        "_headers",
+        "_keep_alive",
+        "_length",
+        "_loop",
+        "_lost",
+        "_parser",
+        "_parts",
+        "_received",
+        "_scratch",
+        "_served",
+        "_status",
+        "_straight",
+        "_transport",
+        "_view",
+        "_waiter",
+        "idle_since",
+    )
+
+    def __init__(self, buffers: Buffers, lost: Callable[[Connection], None]) -> None:
+        self._buffers, self._lost = buffers, lost
+        self._loop = asyncio.get_running_loop()
+        self._scratch = buffers.scratch
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._served = 0
+        self.idle_since = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._began = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._status = 0  # set once the headers are complete
+        self._length: int | None = None
+        self._chunked = False
+        self._keep_alive = False
+        self._parts: list[bytes] = []
+        self._received = 0
+        self._straight: bytearray | None = None
+        self._view: memoryview | None = None
+
+    # What callers do.
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def ask(self, request: bytes) -> asyncio.Future[Answer]:
+        """Sends a request, and is done with its answer. Who does not get one has to `give_up`."""
+        self._waiter = waiter = self._loop.create_future()
+        cast("asyncio.Transport", self._transport).write(request)
+        return waiter
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._waiter = None
+        self.abort()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expire(self) -> None:
+        """The answer has not come in time."""
+        self._fail(SourceError("ReadTimeout", "no whole answer within the time allowed"))
+
+    def _fail(self, error: Exception) -> None:
+        """Ends the caller's wait, which closes the connection."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        else:
+            self.abort()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It can be used."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  (the protocol's signature)
+        """Where the next bytes go."""
+        # Under TLS asyncio fills slices of what it is given: of a bytearray these would be copies, so a memoryview.
+        return self._scratch if self._view is None else self._view[self._received :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have come."""
+        if self._view is not None:
+            self._received += nbytes
+            if self._received == self._length:
+                self._complete()
+            return
+        if self._waiter is None:
+            self.abort()  # nobody asked: what the next answer would be read from is unknown
+            return
+        self._began = True
+        if not self._status:
+            self._head_bytes += nbytes
+        try:
+            self._parser.feed_data(self._scratch[:nbytes])
+        except httptools.HttpParserError:
+            self._fail(SourceError("MalformedAnswer", "what came is not HTTP/1.1"))
+        except httptools.HttpParserUpgrade:
+            self._fail(SourceError("MalformedAnswer", "the server changed the protocol"))
+        else:
+            self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended; `exc`: not by itself."""
+        self._lost(self)
+        if self._waiter is None:
+            return
+        if self._served and not self._began:
+            self._fail(StaleError())
+        elif exc is None and self._status and self._length is None and not self._chunked:
+            self._complete()  # an answer without a length ends with its connection
+        else:
+            self._fail(SourceError("ConnectionClosed", "the connection ended before the whole answer came"))
+        self._transport = None
+
+    def _go_on(self) -> None:
+        """Within an answer: refuses an endless head, and takes a large body out of the parser's hands."""
+        if self._waiter is None:
+            return
+        if not self._status and self._head_bytes > HEAD_BYTES:
+            self._fail(SourceError("AnswerTooLarge", f"a head of more than {HEAD_BYTES} bytes"))
+        elif self._status and self._length is not None and self._length - self._received > STRAIGHT_BYTES:
+            self._straight = self._buffers.take(self._length)
+            self._view = memoryview(self._straight)[: self._length]
+            self._view[: self._received] = b"".join(self._parts)
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for the rest of this body
+
+    def _check_size(self, size: int) -> None:
+        limit = self._buffers.most
+        if size > limit:
+            self._fail(SourceError("AnswerTooLarge", f"an answer of more than {limit} bytes"))
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """An answer."""
+        if self._waiter is None:
+            self.abort()  # a second answer to one question: nothing that follows can be trusted
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers."""
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """All of them."""
+        status = self._parser.get_status_code()
+        if status < 200:  # noqa: PLR2004  (100 Continue and its like: the answer is still to come)
+            self._headers.clear()
+            return
+        self._status = status
+        self._keep_alive = self._parser.should_keep_alive()
+        for name, value in self._headers:
+            size = len(name)
+            if size == _CONTENT_LENGTH and name.lower() == b"content-length":
+                self._length = int(value)
+            elif size == _TRANSFER_ENCODING and name.lower() == b"transfer-encoding":
+                self._chunked = True
+        self._check_size(self._length or 0)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body."""
+        self._parts.append(body)
+        self._received += len(body)
+        self._check_size(self._received)
+
+    def on_message_complete(self) -> None:
+        """Its end."""
+        if self._status:
+            self._complete()
+
+    def _complete(self) -> None:
+        """The whole answer is there."""
+        waiter, self._waiter = self._waiter, None
+        if self._view is not None:
+            answer = Answer(self._status, self._headers, self._view, self._buffers, self._straight)
+        else:
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            answer = Answer(self._status, self._headers, body)
+        if not self._keep_alive:
+            self.abort()
+        self._clear()
+        self._served += 1
+        if waiter is not None and not waiter.done():
+            waiter.set_result(answer)
