@@ -10,7 +10,8 @@
     GET /scale    numbers to scale by: work waiting, and the largest lag in seconds
 
 It answers in the worker's own event loop, so a loop that is blocked does not answer at all: to whoever asks, a timeout
-is the sign of it. There is nothing to change and no code to name here: every request is a GET, and none has a body.
+is the sign of it. There is nothing to change and no code to name here: every request is a GET, or the HEAD of one, as
+some load balancers ask, and none has a body.
 
 What comes in is bounded, for records come first: connections one after the other and at most so many a second, each
 for one request and a few seconds, heads of a few kilobytes; answers that cost something are made once a second. When
@@ -72,6 +73,9 @@ _HEADERS = {
 }
 _JSON = "application/json; charset=utf-8"
 _NO_METRICS = "no metrics: pip install 'asyncio-esm[prometheus]', and give the worker and serve() a PrometheusMetrics"
+
+_METHODS = ("GET", "HEAD")
+"""The server sends of an answer to HEAD its head alone."""
 
 _Answer = tuple[int, bytes, str]
 """Status, body, content type."""
@@ -207,8 +211,8 @@ class Probes:
             return _error(421, "this is not the host you asked for")
         if not self._door.admits(request.headers.get("Authorization", "")):
             return _error(401, "bear the token: Authorization: Bearer ...")
-        if request.method != "GET":
-            return _error(405, "there is nothing to change here: GET alone")
+        if request.method not in _METHODS:
+            return _error(405, "there is nothing to change here: GET and HEAD alone")
         if request.body_exists:
             return _error(413, "a probe has no body")
         answer = self._answer(request.path, request.headers.get("Accept", ""))
@@ -313,7 +317,7 @@ def _response(answer: _Answer) -> web.Response:
     if status == 401:  # noqa: PLR2004  # Unauthorized
         headers["WWW-Authenticate"] = 'Bearer realm="esm"'
     if status == 405:  # noqa: PLR2004  # Method Not Allowed
-        headers["Allow"] = "GET"
+        headers["Allow"] = ", ".join(_METHODS)
     response = web.Response(status=status, body=body, headers=headers)
     response.force_close()
     return response

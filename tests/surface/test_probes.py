@@ -61,6 +61,17 @@ async def test_readyz_says_why_not(status: WorkerStatus, troubles: list[tuple[st
     assert [(each["reason"], each.get("mapping"), each.get("shard")) for each in reply.json["troubles"]] == troubles
 
 
+@pytest.mark.parametrize("path", [*PATHS, "/nowhere"])
+@pytest.mark.parametrize("status", [WELL, replace(WELL, stopping=True)], ids=["well", "stopping"])
+async def test_head_is_get_without_the_body(path: str, status: WorkerStatus) -> None:
+    """Some load balancers ask so. https://www.rfc-editor.org/rfc/rfc9110#name-head"""
+    async with probed(Worker(status), metrics=PrometheusMetrics()) as probes:
+        whole, head = await get(probes, path), await get(probes, path, method="HEAD")
+    assert (head.status, head.body) == (whole.status, b"")
+    same = ("content-type", "content-length", "cache-control")
+    assert [head.headers[name] for name in same] == [whole.headers[name] for name in same]
+
+
 async def test_scale_is_numbers() -> None:
     other = replace(READING, shard_id="1", behind_ms=120_500, oldest_age_ms=None, records_held=2)
     gone = replace(READING, shard_id="2", state="ended", behind_ms=900_000)
