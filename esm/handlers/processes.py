@@ -8,7 +8,6 @@ try finds one that is ready. Idle ones are let go after a while.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 from collections import deque
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from esm.clock import Clock, Millis
 from esm.errors import HandlerExhaustedError
 from esm.handlers.context import FunctionFacts
+from esm.handlers.cores import cores
 from esm.handlers.exits import exited, out_of_memory, timed_out
 from esm.handlers.frames import Start, call_of, written
 from esm.handlers.invoker import Event, Invocation, Raised
@@ -25,7 +25,7 @@ from esm.handlers.resident import resident_bytes
 from esm.handlers.worker_process import WorkerProcess
 from esm.mapping.function import Function
 
-__all__ = ["IDLE_S", "INIT_S", "ProcessInvoker", "cores"]
+__all__ = ["IDLE_S", "INIT_S", "ProcessInvoker"]
 
 IDLE_S = 300.0
 """Seconds that a process without a call is kept. (chosen: Lambda keeps its own for minutes)"""
@@ -268,8 +268,3 @@ class ProcessInvoker:
             self._idle.pop(0).end()
         if self._idle:
             self._idle_timer = loop.call_at(self._idle[0].idle_since + self._idle_s, self._end_idle)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

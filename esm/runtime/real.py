@@ -32,14 +32,22 @@ __all__ = ["dynamodb_source", "function_arn", "kinesis_source", "queue_source", 
 
 
 def real_ports(
-    *, endpoint_url: str | None, region_name: str | None, session: object, connections: int = CONNECTIONS
+    *,
+    endpoint_url: str | None,
+    region_name: str | None,
+    session: object,
+    connections: int = CONNECTIONS,
+    processes: int | None = None,
 ) -> Ports:
-    """Ports to AWS, or to whatever answers at `endpoint_url`. `connections`: to each. Nothing is called yet."""
+    """Ports to AWS, or to whatever answers at `endpoint_url`. Nothing is called yet.
+
+    `connections`: to each endpoint. `processes`: of each function that has its own; `None`: as many as cores.
+    """
     clock = SystemClock()
     aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name, connections=connections)
     kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
 
-    processes = SharedProcesses(clock)
+    shared = SharedProcesses(clock, processes=processes)
 
     def open_source(mapping: EventSourceMapping) -> StreamSource:
         if mapping.source_kind == "dynamodb":
@@ -52,7 +60,7 @@ def real_ports(
     def open_invoker(mapping: EventSourceMapping, on_abandoned: OnAbandoned) -> Invoker:
         function, arn = mapping.function, function_arn(mapping)
         if function.isolation == "process":
-            return processes.open(function, arn, on_abandoned)
+            return shared.open(function, arn, on_abandoned)
         return FunctionInvoker(function, arn=arn, clock=clock, on_abandoned=on_abandoned)
 
     return Ports(

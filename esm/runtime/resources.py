@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
+from esm.handlers.cores import cores
 from esm.mapping.constraints import integer
 
 __all__ = ["Resources"]
@@ -28,8 +28,9 @@ class Resources:
     """Plain functions that run at once, each in a thread; one that hangs past its end is not counted any more.
     Default: 256 (chosen)."""
 
-    processes: int = os.cpu_count() or 1
-    """Calls at once of functions that run in processes of their own. Default: as many as there are processors."""
+    processes: int = field(default_factory=cores)
+    """Calls at once of functions that run in processes of their own, all functions together. Default: as many as there
+    are cores that this process may use."""
 
     connections: int = 128
     """Connections to each endpoint of each service. Default: 128 (chosen)."""

@@ -92,6 +92,7 @@ class Worker:
             region_name=region_name,
             session=session,
             connections=self._resources.connections,
+            processes=self._resources.processes,
         )
         self._shift: Shift | None = None
         self._starting = False

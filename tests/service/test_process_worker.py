@@ -7,8 +7,11 @@ import base64
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import esm
 from esm.telemetry import facts
@@ -31,6 +34,14 @@ def keep(event: dict[str, Any], _context: Any) -> None:
     for record, number in zip(event["Records"], numbers, strict=True):
         with (folder / f"key-{record['kinesis']['partitionKey']}").open("a") as kept:
             kept.write(f"{number}\n")
+
+
+def meet(event: dict[str, Any], _context: Any) -> None:
+    """Waits until as many calls run at once as there are lanes."""
+    folder, members = Path(os.environ["FOLDER"]), int(os.environ["MEMBERS"])
+    (folder / f"here-{os.getpid()}").touch()
+    while len(list(folder.glob("here-*"))) < members:
+        time.sleep(0.02)
 
 
 def _grow() -> None:
@@ -88,3 +99,28 @@ def test_a_function_that_comes_to_grief_in_every_way_costs_a_try_each_and_nothin
     assert len(pids) >= 4
     assert os.getpid() not in pids
     assert all(is_gone(pid) for pid in pids)
+
+
+def test_as_many_processes_work_at_once_as_the_worker_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also more than there are cores: what waits for others needs none."""
+    monkeypatch.setattr("esm.handlers.processes.cores", lambda: 2)
+    members = 3
+    (tmp_path / "orders.jsonl").write_text(recording())
+    environment = {"FOLDER": str(tmp_path), "MEMBERS": str(members)}
+    function = esm.Function(meet, isolation="process", timeout=20.0, memory_size=256, environment=environment)
+    mapping = esm.EventSourceMapping(
+        event_source_arn=f"file://{tmp_path}/orders.jsonl",
+        function=function,
+        batch_size=1000,
+        parallelization_factor=KEYS,
+        maximum_retry_attempts=0,
+    )
+    errors, resources = Errors(), esm.Resources(processes=members)
+
+    async def main() -> None:
+        async with esm.Worker([mapping], store="memory:", observers=[errors], resources=resources) as worker:
+            await worker.join()
+
+    asyncio.run(main())
+    assert errors.types == []
+    assert len(list(tmp_path.glob("here-*"))) == members
