@@ -17,6 +17,7 @@ from esm.aws.calls import DataPlane
 from esm.aws.session import AwsSession
 from esm.aws.sqs_api import BatchOutput, QueueAttributes
 from esm.errors import SourceDeniedError, SourceError
+from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.sqs import SqsMessage
 
 __all__ = ["SqsCalls"]
@@ -50,6 +51,12 @@ class _Batch(msgspec.Struct, rename="pascal"):
     successful: list[_Done] = []
     failed: list[_Failure] = []
 
+
+_IDS = [str(index) for index in range(SQS_BATCH_ENTRIES)]
+"""What the entries of a batch call are named by, in order."""
+
+_ALL_DONE = [BatchOutput(frozenset(range(count))) for count in range(SQS_BATCH_ENTRIES + 1)]
+"""What became of a call of so many entries, when all went well."""
 
 _RECEIVED = msgspec.json.Decoder(_Received)
 _URL = msgspec.json.Decoder(_Url)
@@ -92,7 +99,7 @@ class SqsCalls:
         self, queue_arn: str, count: int, *, wait_seconds: int, visibility_seconds: int
     ) -> list[SqsMessage]:
         """`ReceiveMessage`. Raises `SourceError` also when a body is not what its sum says."""
-        queue = await self._queue(queue_arn)
+        queue = self._queues.get(queue_arn) or await self._queue(queue_arn)
         parameters = {
             "QueueUrl": queue.url,
             "MaxNumberOfMessages": count,
@@ -124,8 +131,10 @@ class SqsCalls:
         return await self._batch("ChangeMessageVisibilityBatch", queue_arn, named)
 
     async def _batch(self, operation: str, queue_arn: str, entries: list[dict[str, Any]]) -> BatchOutput:
-        queue = await self._queue(queue_arn)
+        queue = self._queues.get(queue_arn) or await self._queue(queue_arn)
         answer, _ = await queue.plane.call(operation, {"QueueUrl": queue.url, "Entries": entries}, _BATCH)
+        if not answer.failed and [done.id for done in answer.successful] == _IDS[: len(entries)]:
+            return _ALL_DONE[len(entries)]  # as nearly always
         try:
             failed = {int(failure.id): failure.code for failure in answer.failed}
             return BatchOutput(frozenset([int(done.id) for done in answer.successful]), failed)

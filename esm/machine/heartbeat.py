@@ -6,7 +6,7 @@ queue's visibility timeout was when the mapping was made. (chosen)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
@@ -33,17 +33,18 @@ class Heartbeat:
         """A parcel was received, some of whose messages are wanted."""
         self._push(parcel, parcel.received_at + parcel.visibility_ms // 2)
 
-    def unwanted(self, held: Held) -> None:
-        """A message needs no more beats; it stays with its parcel as long as another does."""
-        parcel = held.parcel
-        parcel.wanted -= 1
-        if parcel.wanted == 0:
-            parcel.members.clear()
-            self._spent += 1
-            if self._spent > _SPENT_MIN and self._spent * 2 > len(self._due):
-                self._due = [entry for entry in self._due if entry[2].wanted]
-                heapify(self._due)
-                self._spent = 0
+    def unwanted(self, members: Sequence[Held]) -> None:
+        """These messages need no more beats; each stays with its parcel as long as another does."""
+        parcel = members[0].parcel if members else None
+        if parcel is not None and parcel.wanted == len(members) and parcel.members == members:
+            parcel.wanted = 0  # a whole receive, handled together: the usual case
+            self._spend(parcel)
+            return
+        for held in members:
+            parcel = held.parcel
+            parcel.wanted -= 1
+            if not parcel.wanted:
+                self._spend(parcel)
 
     def due(self) -> Millis | None:
         """When the next beat is; `None`: never."""
@@ -76,6 +77,14 @@ class Heartbeat:
     def _seconds(self, parcel: Parcel, now: Millis) -> int:
         left = parcel.received_at + self._held_max_ms - now
         return max(0, min(parcel.visibility_ms, left)) // 1000
+
+    def _spend(self, parcel: Parcel) -> None:
+        parcel.members.clear()
+        self._spent += 1
+        if self._spent > _SPENT_MIN and self._spent * 2 > len(self._due):
+            self._due = [entry for entry in self._due if entry[2].wanted]
+            heapify(self._due)
+            self._spent = 0
 
     def _push(self, parcel: Parcel, at: Millis) -> None:
         if not parcel.wanted:

@@ -101,17 +101,8 @@ class QueueMachine:
         """How many messages the next receive may ask for; 0: do not receive."""
         if self._receiving >= self.pollers.polls or self._draining:
             return 0  # the usual case, asked for after every command
-        rules, lineup = self.rules, self._lineup
-        if self._settling.undeleted >= UNDELETED_MAX or lineup.bytes_held >= rules.bytes_held_max:
-            return 0
-        most = min(SQS_RECEIVE_MESSAGES, rules.batch_size)
-        if rules.fifo:
-            # Each message may be of a group of its own. How many groups are active is for the queue to say.
-            return max(0, min(most, rules.concurrency_max - lineup.slots_held - self._asked))
-        free = self.pollers.concurrency - lineup.slots_held
-        if rules.batching_window_ms:
-            return max(0, min(most, free * rules.batch_size - lineup.filling - self._asked))
-        return most if free > self._receiving else 0
+        wanted = self._wanted()
+        return wanted if wanted and self.has_room() else 0
 
     def accept(self, receive: Receive, received: Received, now: Millis) -> int:
         """Takes what a receive gave; gives how many of it no filter let through."""
@@ -119,17 +110,9 @@ class QueueMachine:
         # The queue counts from when it gave them, at the latest at the end of the poll, however late they came here.
         given_at = min(now, receive.at + receive.wait_seconds * 1000)
         parcel = Parcel(given_at, receive.visibility_seconds * 1000)
-        wanted: list[Held] = []
-        filtered = 0
-        for record, size in zip(received.records, received.sizes, strict=True):
-            held = self._settling.held(record, size, parcel)
-            if held is None:
-                continue  # seen again while it is here: it has a newer handle now, and is not handled twice
-            if self._keep is not None and not self._keep(record):
-                filtered += 1
-                self._settling.settle(held, Fate.DELETE, now)
-            else:
-                wanted.append(held)
+        held = self._settling.hold(received.records, received.sizes, parcel)
+        wanted = held if self._keep is None else self._kept(held, self._keep, now)
+        filtered = len(held) - len(wanted)
         self.filtered += filtered
         if self._draining:
             self._give_back(wanted, now)
@@ -143,10 +126,11 @@ class QueueMachine:
         """The next thing to do; `None` when nothing is due. The caller settles each command exactly once."""
         if now == self._nothing_at:
             return None
-        command: QueueCommand | None = self._take_settling(now) or self._take_beat(now)
+        # What turns out to be too late when it is to be handed over goes back before more is received.
+        command: QueueCommand | None = None if self._draining else self._take_batch(now)
+        command = command or self._take_settling(now) or self._take_beat(now)
         if command is None and not self._draining:
-            # What turns out to be too late when it is to be handed over goes back before more is received.
-            command = self._take_batch(now) or self._take_settling(now) or self._take_receive(now)
+            command = self._take_receive(now)
         if command is None:
             self._nothing_at = now
         return command
@@ -195,6 +179,10 @@ class QueueMachine:
         self.pollers.limit(self.rules)
         self._lineup.limit(self.rules)
         self.look_again()
+
+    def has_room(self) -> bool:
+        """Whether there is room for what a receive may bring, beside the rules: whoever runs the machine may say no."""
+        return True
 
     def look_again(self) -> None:
         """Something outside has changed: `take` may give something that it did not a moment ago."""
@@ -253,6 +241,19 @@ class QueueMachine:
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
+    def _wanted(self) -> int:
+        rules, lineup = self.rules, self._lineup
+        if lineup.bytes_held >= rules.bytes_held_max or self._settling.undeleted >= UNDELETED_MAX:
+            return 0
+        most = min(SQS_RECEIVE_MESSAGES, rules.batch_size)
+        if rules.fifo:
+            # Each message may be of a group of its own. How many groups are active is for the queue to say.
+            return max(0, min(most, rules.concurrency_max - lineup.slots_held - self._asked))
+        free = self.pollers.concurrency - lineup.slots_held
+        if rules.batching_window_ms:
+            return max(0, min(most, free * rules.batch_size - lineup.filling - self._asked))
+        return most if free > self._receiving else 0
+
     def _take_receive(self, now: Millis) -> Receive | None:
         count = self.demand()
         if not count or self._receive_not_before > now:
@@ -280,6 +281,15 @@ class QueueMachine:
             return
         self.accept(command, report, now)
 
+    def _kept(self, members: list[Held], keep: Callable[[Any], bool], now: Millis) -> list[Held]:
+        """Those that the filter lets through; the others are deleted."""
+        wanted: list[Held] = []
+        rejected: list[Held] = []
+        for held in members:
+            (wanted if keep(held.record) else rejected).append(held)
+        self._settling.settle(rejected, Fate.DELETE, now)
+        return wanted
+
     # -- handling --------------------------------------------------------------------------------------------------
 
     def _take_batch(self, now: Millis) -> Deliver | None:
@@ -300,8 +310,7 @@ class QueueMachine:
             return
         self.expired += len(expired)
         others = [held for held in batch.members if held not in expired]
-        for held in expired:
-            self._settling.forget(held)
+        self._settling.forget(expired)
         self._lineup.let_go(expired)
         batch.members = others
         if self.rules.fifo:
@@ -317,9 +326,11 @@ class QueueMachine:
             self._lineup.again(batch)
             return
         self._lineup.let_go(batch.members)
-        settle = self._settling.settle
-        for held in batch.members:
-            settle(held, _fate(held, report), now)
+        if isinstance(report, Succeeded):
+            self._settling.settle(batch.members, Fate.DELETE, now)
+        else:
+            for held in batch.members:
+                self._settling.settle([held], _fate(held, report), now)
         if isinstance(report, Failed) and self.rules.slows_on_error:
             self.pollers.failed()
         self._end(batch, now, failed=isinstance(report, Failed | PartlyFailed | Throttled))
@@ -331,8 +342,7 @@ class QueueMachine:
 
     def _give_back(self, members: Sequence[Held], now: Millis) -> None:
         """The newest first: none is shown before those that came before it."""
-        for held in reversed(members):
-            self._settling.settle(held, Fate.RELEASE, now)
+        self._settling.settle(members[::-1], Fate.RELEASE, now)
 
     # -- settling --------------------------------------------------------------------------------------------------
 
@@ -365,9 +375,7 @@ def _changed(report: QueueReport) -> Changed:
 
 
 def _fate(held: Held, report: Report | QueueReport) -> Fate:
-    """Success deletes, failure leaves a message to the queue."""
-    if isinstance(report, Succeeded):
-        return Fate.DELETE
+    """What the function named as done is deleted, failure leaves a message to the queue."""
     if isinstance(report, Throttled):
         return Fate.RELEASE
     if isinstance(report, PartlyFailed) and held.message_id not in report.item_identifiers:

@@ -13,8 +13,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -34,8 +34,7 @@ class Fate(Enum):
     """To be shown again at once."""
 
 
-@dataclass(slots=True, eq=False)
-class Parcel:
+class Parcel(msgspec.Struct, eq=False):
     """The messages of one receive, whose visibility is extended together; ten at the most, as in one call.
 
     `received_at`: when the queue gave them, at the latest; `visibility_ms`: for how long it hid them then. `wanted`:
@@ -44,7 +43,7 @@ class Parcel:
 
     received_at: Millis
     visibility_ms: Millis
-    members: list[Held] = field(default_factory=list)
+    members: list[Held] = []
     wanted: int = 0
     failures: int = 0
 
@@ -76,8 +75,7 @@ class Held(msgspec.Struct, eq=False):
         return message_id
 
 
-@dataclass(slots=True, eq=False)
-class QueueBatch:
+class QueueBatch(msgspec.Struct, eq=False):
     """What is handed to the function together. `group`: of a FIFO queue, all its messages' own; "" else.
 
     `invokes`: times it was handed over. `throttles`: times in a row that the function had no room.
@@ -94,10 +92,7 @@ class QueueBatch:
 
 def cut(members: list[Held], count_max: int, bytes_max: int) -> int:
     """How many messages from the front make a batch: at least one, however large it is."""
-    count = size = 0
-    for held in members[:count_max]:
-        size += held.size
-        if count and size > bytes_max:
-            break
-        count += 1
-    return count
+    sizes = [held.size for held in members[:count_max]]
+    if sum(sizes) <= bytes_max:
+        return len(sizes)  # the usual case
+    return max(1, sum(size <= bytes_max for size in accumulate(sizes)))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from esm.clock import Millis
 from esm.machine.commands import Deliver
@@ -24,8 +25,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Receive:
+class Receive(msgspec.Struct, frozen=True, eq=False):
     """Ask the queue for up to `count` messages, for up to `wait_seconds`. There is a slot for each that comes.
 
     `visibility_seconds`: for how long the queue is to hide them. `at`: when it was asked for.
@@ -37,16 +37,14 @@ class Receive:
     at: Millis
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Delete:
+class Delete(msgspec.Struct, frozen=True, eq=False):
     """Delete these messages, by the handles they have now; up to ten. `attempt`: of the one tried most often."""
 
     records: list[Any]
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ChangeVisibility:
+class ChangeVisibility(msgspec.Struct, frozen=True, eq=False):
     """Let the queue hide each of these messages for so many seconds from now; up to ten. 0: show it at once.
 
     `extends`: they are still wanted here. `at`: when it was asked for.
@@ -61,16 +59,14 @@ class ChangeVisibility:
 QueueCommand = Receive | Deliver | Delete | ChangeVisibility
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """What a receive gave, in the queue's order. `sizes`: bytes of each message's item in an event."""
 
     records: list[Any]
     sizes: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiveFailed:
+class ReceiveFailed(msgspec.Struct, frozen=True):
     """A receive gave nothing. `at_least_ms`: for how long not to try again, whatever the machine thinks."""
 
     at_least_ms: Millis = 0
@@ -86,8 +82,7 @@ class EntryResult(Enum):
     """To be tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(msgspec.Struct, frozen=True):
     """What became of a `Delete` or a `ChangeVisibility`. `missed`: by message id, those that were not changed."""
 
     missed: Mapping[str, EntryResult]

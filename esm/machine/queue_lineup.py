@@ -50,7 +50,7 @@ class Lineup:
 
     def push(self, members: list[Held], now: Millis) -> None:
         """What one receive gave, in its order."""
-        self.bytes_held += sum(held.size for held in members)
+        self.bytes_held += sum([held.size for held in members])
         if self._rules.fifo:
             groups: defaultdict[str, list[Held]] = defaultdict(list)
             for held in members:
@@ -112,7 +112,7 @@ class Lineup:
 
     def let_go(self, members: Iterable[Held]) -> None:
         """Messages that neither wait nor are handled any more."""
-        self.bytes_held -= sum(held.size for held in members)
+        self.bytes_held -= sum([held.size for held in members])
         if self.bytes_held < 0:
             raise InvariantError("more was let go than was held")
 

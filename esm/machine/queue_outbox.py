@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import count
 
@@ -34,9 +35,9 @@ class Outbox:
         """Whether any waits."""
         return bool(self._fresh or self._again)
 
-    def add(self, held: Held, now: Millis) -> None:
-        """One more."""
-        self._fresh.append((now, held))
+    def add(self, members: Iterable[Held], now: Millis) -> None:
+        """Some more."""
+        self._fresh.extend([(now, held) for held in members])
 
     def add_again(self, held: Held, due: Millis) -> None:
         """One that failed, to be tried again at `due`."""
@@ -49,8 +50,8 @@ class Outbox:
         again = self._again[0][0] if self._again else None
         if not self._fresh:
             return again
-        added = self._fresh[0][0]
-        return earlier(again, added if len(self._fresh) >= SQS_BATCH_ENTRIES else added + self._linger_ms)
+        due = self._fresh[0][0] + (0 if len(self._fresh) >= SQS_BATCH_ENTRIES else self._linger_ms)
+        return due if again is None else min(again, due)
 
     def take(self, now: Millis) -> list[Held]:
         """Those of the next call; empty when none is due. The caller counts it back in `out`."""
@@ -63,8 +64,7 @@ class Outbox:
         taken: list[Held] = []
         while again and again[0][0] <= now and len(taken) < SQS_BATCH_ENTRIES:
             taken.append(heappop(again)[2])
-        while fresh and len(taken) < SQS_BATCH_ENTRIES:
-            taken.append(fresh.popleft()[1])
+        taken += [fresh.popleft()[1] for _ in range(min(len(fresh), SQS_BATCH_ENTRIES - len(taken)))]
         self.out += 1
         return taken
 

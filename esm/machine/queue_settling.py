@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from esm.clock import Millis
@@ -50,30 +50,39 @@ class Settling:
         """Whether anything is left to be told."""
         return bool(self._deletes or self._returns)
 
-    def held(self, record: Any, size: int, parcel: Parcel) -> Held | None:
-        """The message as it is held from now on; `None` when it was here already, and only its handle is newer."""
-        message_id, returns_at = record.message_id, parcel.received_at + parcel.visibility_ms
-        known = self._held.get(message_id)
-        if known is not None and known.fate in (None, Fate.DELETE):
-            self._renew(known, record, parcel, returns_at)
-            return None
-        held = self._held[message_id] = Held(record, size, parcel, returns_at, returns_at)
-        self._join(held, parcel)
-        return held
+    def hold(self, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel) -> list[Held]:
+        """The messages as they are held from now on; those that were here already have a newer handle only."""
+        returns_at = parcel.received_at + parcel.visibility_ms
+        here, members = self._held, []
+        for record, size in zip(records, sizes, strict=True):
+            message_id = record.message_id
+            known = here.get(message_id)
+            if known is not None and known.fate in (None, Fate.DELETE):
+                self._renew(known, record, parcel, returns_at)
+                continue
+            held = here[message_id] = Held(record, size, parcel, returns_at, returns_at)
+            members.append(held)
+        parcel.members += members
+        parcel.wanted += len(members)
+        return members
 
-    def settle(self, held: Held, fate: Fate, now: Millis) -> None:
-        """Decides what becomes of a message; its visibility is not extended any more."""
-        self._heartbeat.unwanted(held)
-        held.fate = fate
-        if not held.changing:
-            self._tell(held, now)
+    def settle(self, members: Sequence[Held], fate: Fate, now: Millis) -> None:
+        """Decides what becomes of messages; their visibility is not extended any more."""
+        self._heartbeat.unwanted(members)
+        told = []
+        for held in members:
+            held.fate = fate
+            if not held.changing:
+                told.append(held)
+        self._tell(told, fate, now)
 
-    def forget(self, held: Held) -> None:
-        """A message that the queue shows to others by now: it is theirs."""
-        self._heartbeat.unwanted(held)
-        held.fate = Fate.RETURN
-        held.lost = True
-        self._let_go(held)
+    def forget(self, members: Sequence[Held]) -> None:
+        """Messages that the queue shows to others by now: they are theirs."""
+        self._heartbeat.unwanted(members)
+        for held in members:
+            held.fate = Fate.RETURN
+            held.lost = True
+        self._let_go(members)
 
     def due(self) -> Millis | None:
         """When the next call is to be made."""
@@ -81,11 +90,9 @@ class Settling:
 
     def take(self, now: Millis) -> tuple[Delete | ChangeVisibility, list[Held]] | None:
         """The next call that is due, and the messages it is about."""
-        if not (self._deletes or self._returns):
-            return None
         members = self._deletes.take(now)
         if members:
-            attempt = 1 + max(held.tries for held in members)
+            attempt = 1 + max([held.tries for held in members])
             return Delete([held.record for held in members], attempt), members
         while members := self._returns.take(now):
             # One that came again meanwhile is another's affair.
@@ -101,17 +108,19 @@ class Settling:
     def deleted(self, command: Delete, members: list[Held], report: Changed, now: Millis) -> None:
         """A message is gone when it was deleted by the newest handle there is; until then it is deleted again."""
         self._deletes.out -= 1
-        told = report.missed
+        if not report.missed and [held.record for held in members] == command.records:
+            self._let_go(members)  # the usual case
+            return
         for held, record in zip(members, command.records, strict=True):
-            missed = told.get(held.message_id) if told else None
+            missed = report.missed.get(held.message_id)
             if record is not held.record:
-                self._deletes.add(held, now)
+                self._deletes.add([held], now)
             elif missed is EntryResult.FAILED and now < held.parcel.received_at + HANDLE_MAX_MS:
                 held.tries += 1
                 self._deletes.add_again(held, now + backoff(held.tries, self._jitter, cap_ms=POLL_RETRY_CAP_MS))
             else:
                 self.stale += missed is not None
-                self._let_go(held)
+                self._let_go([held])
 
     def returned(self, members: list[Held], report: Changed, now: Millis) -> None:
         """Tried again for as long as the queue would hide the message otherwise."""
@@ -124,7 +133,7 @@ class Settling:
                 self._returns.add_again(held, again)
             else:
                 self.stale += missed is EntryResult.STALE
-                self._let_go(held)
+                self._let_go([held])
 
     def extended(
         self, command: ChangeVisibility, members: list[Held], parcel: Parcel, report: Changed, now: Millis
@@ -143,7 +152,7 @@ class Settling:
                 else:
                     failed = failed or held.fate is None
             if held.fate is not None and not held.changing and self._is_held(held):
-                self._tell(held, now)
+                self._tell([held], held.fate, now)
         self._heartbeat.again(parcel, command.at, now, missed=failed)
 
     def left(self) -> tuple[list[Any], list[Any]]:
@@ -152,36 +161,35 @@ class Settling:
         done = [held.record for held in every if held.fate is Fate.DELETE]
         return done, [held.record for held in reversed(every) if held.fate is not Fate.DELETE and not held.lost]
 
-    def _tell(self, held: Held, now: Millis) -> None:
-        if held.fate is Fate.DELETE:
-            self._deletes.add(held, now)
-        elif not held.lost and (held.fate is Fate.RELEASE or held.extended):
-            self._returns.add(held, now)
-        else:
-            self._let_go(held)
+    def _tell(self, members: list[Held], fate: Fate, now: Millis) -> None:
+        if fate is Fate.DELETE:
+            self._deletes.add(members, now)
+            return
+        for held in members:
+            if not held.lost and (fate is Fate.RELEASE or held.extended):
+                self._returns.add([held], now)
+            else:
+                self._let_go([held])
 
     def _renew(self, held: Held, record: Any, parcel: Parcel, returns_at: Millis) -> None:
-        if held.fate is None:
-            self._heartbeat.unwanted(held)
-            self._join(held, parcel)
-        else:
-            held.parcel = parcel
+        if held.fate is None and held.parcel is not parcel:  # of one answer that has it twice it is a member already
+            self._heartbeat.unwanted([held])
+            parcel.members.append(held)
+            parcel.wanted += 1
+        held.parcel = parcel
         held.record = record
         held.returns_at = held.visible_at = returns_at
         held.extended, held.lost = bool(held.changing), False
 
-    def _join(self, held: Held, parcel: Parcel) -> None:
-        held.parcel = parcel
-        parcel.members.append(held)
-        parcel.wanted += 1
-
     def _is_held(self, held: Held) -> bool:
         return self._held.get(held.record.message_id) is held
 
-    def _let_go(self, held: Held) -> None:
-        message_id = held.record.message_id
-        if self._held.get(message_id) is held:
-            del self._held[message_id]
+    def _let_go(self, members: Iterable[Held]) -> None:
+        here = self._held
+        for held in members:
+            message_id = held.record.message_id
+            if here.get(message_id) is held:
+                del here[message_id]
 
 
 def _seconds_left(held: Held, now: Millis) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 
@@ -33,8 +32,6 @@ from esm.sources.sqs import SqsSource
 from esm.telemetry import facts
 
 __all__ = ["QueuePerformer"]
-
-T = TypeVar("T")
 
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a queue alone that does not exist (chosen)."""
@@ -65,16 +62,17 @@ class QueuePerformer:
         """Of the queue, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    async def perform(self, command: QueueCommand) -> QueueReport:
-        """What became of it."""
+    def perform(self, command: QueueCommand) -> Coroutine[Any, Any, QueueReport]:
+        """What becomes of it, for whoever awaits this."""
         self._context.home.check()
-        if isinstance(command, Deliver):
-            return await self._deliver(command)
         if isinstance(command, Receive):
-            return await self._receive(command)
+            return self._receive(command)
         if isinstance(command, Delete):
-            return await self._delete(command)
-        return await self._change(command, self._source.change(command))
+            return self._delete(command)
+        if isinstance(command, ChangeVisibility):
+            return self._change(command)
+        event, now = partial(self._source.shape.event, command.records), self._context.ports.clock.now()
+        return self.calls.call(command, event, until=now + WAIT_MS)
 
     async def leave(self, done: Sequence[Any], left: Sequence[Any]) -> None:
         """Deletes what is done and shows the rest at once, as far as that goes."""
@@ -85,23 +83,27 @@ class QueuePerformer:
         async with anyio.create_task_group() as tasks:
             for records in _tens(left):
                 command = ChangeVisibility(records, [0] * len(records), extends=False, at=now)
-                tasks.start_soon(self.perform, command)
+                tasks.start_soon(self._change, command)
 
     # -- the queue -------------------------------------------------------------------------------------------------
 
     async def _receive(self, command: Receive) -> QueueReport:
         try:
-            received = await _in_time(self._source.receive(command))
-        except SourceError as error:
-            self._trouble = str(error)
-            now = self._context.ports.clock.now()
-            at_least = NOT_FOUND_RETRY_MS if isinstance(error, SourceNotFoundError) else 0
-            self._context.observers.notice(
-                facts.PollFailed(at=now, **self._named, code=error.code, message=error.message, retry_at=now + at_least)
-            )
-            return ReceiveFailed(at_least)
+            with self._context.rounds.limit(CALL_TIMEOUT_S):
+                received = await self._source.receive(command)
+        except (SourceError, TimeoutError) as error:
+            return self._not_received(_trouble(error))
         self._trouble = None
         return received
+
+    def _not_received(self, error: SourceError) -> ReceiveFailed:
+        self._trouble = str(error)
+        now = self._context.ports.clock.now()
+        at_least = NOT_FOUND_RETRY_MS if isinstance(error, SourceNotFoundError) else 0
+        self._context.observers.notice(
+            facts.PollFailed(at=now, **self._named, code=error.code, message=error.message, retry_at=now + at_least)
+        )
+        return ReceiveFailed(at_least)
 
     async def _delete(self, command: Delete) -> Changed:
         changed = await self._told(command.records, self._source.delete(command))
@@ -119,8 +121,8 @@ class QueuePerformer:
         )
         return changed
 
-    async def _change(self, command: ChangeVisibility, call: Awaitable[Changed]) -> Changed:
-        changed = await self._told(command.records, call)
+    async def _change(self, command: ChangeVisibility) -> Changed:
+        changed = await self._told(command.records, self._source.change(command))
         kind = facts.VisibilityExtended if command.extends else facts.MessagesReturned
         count = len(command.records) - len(changed.missed)
         self.extended += count if command.extends else 0
@@ -131,9 +133,10 @@ class QueuePerformer:
     async def _told(self, records: list[Any], call: Awaitable[Changed]) -> Changed:
         """What the queue says of each message; what is not known has failed. Of a queue that is gone, all is gone."""
         try:
-            changed = await _in_time(call)
-        except SourceError as error:
-            self._trouble = str(error)
+            with self._context.rounds.limit(CALL_TIMEOUT_S):
+                changed = await call
+        except (SourceError, TimeoutError) as error:
+            self._trouble = str(_trouble(error))
             gone = isinstance(error, SourceNotFoundError)
             result = EntryResult.STALE if gone else EntryResult.FAILED
             return Changed({record.message_id: result for record in records})
@@ -141,10 +144,6 @@ class QueuePerformer:
         return changed
 
     # -- the function ----------------------------------------------------------------------------------------------
-
-    async def _deliver(self, command: Deliver) -> QueueReport:
-        event, now = partial(self._source.shape.event, command.records), self._context.ports.clock.now()
-        return await self.calls.call(command, event, until=now + WAIT_MS)
 
     def about(self, records: list[Any]) -> About:
         """Its first and last message, and where its messages come from."""
@@ -176,13 +175,10 @@ class QueuePerformer:
         return read_answer(answer.value, {record.message_id for record in records})
 
 
-async def _in_time(call: Awaitable[T]) -> T:
-    """What a call gives. Raises `SourceError` also when it is not over in time."""
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await call
-    except TimeoutError:
-        raise SourceError("TimeoutError", f"no answer within {CALL_TIMEOUT_S:g} s") from None
+def _trouble(error: SourceError | TimeoutError) -> SourceError:
+    if isinstance(error, SourceError):
+        return error
+    return SourceError("TimeoutError", f"no answer within {CALL_TIMEOUT_S:g} s")
 
 
 def _tens(records: Sequence[Any]) -> list[list[Any]]:

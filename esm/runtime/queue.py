@@ -291,12 +291,11 @@ class _Machine(QueueMachine):
         self._reserved: dict[Receive, int] = {}
         super().__init__(*args, **named)
 
-    def demand(self) -> int:
-        wanted = super().demand()
-        if wanted and not self.share.has_room(self._expected):
-            self.share.when_free(self._wake)
-            return 0
-        return wanted
+    def has_room(self) -> bool:
+        if self.share.has_room(self._expected):
+            return True
+        self.share.when_free(self._wake)
+        return False
 
     def take(self, now: int) -> QueueCommand | None:
         command = super().take(now)

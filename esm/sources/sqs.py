@@ -64,8 +64,13 @@ class SqsSource:
         return _changed(command.records, await self._api.change_message_visibility_batch(self._queue_arn, entries))
 
 
+_ALL_CHANGED = Changed({})
+
+
 def _changed(records: list[SqsMessage], output: BatchOutput) -> Changed:
     """An entry that the answer does not name has failed, as far as anybody knows."""
+    if output.successful.issuperset(range(len(records))):
+        return _ALL_CHANGED
     missed = {}
     for index, record in enumerate(records):
         if index not in output.successful:

@@ -230,6 +230,18 @@ def test_a_message_seen_again_is_deleted_by_its_newest_handle() -> None:
     assert only(play.wait(20), Delete).records == [Msg("a", "3")]
 
 
+def test_a_message_that_one_answer_has_twice_is_one_with_its_newer_handle() -> None:
+    play = Play()
+    one = only(play.receive(Msg("a"), Msg("b"), Msg("a", "2")), Deliver)
+    assert one.records == [Msg("a", "2"), Msg("b")]
+    beat = only(play.wait(15_000), ChangeVisibility)
+    assert beat.records == one.records
+    play.settle(beat, Changed({}))
+    play.settle(one, Succeeded())
+    assert only(play.wait(20), Delete).records == one.records
+    assert none(play.wait(60_000), ChangeVisibility)
+
+
 def test_a_message_that_was_given_back_and_came_again_is_a_new_one() -> None:
     play = Play(replace(FIFO, payload_bytes_max=10))
     messages = [Msg(each, group="g") for each in "ab"]

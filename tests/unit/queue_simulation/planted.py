@@ -31,8 +31,7 @@ def deleted_before_it_is_handled(patch: pytest.MonkeyPatch) -> None:
     def take(self: QueueMachine, now: int) -> Deliver | None:
         command = real(self, now)
         if command is not None:
-            for held in self._out[command].members:
-                self._settling._deletes.add(held, now)
+            self._settling._deletes.add(self._out[command].members, now)
         return command
 
     patch.setattr(QueueMachine, "_take_batch", take)
@@ -99,10 +98,11 @@ def heartbeat_once_only(patch: pytest.MonkeyPatch) -> None:
 def heartbeat_after_delete(patch: pytest.MonkeyPatch) -> None:
     """The delete does not wait for the extension that is under way."""
 
-    def settle(self: Settling, held: Held, fate: Fate, now: int) -> None:
-        self._heartbeat.unwanted(held)
-        held.fate = fate
-        self._tell(held, now)
+    def settle(self: Settling, members: Sequence[Held], fate: Fate, now: int) -> None:
+        self._heartbeat.unwanted(members)
+        for held in members:
+            held.fate = fate
+        self._tell(list(members), fate, now)
 
     patch.setattr(Settling, "settle", settle)
 
@@ -173,14 +173,14 @@ def old_handle_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def handled_again_while_it_is_handled(patch: pytest.MonkeyPatch) -> None:
-    def held(self: Settling, record: Any, size: int, parcel: Parcel) -> Held:
-        returns_at = parcel.received_at + parcel.visibility_ms
-        made = Held(record, size, parcel, returns_at, returns_at)
-        self._held[record.message_id] = made
-        self._join(made, parcel)
-        return made
+    real = Settling.hold
 
-    patch.setattr(Settling, "held", held)
+    def hold(self: Settling, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel) -> list[Held]:
+        for record in records:
+            self._held.pop(record.message_id, None)
+        return real(self, records, sizes, parcel)
+
+    patch.setattr(Settling, "hold", hold)
 
 
 def expired_messages_handled(patch: pytest.MonkeyPatch) -> None:
@@ -222,8 +222,9 @@ def waiting_messages_kept_at_a_stop(patch: pytest.MonkeyPatch) -> None:
 def filtered_messages_left(patch: pytest.MonkeyPatch) -> None:
     real = Settling.settle
 
-    def settle(self: Settling, held: Held, fate: Fate, now: int) -> None:
-        real(self, held, Fate.RETURN if not held.record.kept else fate, now)
+    def settle(self: Settling, members: Sequence[Held], fate: Fate, now: int) -> None:
+        for held in members:
+            real(self, [held], Fate.RETURN if not held.record.kept else fate, now)
 
     patch.setattr(Settling, "settle", settle)
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esm.records.sqs import MessageAttribute, SqsEventShape, SqsMessage
+from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
+from esm.records.sqs import SMALL, MessageAttribute, SqsEventShape, SqsMessage
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 WIRE = {
@@ -68,10 +69,25 @@ def test_an_event_is_new_each_time() -> None:
     assert one.event([kept])["Records"][0] == one.item(message())
 
 
-def test_sizes_are_those_of_the_event() -> None:
+def test_with_a_window_sizes_are_those_of_the_event() -> None:
     messages = [message(), message(Body='é"\n', MessageAttributes={})]
-    text = msgspec.json.encode(shape().event(messages))
-    assert sum(shape().sizes(messages)) + len('{"Records":[]}') - 1 == len(text)
+    text = msgspec.json.encode(shape(windowed=True).event(messages))
+    assert sum(shape(windowed=True).sizes(messages)) + len('{"Records":[]}') - 1 == len(text)
+
+
+def test_without_a_window_small_messages_are_measured_about() -> None:
+    of, plain = shape(), message(MessageAttributes={}, MD5OfMessageAttributes=None, MessageId="0" * 36)
+    (about,) = of.sizes([plain])
+    assert abs(about - of.size(plain)) < 100
+    large = [message(MessageAttributes={}, Body=body) for body in ('"' * (SMALL + 1), "é" * 99)]
+    exact = [message(), *large]
+    assert of.sizes(exact) == [of.size(each) for each in exact]
+
+
+def test_ten_messages_that_are_measured_about_never_fill_an_event() -> None:
+    largest = message(MessageAttributes={}, Body="\x01" * SMALL, ReceiptHandle="h" * 1000)
+    largest.attributes = dict.fromkeys(largest.attributes, "x" * 500)
+    assert 10 * shape().size(largest) < INVOCATION_PAYLOAD_BYTES
 
 
 def test_a_group_is_of_the_system_attributes() -> None:

@@ -1,0 +1,95 @@
+"""A queue that never answers: its calls end all the same, and nothing is taken for done."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from esm.machine.queue_commands import (
+    Changed,
+    ChangeVisibility,
+    Delete,
+    EntryResult,
+    QueueCommand,
+    Receive,
+    ReceiveFailed,
+)
+from esm.records.sqs import SqsMessage
+from esm.runtime.home import Home
+from esm.runtime.perform_queue import CALL_TIMEOUT_S, QueuePerformer
+from esm.runtime.rounds import Rounds
+from esm.telemetry.facts import Fact, PollFailed
+from esm.telemetry.observer import Observers
+from esm.testing.loop import SimClock
+from esm.testing.run import run
+
+RECORDS = [SqsMessage("a", "1"), SqsMessage("b", "2")]
+NOTHING_KNOWN = Changed(dict.fromkeys(("a", "b"), EntryResult.FAILED))
+
+
+class Silent:
+    """A source that never answers."""
+
+    async def receive(self, _command: Any) -> Any:
+        await asyncio.Event().wait()
+
+    delete = change = receive
+
+
+class Told:
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+
+    def notice(self, fact: Fact) -> None:
+        self.facts.append(fact)
+
+
+def performer(told: Told) -> QueuePerformer:
+    clock = SimClock()
+    context = SimpleNamespace(
+        home=Home(),
+        rounds=Rounds(clock),
+        ports=SimpleNamespace(clock=clock),
+        observers=Observers([told]),
+        calls=lambda _named, _meaning: SimpleNamespace(last_error=None),
+    )
+    return QueuePerformer(cast("Any", context), cast("Any", Silent()), {"mapping": "m", "shard": "q"})
+
+
+def test_a_receive_that_is_never_answered_has_failed() -> None:
+    told = Told()
+
+    async def receive() -> None:
+        clock, of = SimClock(), performer(told)
+        began = clock.now()
+        assert await of.perform(Receive(10, 20, 30, began)) == ReceiveFailed(0)
+        assert clock.now() - began == CALL_TIMEOUT_S * 1000
+        assert of.last_error == "TimeoutError: no answer within 65 s"
+
+    run(receive())
+    (fact,) = told.facts
+    assert isinstance(fact, PollFailed)
+    assert fact.code == "TimeoutError"
+
+
+def test_of_a_batch_call_that_is_never_answered_nothing_is_known() -> None:
+    async def change() -> None:
+        of = performer(Told())
+        commands: list[QueueCommand] = [Delete(RECORDS), ChangeVisibility(RECORDS, [0, 0], extends=False, at=0)]
+        for command, report in zip(commands, await asyncio.gather(*map(of.perform, commands)), strict=True):
+            assert report == NOTHING_KNOWN, command
+        assert of.extended == 0
+
+    run(change())
+
+
+def test_a_stop_is_no_answer_that_is_missing() -> None:
+    async def receive() -> None:
+        task = asyncio.ensure_future(performer(Told()).perform(Receive(10, 20, 30, 0)))
+        await asyncio.sleep(1)
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError)
+
+    run(receive())
