@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from esm.aws.kinesis_api import ListedShard
-from esm.records.dynamodb import DynamoDBRecord
+from esm.records.dynamodb import DynamoDBRecord, own
 
 __all__ = ["DynamoDBStreamsApi", "StreamPage", "TableRecords"]
 
@@ -24,6 +24,10 @@ class TableRecords(msgspec.Struct, gc=False, rename="pascal"):
 
     records: list[DynamoDBRecord] = []
     next_shard_iterator: str | None = None
+
+    def __post_init__(self) -> None:
+        """Before the answer's memory is given back. A page with text that is not UTF-8 is none."""
+        own(self.records)
 
 
 class StreamPage(msgspec.Struct, rename="pascal"):

@@ -14,7 +14,7 @@ import msgspec
 
 from esm.clock import Millis
 
-__all__ = ["IMAGES", "Change", "DynamoDBEventShape", "DynamoDBRecord", "owned", "sorted_text"]
+__all__ = ["IMAGES", "Change", "DynamoDBEventShape", "DynamoDBRecord", "own", "owned", "sorted_text"]
 
 _json = msgspec.json.Encoder().encode
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
@@ -41,14 +41,6 @@ class Change(msgspec.Struct, gc=False, rename="pascal"):
     approximate_creation_date_time: int | float = 0
     size_bytes: int = 0
     stream_view_type: str = ""
-
-    def __post_init__(self) -> None:
-        """Lets go of the answer, whose memory is used again. Refuses text that is not UTF-8."""
-        self.keys = owned(self.keys)
-        if self.new_image:
-            self.new_image = owned(self.new_image)
-        if self.old_image:
-            self.old_image = owned(self.old_image)
 
 
 class DynamoDBRecord(msgspec.Struct, gc=False):
@@ -151,6 +143,24 @@ class DynamoDBEventShape:
 def sorted_text(keys: msgspec.Raw) -> str:
     """An item's key as JSON text, the same whatever the order its attributes were written in."""
     return _sorted_json(_read(keys)).decode()
+
+
+def own(records: Sequence[DynamoDBRecord]) -> None:
+    """Lets go of the answer that they were read from, whose memory is used again.
+
+    Raises `UnicodeDecodeError`: a key or an image is not UTF-8. Written out, as it is done for every record.
+    """
+    for record in records:
+        change = record.change
+        keys, new, old = change.keys, change.new_image, change.old_image
+        str(keys, "utf-8")
+        change.keys = keys.copy()
+        if new:
+            str(new, "utf-8")
+            change.new_image = new.copy()
+        if old:
+            str(old, "utf-8")
+            change.old_image = old.copy()
 
 
 def owned(raw: msgspec.Raw) -> msgspec.Raw:

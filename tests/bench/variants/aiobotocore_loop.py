@@ -9,6 +9,7 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from esm.cli.replay import YOUNG_MAX
 from tests.bench.meter import Meter, Plan
 from tests.bench.variants.events import of_sdk_changes, of_sdk_records
 
@@ -40,6 +41,7 @@ async def poll(plan: Plan, meter: Meter, *, freeze: bool = False) -> None:
         if freeze:
             gc.collect()
             gc.freeze()
+            gc.set_threshold(YOUNG_MAX)
         await (_poll_stream if plan.source == "kinesis" else _poll_table)(client, plan, meter)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esm.aws.dynamodb_streams_api import TableRecords
 from esm.records.dynamodb import Change, DynamoDBEventShape, DynamoDBRecord
 
 SHAPE = DynamoDBEventShape(
@@ -49,6 +50,7 @@ WIRES = st.fixed_dictionaries(
     optional={"userIdentity": st.just({"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"})},
 )
 _DECODER = msgspec.json.Decoder(DynamoDBRecord)
+_PAGE = msgspec.json.Decoder(TableRecords)
 
 
 def compact(value: Any) -> bytes:
@@ -87,8 +89,8 @@ def test_a_wire_with_spaces_and_escapes_is_never_taken_for_less_than_it_becomes(
 
 @given(WIRES)
 def test_the_answers_memory_may_be_used_again(wire: dict[str, Any]) -> None:
-    memory = bytearray(compact(wire))
-    record = _DECODER.decode(memory)
+    memory = bytearray(compact({"Records": [wire]}))
+    (record,) = _PAGE.decode(memory).records
     memory[:] = b"x" * len(memory)
     memory.clear()  # nobody holds on to it
     assert SHAPE.item(record)["dynamodb"] == wire["dynamodb"]
@@ -156,5 +158,5 @@ def test_the_time_is_the_number_that_the_wire_has(written: str, value: float) ->
 )
 def test_what_no_service_writes_is_refused_when_it_is_read(wire: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError) as refusal:
-        _DECODER.decode(wire)
+        _PAGE.decode(b'{"Records":[' + wire + b"]}")
     assert "S" not in str(refusal.value).partition("at `")[0].replace("SequenceNumber", "")
