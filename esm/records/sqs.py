@@ -98,7 +98,7 @@ class SqsEventShape:
         return len(_json(self.item(message))) + len(",")
 
     def sizes(self, messages: Sequence[SqsMessage]) -> list[int]:
-        """`size` of each, or about that where nothing hangs on it: a batch without a window has ten messages at most."""
+        """`size` of each, or about that where nothing hangs on it: without a window a batch has ten at the most."""
         if self._windowed:
             return [self.size(message) for message in messages]
         around = self._around
