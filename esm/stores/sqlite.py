@@ -56,7 +56,6 @@ class SqliteStore:
         self._database = SqliteFile(Path(path).resolve(), access=access, force=force, busy_timeout=busy_timeout)
         self._asked: list[Job] = []
         self._jobs: SimpleQueue[list[Job] | _Stop] = SimpleQueue()
-        self._out = 0  # jobs that wait for the thread's answer
         self._quick: QuickCheckpoints | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -65,8 +64,8 @@ class SqliteStore:
         """`lease` with this checkpoint, durable. Raises `LeaseLostError`; `StoreError` when it goes back."""
         self._check_usable()
         columns = checkpoint_columns(checkpoint)
-        quick = self._quick if self._out == 0 else None  # otherwise it goes with the rest, after what was asked before
-        if quick is None or not quick.write(lease, checkpoint, columns):
+        # It may go past what waits for the thread: the row's owner, epoch and position say whether it may be written.
+        if self._quick is None or not self._quick.write(lease, checkpoint, columns):
             await self._do(statements.advance, lease, checkpoint, columns)
         return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
@@ -175,11 +174,7 @@ class SqliteStore:
         if not self._asked:
             loop.call_soon(self._hand_over)
         self._asked.append((answer, work, args))
-        self._out += 1
-        try:
-            return await answer
-        finally:
-            self._out -= 1
+        return await answer
 
     def _check_usable(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()

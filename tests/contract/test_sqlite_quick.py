@@ -113,14 +113,25 @@ async def test_a_slow_disk_is_the_threads_for_a_while(store: SqliteStore) -> Non
     assert await at_once(store, mine, 4)
 
 
-async def test_nothing_goes_past_what_was_asked_for_before(store: SqliteStore) -> None:
+async def test_what_goes_past_a_release_is_stored_and_nothing_after_it_is(store: SqliteStore) -> None:
     mine = await held(store)
     releasing = asyncio.create_task(store.release(mine))
-    storing = asyncio.create_task(store.checkpoint(mine, settled(5)))
+    await asyncio.sleep(0)
+    await store.checkpoint(mine, settled(5))
     await releasing
     with pytest.raises(LeaseLostError):
-        await storing
-    assert await stored(store) is None
+        await store.checkpoint(mine, settled(6))
+    (row,) = await store.load("m")
+    assert (row.checkpoint, row.owner) == (settled(5), None)
+
+
+async def test_one_that_waits_for_the_thread_holds_up_no_other(store: SqliteStore) -> None:
+    mine = await held(store)
+    other = Lease(LeaseKey("m", "s", "shardId-1"), LEASE.checkpoint)
+    await store.create([other])
+    renewing = asyncio.create_task(store.renew(await store.take(other, "a")))
+    assert await at_once(store, mine, 5)
+    await renewing
 
 
 async def test_a_refusal_is_told_as_ever(store: SqliteStore, tmp_path: Path) -> None:
