@@ -6,8 +6,10 @@ import asyncio
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +85,8 @@ class Options:
 def run_what_if(options: Options) -> int:
     """Tries them all; gives the exit code. Raises what keeps it from beginning."""
     if options.plot is not None:
-        check_plot(options.plot)
+        with _plotting():
+            check_plot(options.plot)
         if not options.tried:
             raise Failure(Exit.INVALID, "--plot: name a setting to plot against, as in --batch-size 10..500")
     trials = _trials(options)
@@ -93,10 +96,21 @@ def run_what_if(options: Options) -> int:
     prices = Prices(options.price_requests, options.price_gb_second)
     outcomes = [_try(traffic, mapping, behaviour, settings, prices) for settings in _shown(trials)]
     if options.plot is not None:
-        plot(outcomes, options.plot, title=f"{options.recording}: {behaviour}")
+        with _plotting():
+            plot(outcomes, options.plot, title=f"{options.recording}: {behaviour}")
     write = _as_json if options.json else _as_text
     click.echo(write(traffic, behaviour, outcomes))
     return Exit.CLEAN
+
+
+@contextmanager
+def _plotting() -> Iterator[None]:
+    """What keeps a picture from being made, as who typed its name sees it."""
+    try:
+        yield
+    except EsmError as error:
+        code = Exit.NOT_INSTALLED if find_spec("matplotlib") is None else Exit.INVALID
+        raise Failure(code, f"--plot: {error}") from None
 
 
 def _trials(options: Options) -> list[dict[str, int]]:

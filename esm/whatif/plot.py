@@ -17,9 +17,13 @@ _PERCENTILE = 99
 
 
 def check_plot(path: Path) -> None:
-    """Nothing, when such a picture can be made here. Raises `EsmError` that says what is missing."""
+    """Nothing, when such a picture can be made there. Raises `EsmError` that says what is missing."""
+    if not path.name:
+        raise EsmError("the name is empty; a plot is a file .svg or .png")
     if path.suffix.lower() not in FORMATS:
         raise EsmError(f"{path}: a plot is a file .svg or .png")
+    if not path.parent.is_dir():
+        raise EsmError(f"{path}: there is no such folder")
     _matplotlib()
 
 

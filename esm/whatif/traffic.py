@@ -45,7 +45,7 @@ def read_traffic(path: str, *, limit: int | None = None) -> Traffic:
 
     All shards of a recording are there from the start; which was split into which makes no difference to settings.
     """
-    files = [RecordingFile(file) for file in files_at(path)]
+    files = [RecordingFile(file) for file in files_at(path.removeprefix("file://"))]
     records = list(islice(_records(files), min(limit or RECORDS_MAX, RECORDS_MAX) + 1))
     if not records:
         raise RecordingError(path, None, "there is no record in it")

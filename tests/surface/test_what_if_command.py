@@ -62,7 +62,9 @@ def test_a_mapping_and_its_measured_function(esm_: Esm, recording: str) -> None:
             "260",
         ),
         (("--parallelization-factor", "11"), 2, "parallelization_factor=11:"),
-        (("--batch-size", "1", "--plot", "plot.gif"), 1, ".svg or .png"),
+        (("--batch-size", "1", "--plot", "plot.gif"), 2, "--plot: plot.gif: a plot is a file .svg or .png"),
+        (("--batch-size", "1", "--plot", ""), 2, "--plot: the name is empty"),
+        (("--batch-size", "1", "--plot", "nowhere/plot.svg"), 2, "--plot: nowhere/plot.svg: there is no such folder"),
         (("--function", "app:nobody"), 3, "nobody"),
         (("--call-ms", "1", "--plot", "plot.svg"), 2, "name a setting"),
         (("--limit", "0"), 2, "--limit"),
@@ -79,6 +81,15 @@ def test_what_cannot_be_tried_says_why_in_a_line(
     ended = esm_("what-if", recording, *arguments)
     assert ended.code == code, ended.err
     assert said in ended.line
+
+
+@pytest.mark.parametrize("command", ["what-if", "replay"])
+def test_a_name_that_is_empty_is_said_to_be(esm_: Esm, command: str) -> None:
+    """As an unset variable of a shell is; it would be taken for the folder that one is in."""
+    esm_.app(APP)
+    ended = esm_(command, "", "--function", "app:handle")
+    assert ended.code == 16
+    assert ended.line == "esm: '': the name of the file is empty"
 
 
 def test_a_mapping_as_it_is(esm_: Esm, recording: str) -> None:

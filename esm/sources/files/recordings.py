@@ -21,6 +21,8 @@ def files_at(name: str) -> list[Path]:
 
     Raises `RecordingError` when there is none.
     """
+    if not name:
+        raise RecordingError("''", None, "the name of the file is empty")
     if not has_magic(name) or Path(name).exists():
         return [Path(name)]
     found = sorted(Path(path) for path in glob(name) if not path.endswith(PART))  # noqa: PTH207  # of any folder
