@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from esm.clock import Millis
 from esm.records.position import SequenceNumber
 
@@ -43,8 +45,7 @@ class EventShape(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, gc=False):
     """What one read of a shard gave.
 
     `records`: in order, possibly none. `behind_ms`: how far the end of the page is behind the tip, 0 at the tip.

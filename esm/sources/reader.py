@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from esm.clock import Millis
 from esm.records.position import Position
@@ -12,8 +13,7 @@ from esm.records.record import EventShape, Page, Shard
 __all__ = ["ShardReader", "StreamDescription", "StreamSource"]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamDescription:
+class StreamDescription(msgspec.Struct, frozen=True):
     """What tells one stream from another of the same name.
 
     `created`: text that changes when the stream is made anew; "" if unknown.
