@@ -23,6 +23,8 @@ LARGEST_RECORD = 1 << 20
 class AnswerSize:
     """Of one shard. At the tip it can only be what was written since; otherwise whatever the service gives."""
 
+    __slots__ = ("_largest", "_record", "_tip_at")
+
     def __init__(self, kind: SourceKind) -> None:
         self._largest = IN_AN_EVENT * _ANSWER.get(kind, LARGEST_RECORD)
         self._record = IN_AN_EVENT * LARGEST_RECORD
@@ -32,8 +34,8 @@ class AnswerSize:
         """Bytes, at the most."""
         if self._tip_at is None:
             return self._largest
-        seconds = 1 + max(0, now - self._tip_at) // 1000
-        return min(self._largest, IN_AN_EVENT * WRITTEN_A_SECOND * seconds)
+        written = IN_AN_EVENT * WRITTEN_A_SECOND * (1 + (now - self._tip_at) // 1000)
+        return min(self._largest, written)
 
     def records(self, size: int) -> int:
         """How many to ask for, so that they take up to `size` bytes; at least one."""

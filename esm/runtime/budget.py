@@ -132,6 +132,8 @@ class Share:
 
     def _allowed(self, size: int) -> int:
         budget, least = self._budget, size
+        if budget.free >= size * PARTS + self.held + self._reserved:
+            return size  # there is plenty: the usual case
         if not self._polls:
             least = min(size, LITTLE)
             size = min(size, budget.part(budget.free))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from heapq import heappop, heappush
 from types import TracebackType
+from typing import Any
 
 from esm.clock import Clock, Millis
 
@@ -45,11 +46,14 @@ class Rounds:
         return woken
 
     def limit(self, seconds: float) -> TimeLimit:
-        """For blocks of one task at a time, one after the other."""
+        """For blocks of the task that asks for it, one after the other. Raises `RuntimeError` outside of one."""
         sweep = self._sweeps.get(seconds)
         if sweep is None:
             sweep = self._sweeps[seconds] = _Sweep(seconds)
-        return TimeLimit(sweep)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit is for a task")
+        return TimeLimit(sweep, task)
 
     def _arm(self, now: Millis) -> None:
         if self._timer is not None:
@@ -72,54 +76,48 @@ class TimeLimit:
 
     __slots__ = ("_cancelled", "_cancelling", "_sweep", "_task")
 
-    def __init__(self, sweep: _Sweep) -> None:
-        self._sweep = sweep
-        self._task: asyncio.Task[object] | None = None
+    def __init__(self, sweep: _Sweep, task: asyncio.Task[Any]) -> None:
+        self._sweep, self._task = sweep, task
         self._cancelling = 0
         self._cancelled = False
 
     def __enter__(self) -> None:
-        """Begins in this task. Raises `RuntimeError` outside of one."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a time limit is for tasks")
-        self._task, self._cancelling, self._cancelled = task, task.cancelling(), False
+        """From now on."""
+        self._cancelling = self._task.cancelling()
         self._sweep.begin(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Raises `TimeoutError` when it was this limit, and nobody else, that cancelled."""
-        task, self._task = self._task, None
         self._sweep.end(self)
-        if self._cancelled and task is not None:
-            alone = task.uncancel() <= self._cancelling
+        if self._cancelled:
+            self._cancelled = False
+            alone = self._task.uncancel() <= self._cancelling
             if alone and kind is asyncio.CancelledError:
                 raise TimeoutError from error
 
     def expire(self) -> None:
         """The time is over."""
-        if self._task is not None:
-            self._cancelled = True
-            self._task.cancel()
+        self._cancelled = True
+        self._task.cancel()
 
 
 class _Sweep:
     """Blocks that may take equally long, so the one that began first is the first to be over."""
 
-    __slots__ = ("_begun", "_seconds", "_timer")
+    __slots__ = ("_begun", "_loop", "_seconds", "_timer")
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self._seconds, self._loop = seconds, asyncio.get_running_loop()
         self._begun: dict[TimeLimit, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, limit: TimeLimit) -> None:
         """From now on."""
-        loop = asyncio.get_running_loop()
-        self._begun[limit] = now = loop.time()
+        self._begun[limit] = now = self._loop.time()
         if self._timer is None:
-            self._timer = loop.call_at(now + self._seconds, self._look)
+            self._timer = self._loop.call_at(now + self._seconds, self._look)
 
     def end(self, limit: TimeLimit) -> None:
         """Its block is left."""
@@ -127,12 +125,11 @@ class _Sweep:
 
     def _look(self) -> None:
         """Expires those whose time is over; looks again when the next one's is. Nothing to do: no timer."""
-        loop = asyncio.get_running_loop()
-        self._timer, over = None, loop.time() - self._seconds
+        self._timer, over = None, self._loop.time() - self._seconds
         while self._begun:
             limit, began = next(iter(self._begun.items()))
             if began > over:
-                self._timer = loop.call_at(began + self._seconds, self._look)
+                self._timer = self._loop.call_at(began + self._seconds, self._look)
                 return
             del self._begun[limit]
             limit.expire()

@@ -29,6 +29,7 @@ from esm.runtime.answer_size import AnswerSize
 from esm.runtime.driver import Driver, cancelled_by_nobody
 from esm.runtime.filters import keeper
 from esm.runtime.perform import MappingContext, Performer
+from esm.runtime.rounds import TimeLimit
 from esm.runtime.silence import Wait, lane_wait, read_wait, silent_ms
 from esm.runtime.status import LaneStatus, ShardStatus
 from esm.runtime.tasks import end_all
@@ -72,7 +73,6 @@ class ShardRunner:
         self._error: str | None = None
         self._share = context.budget.share()
         self._size = AnswerSize(context.mapping.source_kind)
-        self._limit = context.rounds.limit(READ_TIMEOUT_S)
         self._began_at = self._ready_at = ports.clock.now()
         self._moved: dict[int | None, Millis] = {}  # when something became of a lane, or of the position
         self._machine = ShardMachine(
@@ -160,11 +160,12 @@ class ShardRunner:
             self._driver.fail(error)
 
     async def _read_pages(self) -> None:
-        share, rounds = self._share, self._context.rounds
-        while (room := await self._driver.room()) > 0:
-            self._ready_at = now = self._now
-            if self._pacer.next_at > now:
-                await rounds.at(self._pacer.next_at, now)
+        share, pacer, rounds = self._share, self._pacer, self._context.rounds
+        time_limit = rounds.limit(READ_TIMEOUT_S)
+        while (room := self._driver.wanted or await self._driver.room()) > 0:
+            self._ready_at = now = self._clock.now()
+            if pacer.next_at > now:
+                await rounds.at(pacer.next_at, now)
                 continue  # the room may be gone by now
             expected = self._size.expected(now)
             reserved = share.reserve(expected)
@@ -173,7 +174,7 @@ class ShardRunner:
                 continue
             limit = min(room, self._size.records(reserved), self._source.page_records_max)
             try:
-                page = await self._read_page(limit, now)
+                page = await self._read_page(limit, time_limit, now)
             finally:
                 share.give_back(reserved)
             if page is None:
@@ -183,10 +184,10 @@ class ShardRunner:
                 return
             del page  # its records are the machine's, and go when they are settled
 
-    async def _read_page(self, limit: int, started: Millis) -> Page | None:
+    async def _read_page(self, limit: int, time_limit: TimeLimit, started: Millis) -> Page | None:
         """The next page; `None` when the read failed and is tried again later."""
         try:
-            with self._limit:
+            with time_limit:
                 page = await self._reader.read(limit)
         except SourceNotFoundError as error:
             return await self._gone(error)

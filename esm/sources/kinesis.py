@@ -87,4 +87,4 @@ class KinesisShardReader(PollingReader[GetRecordsOutput]):
         return max(0, self._clock.now() - records[-1].arrived_at) if records else 0
 
     def _children(self, answer: GetRecordsOutput) -> tuple[str, ...]:
-        return tuple(child.shard_id for child in answer.child_shards or ())
+        return tuple([child.shard_id for child in answer.child_shards]) if answer.child_shards else ()

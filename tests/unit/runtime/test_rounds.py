@@ -114,10 +114,10 @@ async def test_a_limit_is_used_again_and_again() -> None:
 @pytest.mark.parametrize("also_in_time", [False, True])
 def test_a_cancellation_from_elsewhere_is_no_timeout(also_in_time: bool) -> None:
     async def main() -> None:
-        limit = Rounds(SimClock()).limit(1)
+        rounds = Rounds(SimClock())
 
         async def block() -> None:
-            with limit:
+            with rounds.limit(1):
                 await asyncio.sleep(10)
 
         task = asyncio.create_task(block())
@@ -135,8 +135,8 @@ def test_a_limit_needs_a_task() -> None:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def outside() -> None:
-            with pytest.raises(RuntimeError), Rounds(SimClock()).limit(1):
-                pass
+            with pytest.raises(RuntimeError):
+                Rounds(SimClock()).limit(1)
             failed.set_result(None)
 
         asyncio.get_running_loop().call_soon(outside)
