@@ -4,6 +4,8 @@ running --a file changes--> loading --it loads---------> applied: created, updat
    ^                           |                             |
    +------- the old ones ------+--it does not: says why      |
    +---------------------------------------------------------+
+
+A folder that goes is told of, and watched again when it is back.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import asyncio
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from esm.cli.exits import Exit, Failure, failure_of
 from esm.handlers.resolve import resolve
@@ -63,17 +67,56 @@ class Watch:
         # No bytecode is written from here on: one of the same second and size would be taken for the newer source.
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # in processes of functions, too
-        begun = False
-        async for changes in awatch(
-            *self._folders, watch_filter=Sources(), debounce=_QUIET_MS, rust_timeout=_BEGUN_MS, yield_on_timeout=True
-        ):
-            changed = {Path(path).name for _, path in changes}
-            if not begun:
-                begun = True
-                announce("watching", folders=[str(folder) for folder in self._folders])
-                changed |= self._missed()
-            if changed:
-                await self._reload(worker, sorted(changed))
+        while True:
+            await self._all_there()
+            try:
+                await self._while_there(
+                    worker,
+                    partial(
+                        awatch,
+                        *self._folders,
+                        watch_filter=Sources(),
+                        debounce=_QUIET_MS,
+                        rust_timeout=_BEGUN_MS,
+                        yield_on_timeout=True,
+                    ),
+                )
+            except FileNotFoundError:
+                continue  # it went in the very moment
+            except (OSError, RuntimeError) as error:  # the system watches no more files, for one
+                announce("watch_failed", reason=f"{error}; changes are not seen any more, what runs goes on")
+                return
+
+    async def _while_there(
+        self, worker: Worker, watching: Callable[[], AsyncGenerator[set[tuple[Any, str]], None]]
+    ) -> None:
+        """Until one of the folders is gone, or is another one: of that nobody would hear."""
+        watched, begun = self._identities(), False
+        async with aclosing(watching()) as all_changes:
+            async for changes in all_changes:
+                changed = {Path(path).name for _, path in changes}
+                if not begun:
+                    begun = True
+                    announce("watching", folders=[str(folder) for folder in self._folders])
+                    changed |= self._missed()
+                if self._identities() != watched:
+                    return
+                if changed:
+                    await self._reload(worker, sorted(changed))
+
+    async def _all_there(self) -> None:
+        """Returns when all folders are there; says once when they are not."""
+        gone = [str(folder) for folder, there in self._identities().items() if there is None]
+        if gone:
+            announce(
+                "watch_lost", folders=gone, reason="gone; what runs goes on, and when it is back it is loaded anew"
+            )
+        while None in self._identities().values():  # noqa: ASYNC110  # nothing tells that a folder is back
+            await asyncio.sleep(_BEGUN_MS / 1000)
+
+    def _identities(self) -> dict[Path, tuple[int, int] | None]:
+        """What tells a folder from another of its name; `None` where there is none."""
+        return {folder: _identity(folder) for folder in self._folders}
 
     def _missed(self) -> set[str]:
         """What changed between loading and watching."""
@@ -105,6 +148,14 @@ class Watch:
     def _loaded(self) -> list[EventSourceMapping]:
         with _forgetting(self._folders):
             return self._load()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _walked(folders: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:

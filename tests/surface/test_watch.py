@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tests.surface.streams import Stream
@@ -32,8 +37,9 @@ WORDS = "def say(text):\n    return {how}\n"
 class Edited:
     """An application of two files, in a folder that is watched."""
 
-    def __init__(self, esm_: Esm, stream: Stream) -> None:
+    def __init__(self, esm_: Esm, stream: Stream, home: Path | None = None) -> None:
         self.folder, self.stream = esm_.folder, stream
+        self.home = esm_.folder if home is None else home
         self.words("'one ' + text")
         self.app()
 
@@ -45,7 +51,7 @@ class Edited:
         (self.folder / "words.py").write_text(WORDS.format(how=how))
 
     def said(self) -> list[str]:
-        path = self.folder / "said.txt"
+        path = self.home / "said.txt"
         return path.read_text().splitlines() if path.exists() else []
 
     def handled(self, running: Running, text: str) -> str:
@@ -99,3 +105,36 @@ def test_mappings_come_and_go_with_the_file(esm_: Esm, stream: Stream) -> None:
         assert (told["created"], told["deleted"], told["updated"]) == (1, 1, 0)
         assert edited.handled(running, "a") == "one a"
         running.end()
+
+
+def test_a_folder_that_is_deleted_is_told_once_and_watched_again(esm_: Esm, stream: Stream) -> None:
+    """A checkout may take it away and put another in its place; nobody would hear of that one's changes."""
+    code = esm_.folder / "code"
+    code.mkdir()
+    edited = Edited(replace(esm_, folder=code), stream, esm_.folder)
+    options = ("--watch", "--json", "--log-level", "debug", "--endpoint-url", stream.url, "--store", "memory:")
+    with esm_.running("run", "app:mappings", "--app-dir", "code", *options) as running:
+        running.until("watching", folders=[str(code)])
+        edited.words("'one more ' + text")
+        running.until("reloaded")
+        before = len(running.lines)
+        shutil.rmtree(code)
+        lost = running.until("watch_lost", after=before)
+        assert lost["folders"] == [str(code)]
+        assert "goes on" in lost["reason"]
+        assert edited.handled(running, "a") == "one more a", "what ran goes on"
+
+        told = len(running.lines)
+        code.mkdir()
+        edited.words("'two ' + text")
+        edited.app()
+        running.until("reloaded", after=told)
+        assert edited.handled(running, "b") == "two b"
+        edited.words("'three ' + text")
+        running.until("reloaded", after=len(running.lines))
+        assert edited.handled(running, "c") == "three c"
+        ended, _ = running.end()
+    assert ended == 0
+    events = [json.loads(line)["event"] for line in running.lines[before:told] if line.startswith("{")]
+    assert events.count("watch_lost") == 1
+    assert "reload_failed" not in events
