@@ -99,6 +99,7 @@ class Driver:
         self._settled = settled
         self._running = False
         self._lanes: set[asyncio.Task[None]] = set()
+        self._waiting = 0  # of the lanes: they have settled, and ask for more in a moment
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Millis | None = None
         self._done = _Event()
@@ -167,6 +168,8 @@ class Driver:
                 now = clock.now()
                 machine.settle(command, report, now)
                 self._settled(command, now)
+                if out:
+                    now = await self._with_the_others()
                 if self._error is not None:
                     return  # what ends the driver begins nothing more
                 command = machine.take(now)
@@ -177,6 +180,18 @@ class Driver:
             if not cancelled_by_nobody():
                 raise
             self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
+
+    async def _with_the_others(self) -> Millis:
+        """Lets those settle that came back in the same turn of the loop: what they ask for together is one command.
+
+        Then each goes on with what is due, and who comes last begins the rest.
+        """
+        self._waiting += 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._waiting -= 1
+        return self._clock.now()
 
     async def _end_lanes(self) -> None:
         """Cancels what is out and waits for its end, however often this is cancelled itself meanwhile."""
@@ -204,6 +219,8 @@ class Driver:
 
     def _begin_due(self, now: Millis) -> None:
         machine = self._machine
+        if self._waiting:
+            return
         if self._running:
             while (command := machine.take(now)) is not None:
                 self._begin(command, now)
