@@ -10,7 +10,7 @@ of one mapping ends no other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 import anyio
@@ -78,6 +78,10 @@ class Runner(Protocol):
 
     def shards(self) -> tuple[ShardStatus, ...]:
         """Each shard as it is now."""
+        ...
+
+    def each_shard(self) -> Iterator[ShardStatus]:
+        """The same, one by one: each as it is when it is its turn."""
         ...
 
 

@@ -9,7 +9,7 @@ its children are under way and its stream has not listed it for a while.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from itertools import islice
 
@@ -360,9 +360,7 @@ class MappingRunner:
         return lease.key.stream != self._stream
 
     async def _children_known(self, children: Iterable[str]) -> bool:
-        if not await self._list_again():
-            return False
-        return all(child in self._leases for child in children)
+        return await self._list_again() and all(child in self._leases for child in children)
 
     async def _release(self, lease: Lease) -> None:
         try:
@@ -382,7 +380,11 @@ class MappingRunner:
 
     def shards(self) -> tuple[ShardStatus, ...]:
         """Each of them as it is now, by shard id."""
-        return tuple(self._shard(shard_id, lease) for shard_id, lease in sorted(self._leases.items()))
+        return tuple(self.each_shard())
+
+    def each_shard(self) -> Iterator[ShardStatus]:
+        """The same, one by one: each as it is when it is its turn."""
+        return (self._shard(shard_id, lease) for shard_id, lease in sorted(self._leases.items()))
 
     def _shard(self, shard_id: str, lease: Lease) -> ShardStatus:
         runner = self._runners.get(shard_id)

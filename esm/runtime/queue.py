@@ -6,7 +6,7 @@ asking --the queue answers--> reading --stop--> draining --nothing out, the queu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -233,6 +233,10 @@ class QueueRunner:
 
     def _notice(self, fact: facts.Fact) -> None:
         self.context.observers.notice(fact)
+
+    def each_shard(self) -> Iterator[ShardStatus]:
+        """The queue as one shard."""
+        return iter(self.shards())
 
     def shards(self) -> tuple[ShardStatus, ...]:
         """The queue as one shard, each slot in use as a lane."""
