@@ -5,7 +5,7 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 OLDEST_VENV ?= .venv-oldest
 DEMO_DATA := vega_datasets==0.9.0
-WORKERS ?= 2
+WORKERS ?= 3
 SEEDS ?= 300
 ROUNDS ?= 100
 MINUTES ?= 30
