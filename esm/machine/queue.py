@@ -128,9 +128,7 @@ class QueueMachine:
             return None
         # What turns out to be too late when it is to be handed over goes back before more is received.
         command: QueueCommand | None = None if self._draining else self._take_batch(now)
-        command = command or self._take_settling(now) or self._take_beat(now)
-        if command is None and not self._draining:
-            command = self._take_receive(now)
+        command = command or self._take_settling(now) or self._take_beat(now) or self._take_receive(now)
         if command is None:
             self._nothing_at = now
         return command
@@ -255,6 +253,8 @@ class QueueMachine:
         return most if free > self._receiving else 0
 
     def _take_receive(self, now: Millis) -> Receive | None:
+        if self._receiving >= self.pollers.polls:
+            return None  # the usual case
         count = self.demand()
         if not count or self._receive_not_before > now:
             return None
@@ -309,7 +309,7 @@ class QueueMachine:
         if not expired:
             return
         self.expired += len(expired)
-        others = [held for held in batch.members if held not in expired]
+        others = [held for held in batch.members if not (held.lost or held.visible_at <= now)]
         self._settling.forget(expired)
         self._lineup.let_go(expired)
         batch.members = others

@@ -43,12 +43,12 @@ class Settling:
     @property
     def undeleted(self) -> int:
         """Messages that wait to be deleted."""
-        return len(self._deletes)
+        return self._deletes.waiting
 
     @property
     def waiting(self) -> bool:
         """Whether anything is left to be told."""
-        return bool(self._deletes or self._returns)
+        return bool(self._deletes.waiting or self._returns.waiting)
 
     def hold(self, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel) -> list[Held]:
         """The messages as they are held from now on; those that were here already have a newer handle only."""
@@ -90,11 +90,10 @@ class Settling:
 
     def take(self, now: Millis) -> tuple[Delete | ChangeVisibility, list[Held]] | None:
         """The next call that is due, and the messages it is about."""
-        members = self._deletes.take(now)
-        if members:
+        if self._deletes.waiting and (members := self._deletes.take(now)):
             attempt = 1 + max([held.tries for held in members])
             return Delete([held.record for held in members], attempt), members
-        while members := self._returns.take(now):
+        while self._returns.waiting and (members := self._returns.take(now)):
             # One that came again meanwhile is another's affair.
             members = [held for held in members if self._is_held(held)]
             if members:

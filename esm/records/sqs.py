@@ -71,21 +71,28 @@ class SqsEventShape:
 
     def item(self, message: SqsMessage) -> dict[str, Any]:
         """The message's item of an event: new objects at every call, what a filter looks at as well."""
-        item: dict[str, Any] = {
+        md5 = message.md5_of_message_attributes or None
+        if md5 is None and not self._windowed:
+            # The usual case, in one piece: a dict that is added to costs a fifth more (measured).
+            return {
+                "messageId": message.message_id,
+                "receiptHandle": message.receipt_handle,
+                "body": message.body,
+                "attributes": message.attributes.copy(),
+                "messageAttributes": _attributes(message) if message.message_attributes else {},
+                "md5OfBody": message.md5_of_body,
+                **self._source,
+            }
+        return {
             "messageId": message.message_id,
             "receiptHandle": message.receipt_handle,
             "body": message.body,
             "attributes": message.attributes.copy(),
-            "messageAttributes": {name: _attribute(value) for name, value in message.message_attributes.items()}
-            if message.message_attributes
-            else {},
+            "messageAttributes": _attributes(message),
+            "md5OfMessageAttributes": md5,
+            "md5OfBody": message.md5_of_body,
+            **self._source,
         }
-        md5 = message.md5_of_message_attributes or None
-        if md5 is not None or self._windowed:
-            item["md5OfMessageAttributes"] = md5
-        item["md5OfBody"] = message.md5_of_body
-        item.update(self._source)
-        return item
 
     def size(self, message: SqsMessage) -> int:
         """Bytes of the item in the event's JSON, with the comma behind it."""
@@ -112,6 +119,10 @@ class SqsEventShape:
     def event(self, messages: list[SqsMessage]) -> dict[str, Any]:
         """`{"Records": [...]}`, new objects at every call."""
         return {"Records": [self.item(message) for message in messages]}
+
+
+def _attributes(message: SqsMessage) -> dict[str, Any]:
+    return {name: _attribute(value) for name, value in message.message_attributes.items()}
 
 
 def _attribute(value: MessageAttribute) -> dict[str, Any]:
