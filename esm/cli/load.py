@@ -52,7 +52,7 @@ def check_either(function: str | None, mapping: str | None) -> None:
 
 
 def _of_file(target: str) -> list[EventSourceMapping]:
-    from esm.cli.files import Typed, open_plan  # noqa: PLC0415  # a module's mappings need none of it
+    from esm.cli.templates.mappings import Typed, open_plan  # noqa: PLC0415  # a module's mappings need none of it
 
     plan = open_plan(target, Typed(), region=None, endpoint_url=None)
     found = [each.mapping for each in plan.planned if each.mapping is not None]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import esm
-from esm.cli.tally import Tally
+from esm.cli.running.tally import Tally
 from esm.clock import SystemClock
 from esm.replaying.record import record
 from examples.demo.local_aws import LocalAws, local_aws

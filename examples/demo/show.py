@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import esm
-from esm.cli.live import LiveTable
-from esm.cli.summary import columns, seconds
-from esm.cli.tally import Tally
+from esm.cli.running.live import LiveTable
+from esm.cli.running.tally import Tally
+from esm.cli.terminal import columns, seconds
 
 __all__ = ["follow", "say", "table"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from esm.cli.skipping import passed_in
+from esm.cli.positions.skipping import passed_in
 from esm.leasing.lease import Lease, LeaseKey
 from esm.leasing.moves import after, beginning_at, passed_over
 from esm.mapping.settings import EventSourceMapping

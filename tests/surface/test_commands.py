@@ -17,10 +17,10 @@ from importlib.metadata import version
 import pytest
 from rich.console import Console
 
-from esm.cli.halts import Halts
-from esm.cli.live import LiveTable
-from esm.cli.summary import as_text
-from esm.cli.tally import Tally
+from esm.cli.running.halts import Halts
+from esm.cli.running.live import LiveTable
+from esm.cli.running.summary import as_text
+from esm.cli.running.tally import Tally
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers

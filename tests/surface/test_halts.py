@@ -9,9 +9,9 @@ import re
 import pytest
 
 from esm.cli.exits import Exit
-from esm.cli.halts import Halts, is_stuck
-from esm.cli.summary import as_text
-from esm.cli.tally import Tally
+from esm.cli.running.halts import Halts, is_stuck
+from esm.cli.running.summary import as_text
+from esm.cli.running.tally import Tally
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 from esm.telemetry import facts
 from tests.servers.scripted import ScriptedServer, answer

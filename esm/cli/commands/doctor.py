@@ -47,7 +47,7 @@ def doctor_command(
     """  # noqa: D301  # click's own mark
     where: dict[str, Any] = {"region": region, "live": live}
     if is_template(target):
-        from esm.cli.files import Endpoint, Typed, placed_mappings  # noqa: PLC0415  # a module's need none of it
+        from esm.cli.templates.mappings import Endpoint, Typed, placed_mappings  # noqa: PLC0415  # a module's need none of it
 
         mappings = placed_mappings(target, Typed(**typed), only, without, Endpoint(url=endpoint_url, **where))
     else:

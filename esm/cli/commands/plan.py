@@ -50,8 +50,8 @@ def plan_command(
 def _plan_file(
     target: str, only: Sequence[str], without: Sequence[str], *, json: bool, region: str | None, **typed: Any
 ) -> int:
-    from esm.cli.file_plan import file_plan_json, file_plan_text  # noqa: PLC0415  # a module's mappings need none of it
-    from esm.cli.files import Typed, choose, open_plan  # noqa: PLC0415  # as above
+    from esm.cli.templates.mappings import Typed, choose, open_plan  # noqa: PLC0415  # as above
+    from esm.cli.templates.plan import file_plan_json, file_plan_text  # noqa: PLC0415  # a module's mappings need none of it
 
     plan = open_plan(target, Typed(**typed), region=region, endpoint_url=None)
     chosen = choose(plan, only, without)

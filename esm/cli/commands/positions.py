@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from esm.cli import guard
-from esm.cli import positions as stored
-from esm.cli import positions_shown as shown
 from esm.cli.commands.options import Command, app_dir, as_json, endpoint, store
 from esm.cli.exits import Exit, Failure
-from esm.cli.places import Place, is_of_one_shard, moment, place_of
-from esm.cli.positions import Selection
-from esm.cli.skipping import Passed, look_ahead
+from esm.cli.positions import moving as stored
+from esm.cli.positions import shown
+from esm.cli.positions.moving import Selection
+from esm.cli.positions.places import Place, is_of_one_shard, moment, place_of
+from esm.cli.positions.skipping import Passed, look_ahead
 from esm.clock import SystemClock
 from esm.errors import StoreError
 from esm.leasing.lease import Lease

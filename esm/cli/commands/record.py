@@ -9,7 +9,7 @@ import click
 
 from esm.cli.commands.amounts import BYTES, MOMENT, SPAN
 from esm.cli.commands.options import endpoint, logged
-from esm.cli.record import Options, run_record
+from esm.cli.past.record import Options, run_record
 
 __all__ = ["record_command"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from esm.cli.commands.options import choosing, endpoint, logged
-from esm.cli.redrive import Options, run_redrive
+from esm.cli.past.redrive import Options, run_redrive
 
 __all__ = ["redrive_command"]
 

@@ -8,7 +8,7 @@ import click
 
 from esm.cli.commands.amounts import MOMENT
 from esm.cli.commands.options import Command, choosing, drain_timeout, endpoint, logged
-from esm.cli.replay import Options, run_replay
+from esm.cli.past.replay import Options, run_replay
 
 __all__ = ["replay_command"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from esm.cli.commands.options import drain_timeout, endpoint, logged, store, template, which
-from esm.cli.run import Options, run
+from esm.cli.running.run import Options, run
 
 __all__ = ["run_command"]
 

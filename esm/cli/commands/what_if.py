@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from esm.cli.commands.options import Command, as_json, choosing
-from esm.cli.what_if import SETTINGS, Options, run_what_if
+from esm.cli.past.what_if import SETTINGS, Options, run_what_if
 
 __all__ = ["what_if_command"]
 

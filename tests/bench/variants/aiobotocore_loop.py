@@ -9,7 +9,7 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from esm.cli.replay import YOUNG_MAX
+from esm.cli.past.replay import YOUNG_MAX
 from tests.bench.meter import Meter, Plan
 from tests.bench.variants.events import of_sdk_changes, of_sdk_records
 

@@ -13,7 +13,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
 
 import esm
-from esm.cli.replay import YOUNG_MAX
+from esm.cli.past.replay import YOUNG_MAX
 from tests.bench.meter import Meter, Plan
 
 __all__ = ["run", "run_frozen", "run_on_uvloop", "run_ten_lanes", "run_through_the_sdk", "work"]

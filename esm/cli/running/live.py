@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.table import Table
 
 from esm.arn import source_name
-from esm.cli.summary import lag_ms, seconds
-from esm.cli.tally import Tally
+from esm.cli.running.summary import lag_ms
+from esm.cli.running.tally import Tally
+from esm.cli.terminal import seconds
 from esm.clock import Millis, SystemClock
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 from esm.runtime.worker import Worker

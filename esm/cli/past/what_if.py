@@ -18,7 +18,7 @@ import click
 from esm.cli.exits import Exit, Failure
 from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load, look_in, only_one, select
-from esm.cli.summary import columns
+from esm.cli.terminal import columns
 from esm.errors import EsmError, MappingError
 from esm.handlers.resolve import resolve
 from esm.mapping.function import Function

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from esm.arn import source_name
 from esm.cli.exits import Exit
-from esm.cli.tally import Tally
+from esm.cli.running.tally import Tally
+from esm.cli.terminal import columns, seconds
 from esm.clock import Millis
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 
-__all__ = ["as_json", "as_text", "columns", "lag_ms", "seconds"]
+__all__ = ["as_json", "as_text", "lag_ms"]
 
 _HOW: dict[int, str] = {Exit.CLEAN: "ended clean", Exit.HALTED: "ended with shards that were halted"}
 _HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
@@ -30,29 +31,6 @@ def as_json(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis)
     """The same and more, in one line."""
     mappings = [_as_dict(mapping, tally) for mapping in status.mappings]
     return json.dumps({"exit_code": exit_code, "seconds": took_ms / 1000, "mappings": mappings})
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned text: the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def seconds(millis: Millis | None) -> str:
-    """A span in words: `3.2 s`, `2 h 5 min`; `-` where there is none yet."""
-    if millis is None:
-        return "-"
-    whole = millis // 1000
-    if whole < 60:  # noqa: PLR2004  # a minute
-        return f"{millis / 1000:.1f} s"
-    minutes, hours = whole // 60 % 60, whole // 3600
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
 def lag_ms(shard: ShardStatus) -> Millis | None:

@@ -17,8 +17,7 @@ from rich.text import Text
 
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
-from esm.cli.summary import seconds
-from esm.cli.terminal import beside, is_terminal
+from esm.cli.terminal import beside, is_terminal, seconds
 from esm.errors import SourceError
 from esm.mapping.rules import source_kind
 from esm.replaying.record import Recorded, Recorder, RecordingOptions

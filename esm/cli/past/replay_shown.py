@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from esm.cli.summary import columns, seconds
+from esm.cli.terminal import columns, seconds
 from esm.replaying.replay import Replay
 from esm.replaying.summary import Replayed
 from esm.sources.files.selection import Unmatched

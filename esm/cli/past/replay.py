@@ -18,7 +18,7 @@ import click
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
 from esm.cli.load import check_either, load, look_in, only_one, select
-from esm.cli.replay_shown import Bar, as_text, in_vain
+from esm.cli.past.replay_shown import Bar, as_text, in_vain
 from esm.cli.terminal import beside, is_terminal
 from esm.errors import HandlerNotFoundError, SourceError
 from esm.handlers.resolve import resolve

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
-from esm.cli.halts import Halts, all_stuck
-from esm.cli.live import LiveTable
 from esm.cli.load import load, select
-from esm.cli.probes import Probing
-from esm.cli.summary import as_json, as_text
-from esm.cli.tally import Tally
+from esm.cli.running.halts import Halts, all_stuck
+from esm.cli.running.live import LiveTable
+from esm.cli.running.probes import Probing
+from esm.cli.running.summary import as_json, as_text
+from esm.cli.running.tally import Tally
+from esm.cli.running.watch import Watch, check_watch, watched
 from esm.cli.terminal import is_terminal
-from esm.cli.watch import Watch, check_watch, watched
 from esm.clock import SystemClock
 from esm.errors import SourceError
 from esm.handlers.resolve import resolve
@@ -114,7 +114,7 @@ def _of_module(options: Options) -> list[EventSourceMapping]:
 
 def _of_file(options: Options) -> list[EventSourceMapping]:
     """The mappings of a template, once they may be read."""
-    from esm.cli.files import Endpoint, Typed, file_mappings  # noqa: PLC0415  # a module's mappings need none of it
+    from esm.cli.templates.mappings import Endpoint, Typed, file_mappings  # noqa: PLC0415  # a module's mappings need none of it
 
     typed = Typed(
         parameter=options.parameter, account=options.account, stack_name=options.stack_name, imports=options.imports

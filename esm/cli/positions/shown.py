@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from esm.cli.places import time_text, words
-from esm.cli.positions import Held
-from esm.cli.skipping import Passed
-from esm.cli.summary import columns
+from esm.cli.positions.moving import Held
+from esm.cli.positions.places import time_text, words
+from esm.cli.positions.skipping import Passed
+from esm.cli.terminal import columns
 from esm.leasing.lease import Lease, LeaseKey
 from esm.leasing.moves import Move, Moved
 from esm.records.position import Checkpoint

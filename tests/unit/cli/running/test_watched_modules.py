@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import esm
-from esm.cli.watch import Watch, watched
+from esm.cli.running.watch import Watch, watched
 from esm.mapping.settings import EventSourceMapping
 
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"

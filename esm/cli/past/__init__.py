@@ -1,0 +1,1 @@
+"""What is done with what was: recorded, replayed, redriven, tried under other settings."""

@@ -1,0 +1,1 @@
+"""What `esm positions` does: how far shards have come is shown, moved, carried elsewhere."""

@@ -1,0 +1,1 @@
+"""What `esm run` does: it works, shows how it goes, and ends in good order."""

@@ -1,0 +1,1 @@
+"""Mappings out of a template's file, for the commands."""
