@@ -53,6 +53,10 @@ AWS_LIMITS = frozenset({6 * 1024 * 1024, 604_800})
 AWS_ROUND_LIMITS = frozenset({10_000})
 """Records in a batch, retries, records in a page; something else may have the figure, under a name of its own."""
 
+CHANGELOG_HEADING = re.compile(
+    r"# Changelog|## \[[^\]]+\](?: - \d{4}-\d\d-\d\d)?|### (?:Added|Changed|Deprecated|Removed|Fixed|Security)"
+)
+
 LARGEST_FACTOR = 1 << 32
 """Beyond it, a product of literals is no limit of anybody's."""
 
@@ -166,6 +170,18 @@ def tests_do_not_sleep(file: File) -> Iterator[str]:
                 yield f"{node.lineno}: sleeps in real time"
 
 
+def the_changelog_keeps_its_form(file: File) -> Iterator[str]:
+    """Releases, kinds of change, and entries: https://keepachangelog.com/en/1.1.0/."""
+    kind = False
+    for number, line in enumerate(file.text.splitlines() if file.path.name == "CHANGELOG.md" else (), 1):
+        if line.startswith("#"):
+            kind = line.startswith("###")
+            if not CHANGELOG_HEADING.fullmatch(line):
+                yield f"{number}: no heading of a changelog: {line}"
+        elif kind and line and not line.startswith(("- ", "  ")):
+            yield f"{number}: no entry of a changelog"
+
+
 RULES: tuple[Rule, ...] = (
     files_are_short,
     functions_are_short,
@@ -178,6 +194,7 @@ RULES: tuple[Rule, ...] = (
     suppressions_have_reasons,
     it_speaks_of_itself,
     tests_do_not_sleep,
+    the_changelog_keeps_its_form,
 )
 
 

@@ -89,6 +89,9 @@ BREACHES = [
     ("it_speaks_of_itself", "esm/a.py", "# Issue 12 asks for it\n", "'Issue 1' is a number in somebody's tracker"),
     ("it_speaks_of_itself", "esm/a.py", "# see .secret/notes\n", "'.secret/' is a hidden folder"),
     ("tests_do_not_sleep", "tests/unit/a.py", "time.sleep(1)\n", "sleeps in real time"),
+    ("the_changelog_keeps_its_form", "CHANGELOG.md", "# Changelog\n\n# Design\n", "3: no heading of a changelog"),
+    ("the_changelog_keeps_its_form", "CHANGELOG.md", "## [Unreleased]\n\n### Speed\n", "3: no heading of a changelog"),
+    ("the_changelog_keeps_its_form", "CHANGELOG.md", "### Added\n\nSome text.\n", "3: no entry"),
 ]
 
 
@@ -129,6 +132,12 @@ KEPT = [
     ("it_speaks_of_itself", "README.md", "a number of issues; .emulators/ is ours, and so is .venv/bin\n"),
     ("tests_do_not_sleep", "tests/service/a.py", "time.sleep(1)\n"),
     ("tests_do_not_sleep", "tests/unit/a.py", "await asyncio.sleep(1)\n"),
+    (
+        "the_changelog_keeps_its_form",
+        "CHANGELOG.md",
+        "# Changelog\n\nWords.\n\n## [Unreleased]\n\n### Fixed\n\n- a\n  b\n\n## [0.1.0] - 2026-01-01\n",
+    ),
+    ("the_changelog_keeps_its_form", "README.md", "# Other\n"),
 ]
 
 
