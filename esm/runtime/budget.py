@@ -74,6 +74,11 @@ class Budget:
         else:
             self._waiting.append(told)
 
+    @property
+    def in_line(self) -> bool:
+        """Whether any wait who know how much they want."""
+        return bool(self._sized)
+
     def changed(self) -> None:
         """There may be room: those who wait are told, once for all that happens in a turn of the loop."""
         if (self._waiting or self._sized) and not self._told:
@@ -109,12 +114,13 @@ class Budget:
 class Share:
     """What one reader has of the budget. `held`: bytes. `waiting`: it was refused, and was not told of room since."""
 
-    __slots__ = ("_budget", "_polls", "_reserved", "held", "waiting")
+    __slots__ = ("_budget", "_polls", "_reserved", "_turn", "held", "waiting")
 
     def __init__(self, budget: Budget, *, polls: bool) -> None:
         self._budget, self._polls = budget, polls
         self.held = 0
         self.waiting = False
+        self._turn = False
         self._reserved = 0
 
     def has_room(self, size: int) -> bool:
@@ -123,6 +129,10 @@ class Share:
 
     def reserve(self, size: int) -> int:
         """Bytes that may be asked for now, `size` at the most, and are reserved; 0: none, wait."""
+        turn, self._turn = self._turn or self._polls, False
+        if self._budget.in_line and not turn and self._budget.free < size * PARTS:
+            self._budget.changed()  # those before it are told, if there is room for them
+            return 0
         allowed = self._allowed(size)
         if allowed == SQUEEZED and not self._polls:
             self._budget.squeezed = self
@@ -167,7 +177,7 @@ class Share:
         """Calls `told` once, when there may be room; for `size` bytes, if that is known."""
 
         def tell() -> None:
-            self.waiting = False
+            self.waiting, self._turn = False, True
             told()
 
         if not self.waiting:

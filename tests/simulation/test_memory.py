@@ -246,6 +246,53 @@ def test_room_is_told_to_as_many_as_get_a_part_of_it() -> None:
     run(main())
 
 
+def test_who_comes_back_at_once_does_not_go_before_who_waits() -> None:
+    """Forty readers and room for two: each has its turn, or some shards would not be read for seconds."""
+
+    async def main() -> None:
+        budget = Budget(2 * LITTLE)
+        reads = [0] * 40
+
+        async def reader(number: int) -> None:
+            share = budget.share()
+            while True:
+                reserved = share.reserve(LITTLE)
+                if not reserved:
+                    await share.room(LITTLE)
+                    continue
+                await asyncio.sleep(1)
+                reads[number] += 1
+                share.give_back(reserved)
+
+        readers = [asyncio.create_task(reader(number)) for number in range(40)]
+        await asyncio.sleep(1000)
+        assert max(reads) - min(reads) <= 2
+        assert sum(reads) >= 1900
+        for task in readers:
+            task.cancel()
+
+    run(main())
+
+
+def test_who_waits_for_what_it_can_not_have_holds_up_nobody_who_comes() -> None:
+    async def main() -> None:
+        budget, told = Budget(4 * MIB), list[Share]()
+        full, other, comes = (budget.share() for _ in range(3))
+        full.hold(2 * MIB)
+        other.hold(MIB)
+        full.when_free(partial(_ask, full, told), MIB)
+        for _ in range(5):
+            await asyncio.wait_for(_reads(comes), 1)
+        assert told == []
+
+    async def _reads(share: Share) -> None:
+        while not (reserved := share.reserve(MIB)):
+            await share.room(MIB)
+        share.give_back(reserved)
+
+    run(main())
+
+
 def test_room_that_is_told_of_and_not_wanted_goes_to_those_behind() -> None:
     async def main() -> None:
         budget, told = Budget(MIB), list[Share]()
