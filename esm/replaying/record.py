@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from esm.aws.session import AwsSession
 from esm.aws.sqs import SqsCalls
-from esm.clock import Millis
 from esm.errors import EsmError, MappingError, RecordingError
 from esm.mapping.rules import source_kind
 from esm.mapping.settings import EventSourceMapping
 from esm.records.recording import FORMAT_VERSION, Header
 from esm.records.redaction import Redaction
 from esm.replaying.messages import MessageRecorder
+from esm.replaying.moments import Moment, millis
+from esm.replaying.summary import halted
 from esm.replaying.tap import Nobody, Pen, TappedStream
 from esm.runtime.ports import Ports
 from esm.runtime.real import real_ports
@@ -50,8 +50,8 @@ class RecordingOptions:
     it is on the disk.
     """
 
-    position: Literal["LATEST", "TRIM_HORIZON"] | datetime | float = "LATEST"
-    until: datetime | float | None = None
+    position: Literal["LATEST", "TRIM_HORIZON"] | Moment = "LATEST"
+    until: Moment | None = None
     duration: float | None = None
     records: int | None = None
     redact: Sequence[str] = ()
@@ -168,7 +168,7 @@ class Recorder:
             records=writer.records,
             bytes_written=writer.bytes_written,
             seconds=(self._ports.clock.now() - self._began) / 1000,
-            halted=self._halted(),
+            halted=halted(self.worker.status()) if isinstance(self.worker, Worker) else (),
             gaps=self.gaps,
             undeleted=self.worker.undeleted if isinstance(self.worker, MessageRecorder) else 0,
         )
@@ -199,7 +199,7 @@ class Recorder:
         position, ports = self.options.position, self._ports
         at_tip = position == "LATEST"
         selection = Selection(
-            since=None if isinstance(position, str) else _millis(position), until=_millis(self.options.until)
+            since=None if isinstance(position, str) else millis(position), until=millis(self.options.until)
         )
         mapping = EventSourceMapping(
             event_source_arn=self.source,
@@ -229,7 +229,7 @@ class Recorder:
             clock=self._ports.clock,
             jitter=self._ports.rng.random,
             drain=options.messages == "drain",
-            until=_millis(options.until),
+            until=millis(options.until),
             close=session.close,
         )
 
@@ -239,21 +239,9 @@ class Recorder:
     def _failed(self, _error: RecordingError) -> None:
         self.worker.stop()
 
-    def _halted(self) -> tuple[str, ...]:
-        if not isinstance(self.worker, Worker):
-            return ()
-        shards = [shard for mapping in self.worker.status().mappings for shard in mapping.shards]
-        return tuple(f"{shard.shard_id}: {shard.last_error}" for shard in shards if shard.state in ("halted", "lost"))
-
 
 _BATCH = 1000
 
 
 def _nothing(event: object, context: object) -> None:
     """Stands where a mapping names its function; `Nobody` is called."""
-
-
-def _millis(moment: datetime | float | None) -> Millis | None:
-    if moment is None:
-        return None
-    return round((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)

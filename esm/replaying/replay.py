@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,9 @@ from esm.mapping.settings import EventSourceMapping
 from esm.records.foreign import Format
 from esm.records.recording import Header
 from esm.replaying.invokers import Comparing, Differences, FirstCalls
+from esm.replaying.moments import Moment, millis
 from esm.replaying.places import fetched, is_arn, local_files
-from esm.replaying.summary import Measure, Replayed
+from esm.replaying.summary import Measure, Replayed, halted
 from esm.runtime.ports import OnAbandoned, Ports
 from esm.runtime.real import function_arn, real_ports
 from esm.runtime.recorded import Recording, queue_source
@@ -64,8 +64,8 @@ class ReplayOptions:
     """
 
     speed: float | None = None
-    start: datetime | float | None = None
-    end: datetime | float | None = None
+    start: Moment | None = None
+    end: Moment | None = None
     shards: Sequence[str] = ()
     keys: Sequence[str] = ()
     format: Format | None = None
@@ -247,9 +247,9 @@ class Replay:
 
     def _selection(self, end: Millis | None) -> Selection:
         options = self._options
-        until = _millis(options.end)
+        until = millis(options.end)
         return Selection(
-            since=_millis(options.start),
+            since=millis(options.start),
             until=end if until is None else until,
             shards=options.shards,
             keys=options.keys,
@@ -315,7 +315,6 @@ class Replay:
         """What came of it so far."""
         measure, sources = self.measure, self._sources
         problem = next((source.problem for source in sources.all if source.problem is not None), None)
-        shards = [shard for mapping in self.worker.status().mappings for shard in mapping.shards]
         return Replayed(
             source=" ".join(map(str, self.source)),
             read=measure.read,
@@ -329,9 +328,7 @@ class Replay:
             invalid_first=self._problem or (None if problem is None else str(problem)),
             seconds=self.seconds,
             duration_ms=measure.percentiles(),
-            halted=tuple(
-                f"{s.shard_id}: {s.last_error or self.broken}" for s in shards if s.state in ("halted", "lost")
-            ),
+            halted=halted(self.worker.status(), self.broken),
             compared=self._differences.compared,
             different=self._differences.count,
             differences=tuple(self._differences.kept),
@@ -352,9 +349,3 @@ def _in_this_thread(mapping: EventSourceMapping, clock: Clock) -> Invoker:
 
 def _as_settings(mapping: EventSourceMapping) -> dict[str, Any]:
     return {name: getattr(mapping, name) for name in EventSourceMapping.__dataclass_fields__}
-
-
-def _millis(moment: datetime | float | None) -> Millis | None:
-    if moment is None:
-        return None
-    return round((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from esm.runtime.status import WorkerStatus
 from esm.sources.files.selection import Unmatched
 from esm.telemetry import facts
 
-__all__ = ["Measure", "Replayed"]
+__all__ = ["Measure", "Replayed", "halted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,12 @@ class Replayed:
     differences: tuple[str, ...] = ()
     synthesised: str = ""
     unmatched: tuple[Unmatched, ...] = ()
+
+
+def halted(status: WorkerStatus, otherwise: object = None) -> tuple[str, ...]:
+    """The shards that did not come to their end, and why: their last error, or `otherwise`."""
+    shards = [shard for mapping in status.mappings for shard in mapping.shards if shard.state in ("halted", "lost")]
+    return tuple(f"{shard.shard_id}: {shard.last_error or otherwise}" for shard in shards)
 
 
 class Measure:

@@ -36,7 +36,8 @@ def record_command(**typed: Any) -> int:
 
     A stream is read beside everybody else, all shards, through splits and merges, and no position is stored. A queue's
     messages are copied (which counts as a receive of each: a queue with a dead-letter queue may move them there) or
-    taken. Goes on until it has what was asked for, or Ctrl-C. FILE is written as FILE.part until it is complete.
+    taken; of a message group of a FIFO queue a copy sees the first ten at most. Goes on until it has what was asked
+    for, or Ctrl-C. FILE is written as FILE.part until it is complete.
 
     A file is JSON Lines: a header, then one record a line, for jq, DuckDB and esm replay.
 
