@@ -130,7 +130,7 @@ class Share:
     def reserve(self, size: int) -> int:
         """Bytes that may be asked for now, `size` at the most, and are reserved; 0: none, wait."""
         turn, self._turn = self._turn or self._polls, False
-        if self._budget.in_line and not turn and self._budget.free < size * PARTS:
+        if self._budget.in_line and not turn:
             self._budget.changed()  # those before it are told, if there is room for them
             return 0
         allowed = self._allowed(size)
