@@ -15,7 +15,7 @@ import importlib
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,7 +82,7 @@ class Watch:
                     ),
                 )
             except FileNotFoundError:
-                continue  # it went in the very moment
+                await asyncio.sleep(_BEGUN_MS / 1000)  # it went in the very moment
             except (OSError, RuntimeError) as error:  # the system watches no more files, for one
                 announce("watch_failed", reason=f"{error}; changes are not seen any more, what runs goes on")
                 return
@@ -91,18 +91,27 @@ class Watch:
         self, worker: Worker, watching: Callable[[], AsyncGenerator[set[tuple[Any, str]], None]]
     ) -> None:
         """Until one of the folders is gone, or is another one: of that nobody would hear."""
-        watched, begun = self._identities(), False
-        async with aclosing(watching()) as all_changes:
-            async for changes in all_changes:
-                changed = {Path(path).name for _, path in changes}
-                if not begun:
-                    begun = True
-                    announce("watching", folders=[str(folder) for folder in self._folders])
-                    changed |= self._missed()
-                if self._identities() != watched:
-                    return
-                if changed:
-                    await self._reload(worker, sorted(changed))
+        begun = False
+        with self._held() as watched:
+            async with aclosing(watching()) as all_changes:
+                async for changes in all_changes:
+                    changed = {Path(path).name for _, path in changes}
+                    if not begun:
+                        begun = True
+                        announce("watching", folders=[str(folder) for folder in self._folders])
+                        changed |= self._missed()
+                    if self._identities() != watched:
+                        return
+                    if changed:
+                        await self._reload(worker, sorted(changed))
+
+    @contextmanager
+    def _held(self) -> Iterator[dict[Path, tuple[int, int] | None]]:
+        """What the folders are told by. They are kept open: the number of one that is gone is given to the next."""
+        with ExitStack() as held:
+            for folder in self._folders:
+                held.callback(os.close, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            yield self._identities()
 
     async def _all_there(self) -> None:
         """Returns when all folders are there; says once when they are not."""

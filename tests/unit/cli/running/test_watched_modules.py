@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, cast
 
 import pytest
 
@@ -80,3 +83,55 @@ def test_code_beside_the_mappings_is_watched_too(tmp_path: Path, monkeypatch: py
     mappings = [mapping_of(module.handle) for module in (inside, outside, installed)]
     apart = esm.Function("app.handle", isolation="process", folder=str(tmp_path / "apart"))
     assert watched(base, [*mappings, mapping_of(apart)]) == [tmp_path / "apart", base, other]
+
+
+def followed(
+    folder: Path, failures: list[Exception], monkeypatch: pytest.MonkeyPatch, *, back_at_once: bool = False
+) -> list[tuple[str, Any]]:
+    """What is announced when the system fails so, watch after watch, and then the folder goes, and another comes."""
+    told: list[tuple[str, Any]] = []
+
+    async def awatch(*_: object, **__: object) -> AsyncGenerator[set[tuple[int, str]], None]:
+        if failures:
+            raise failures.pop(0)
+        yield set()
+        shutil.rmtree(folder)
+        if back_at_once:
+            come_back()
+        yield set()
+        pytest.fail("nobody listens to the old folder any more")
+
+    def announce(event: str, **values: object) -> None:
+        told.append((event, values.get("reason", values.get("folders"))))
+        if event == "watch_lost":
+            come_back()
+
+    def come_back() -> None:
+        folder.mkdir()
+        failures.append(OSError("no more"))
+
+    monkeypatch.setattr("watchfiles.awatch", awatch)
+    monkeypatch.setattr("esm.cli.running.watch.announce", announce)
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)  # put back afterwards, as the variable is
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    asyncio.run(Watch([folder], list).follow(cast("esm.Worker", None)))
+    return told
+
+
+def test_a_system_that_watches_no_more_files_is_told_and_nothing_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = followed(tmp_path, [FileNotFoundError("just gone"), RuntimeError("file watch limit")], monkeypatch)
+    assert told == [("watch_failed", "file watch limit; changes are not seen any more, what runs goes on")]
+
+
+def test_a_folder_that_goes_is_told_and_the_next_one_of_its_name_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    told = followed(folder, [], monkeypatch, back_at_once=True)
+    assert [event for event, _ in told] == ["watching", "watch_failed"], "the system may give it the same number"
+    told = followed(folder, [], monkeypatch)
+    assert [event for event, _ in told] == ["watching", "watch_lost", "watch_failed"]
+    assert told[1][1] == "gone; what runs goes on, and when it is back it is loaded anew"
