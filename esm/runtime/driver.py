@@ -82,7 +82,8 @@ class Driver:
     """Performs what a machine asks for until it is finished or drained.
 
     `perform` does one command and gives its report; what it raises ends the driver, with the machine untouched.
-    `settled`: is told after each. `out`: the commands that are out, and since when.
+    `settled`: is told after each. `out`: the commands that are out, and since when. `together`: what comes back in one
+    turn of the loop is settled before anything more is asked for.
     """
 
     def __init__(
@@ -91,12 +92,15 @@ class Driver:
         perform: Callable[[Command], Awaitable[Report]],
         clock: Clock,
         settled: Callable[[Command, Millis], None],
+        *,
+        together: bool = False,
     ) -> None:
         self.out: dict[Command, Millis] = {}
         self._machine = machine
         self._perform = perform
         self._clock = clock
         self._settled = settled
+        self._together = together
         self._running = False
         self._lanes: set[asyncio.Task[None]] = set()
         self._waiting = 0  # of the lanes: they have settled, and ask for more in a moment
@@ -168,7 +172,7 @@ class Driver:
                 now = clock.now()
                 machine.settle(command, report, now)
                 self._settled(command, now)
-                if out:
+                if out and self._together:
                     now = await self._with_the_others()
                 if self._error is not None:
                     return  # what ends the driver begins nothing more

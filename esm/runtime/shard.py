@@ -83,7 +83,8 @@ class ShardRunner:
             new_id=ports.new_id,
             keep=keeper(context.criteria, shape),
         )
-        self._driver = Driver(self._machine, self.performer.perform, ports.clock, self._settled)
+        together = rules.parallelization_factor > 1
+        self._driver = Driver(self._machine, self.performer.perform, ports.clock, self._settled, together=together)
 
     @property
     def lease(self) -> Lease:
