@@ -98,7 +98,7 @@ def keys_keep_the_order_they_came_in(patch: Patch) -> None:
 
 
 def a_successor_nobody_named_is_not_looked_for(patch: Patch) -> None:
-    patch.setattr("esm.runtime.mapping.MappingRunner._awaits_children", lambda _self: False)
+    patch.setattr("esm.runtime.ended.EndedShards.await_children", lambda *_: False)
     patch.setattr("esm.runtime.mapping.LISTING_INTERVAL_S", 10_000.0)
 
 
