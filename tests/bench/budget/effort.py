@@ -15,7 +15,8 @@ class BudgetEffort:
     """`streams`: of comparisons of pollers; `queue`, `delays`: of one turn on a queue, and `queue_rounds` of them.
 
     `hold_s`: for how long the most idle shards are held, `step_s`: fewer ones. `shards`: how many idle ones there are,
-    step by step, over HTTP, and over HTTPS. `around`, `filtered`: calls and records of a round.
+    step by step, over HTTP, and over HTTPS; `frozen`: out of the garbage collector's sight. `around`, `filtered`: calls
+    and records of a round.
     """
 
     streams: Effort = field(default_factory=lambda: Effort(rounds=3, cpu_s=0.5, wall_s=0.9))
@@ -28,6 +29,7 @@ class BudgetEffort:
     hold_s: float = 20.0
     step_s: float = 4.0
     http: tuple[int, ...] = (200, 1000, 3000, 7000)
+    frozen: tuple[int, ...] = (10_000,)
     https: tuple[int, ...] = (200, 1000, 5000)
     https_uvloop: tuple[int, ...] = (1000, 8000)
     around: int = 1000
@@ -46,6 +48,7 @@ TINY = BudgetEffort(
     hold_s=0.2,
     step_s=0.1,
     http=(2, 6),
+    frozen=(),
     https=(),
     https_uvloop=(),
     around=20,

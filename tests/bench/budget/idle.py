@@ -16,6 +16,8 @@ __all__ = ["Step", "idle_rows", "ramp"]
 
 PATIENCE_S = 25.0
 """How long a step may take to begin, and to end."""
+WARM_UP = 6
+"""Polls of a shard before it counts: the last shards have begun by then, and what their begin held up is over."""
 KEEPING_UP = 0.9
 """Of a poll a second from each shard: fewer, and the core is full."""
 
@@ -84,6 +86,7 @@ def idle_rows(effort: BudgetEffort, told: Callable[[str], None]) -> tuple[list[R
     """Both rows, and the steps they come from."""
     found = {
         "http": ramp("esm", effort.http, effort, told, tls=False),
+        "http, frozen": ramp("esm, frozen", effort.frozen, effort, told, tls=False),
         "https": ramp("esm", effort.https, effort, told, tls=True),
         "https, uvloop": ramp("esm, uvloop", effort.https_uvloop, effort, told, tls=True),
     }
@@ -92,6 +95,7 @@ def idle_rows(effort: BudgetEffort, told: Callable[[str], None]) -> tuple[list[R
         Bound("http, held", _most(found["http"]), 7000, unit=" shards"),
         Bound("https, held", _most(found["https"]), 5000, unit=" shards"),
         Bound("https on uvloop, held", _most(found["https, uvloop"]), None, 8000, unit=" shards"),
+        Bound("http, frozen, held", _most(found["http, frozen"]), None, 10_000, unit=" shards"),
         *(Bound(f"{name}, a core's worth by CPU", _worth(steps), unit=" shards") for name, steps in found.items()),
         *(
             Bound(f"{name}, late p99", _late(steps), None, 50, at_least=False, unit=" ms")
@@ -134,7 +138,7 @@ def _step(variant: str, shards: int, seconds: float, *, tls: bool) -> Step:
             counter=str(server.counter),
             records=0,
             shards=shards,
-            warm_up=2 * shards,
+            warm_up=WARM_UP * shards,
             cpu_s=1e9,
             wall_s=seconds,
             authority=server.authority,
