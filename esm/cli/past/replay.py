@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.util
 import json
 import sys
@@ -18,6 +17,7 @@ import click
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
 from esm.cli.load import check_either, load, look_in, only_one, select
+from esm.cli.memory import spare_the_collector
 from esm.cli.past.replay_shown import Bar, as_text, in_vain
 from esm.cli.terminal import beside, is_terminal
 from esm.errors import HandlerNotFoundError, SourceError
@@ -30,10 +30,6 @@ from esm.runtime.program import Ending, Stopped
 from esm.telemetry.logs import LogObserver, configure_logging
 
 __all__ = ["Options", "run_replay"]
-
-
-YOUNG_MAX = 50_000
-"""New objects after which garbage is looked for: events come and go by the thousand, and hold no cycles (chosen)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,17 +198,10 @@ async def _run(run: Replay, options: Options, ending: Ending) -> Replayed:
         async with run:
             with _shown(options) as bar:
                 async with beside(None if bar is None else bar.follow(run)):
-                    await ending.work(run.worker, _begun)
+                    await ending.work(run.worker, spare_the_collector)
             return run.summary()
     except SourceError as error:
         raise of_mapping(error, ", ".join(options.sources), options.endpoint_url) from error
-
-
-def _begun() -> None:
-    """What a start leaves behind lives as long as the process: no collection needs to look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_MAX)
 
 
 @contextmanager

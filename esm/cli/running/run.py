@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
 from esm.cli.load import load, select
+from esm.cli.memory import keep_large_blocks, spare_the_collector
 from esm.cli.running.halts import Halts, all_stuck
 from esm.cli.running.live import LiveTable
 from esm.cli.running.probes import Probing
@@ -182,9 +182,8 @@ async def _go(
 
     def started() -> None:
         _announce(options, mappings)
-        # What a start leaves behind lives as long as the process: no collection needs to look at it again.
-        gc.collect()
-        gc.freeze()
+        keep_large_blocks()
+        spare_the_collector()
         if table is not None:
             tasks.append(asyncio.create_task(table.follow(worker)))
         if options.watch:

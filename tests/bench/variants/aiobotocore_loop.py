@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from esm.cli.past.replay import YOUNG_MAX
+from esm.cli.memory import keep_large_blocks, spare_the_collector
 from tests.bench.meter import Meter, Plan
 from tests.bench.variants.events import of_sdk_changes, of_sdk_records
 
@@ -39,9 +38,8 @@ async def poll(plan: Plan, meter: Meter, *, freeze: bool = False) -> None:
         config=AioConfig(parameter_validation=False),
     ) as client:
         if freeze:
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(YOUNG_MAX)
+            keep_large_blocks()
+            spare_the_collector()
         await (_poll_stream if plan.source == "kinesis" else _poll_table)(client, plan, meter)
 
 
