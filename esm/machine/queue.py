@@ -128,7 +128,9 @@ class QueueMachine:
             return None
         # What turns out to be too late when it is to be handed over goes back before more is received.
         command: QueueCommand | None = None if self._draining else self._take_batch(now)
-        command = command or self._take_settling(now) or self._take_beat(now) or self._take_receive(now)
+        if command is None and self._settling.waiting:
+            command = self._take_settling(now)
+        command = command or self._take_beat(now) or self._take_receive(now)
         if command is None:
             self._nothing_at = now
         return command
@@ -153,7 +155,9 @@ class QueueMachine:
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
-        wake = earlier(self._settling.due(), self._heartbeat.due())
+        wake = self._heartbeat.due()
+        if self._settling.waiting:
+            wake = earlier(wake, self._settling.due())
         if self._draining:
             return wake
         wake = earlier(wake, self._lineup.due())

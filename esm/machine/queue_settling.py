@@ -90,10 +90,10 @@ class Settling:
 
     def take(self, now: Millis) -> tuple[Delete | ChangeVisibility, list[Held]] | None:
         """The next call that is due, and the messages it is about."""
-        if self._deletes.waiting and (members := self._deletes.take(now)):
+        if members := self._deletes.take(now):
             attempt = 1 + max([held.tries for held in members])
             return Delete([held.record for held in members], attempt), members
-        while self._returns.waiting and (members := self._returns.take(now)):
+        while members := self._returns.take(now):
             # One that came again meanwhile is another's affair.
             members = [held for held in members if self._is_held(held)]
             if members:

@@ -15,7 +15,7 @@ import anyio
 from esm.errors import EsmError, SourceDeniedError, SourceError, SourceNotFoundError
 from esm.machine.pacing import PollPacer
 from esm.machine.queue import BatchSnapshot, QueueMachine
-from esm.machine.queue_commands import QueueCommand, Receive, Received
+from esm.machine.queue_commands import Receive, Received
 from esm.machine.queue_rules import QueueRules
 from esm.mapping.limits import (
     INVOCATION_PAYLOAD_BYTES,
@@ -301,9 +301,9 @@ class _Machine(QueueMachine):
         self.share.when_free(self._wake)
         return False
 
-    def take(self, now: int) -> QueueCommand | None:
-        command = super().take(now)
-        if isinstance(command, Receive):
+    def _take_receive(self, now: int) -> Receive | None:
+        command = super()._take_receive(now)
+        if command is not None:
             self._reserved[command] = self.share.reserve(self._expected)
         return command
 
