@@ -17,7 +17,7 @@ from esm.errors import SourceError, SourceNotFoundError
 from tests.servers.sessions import signed_in
 from tests.servers.streams import REGION, Streams
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 PLANES = pytest.mark.parametrize("fast", [True, False], ids=["fast", "sdk"])
 

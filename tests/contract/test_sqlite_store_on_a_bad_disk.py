@@ -41,7 +41,6 @@ def _bad_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **named: connect(*args, factory=Connection, **named))
 
 
-@pytest.mark.timeout(20)
 def test_what_cannot_be_undone_is_an_error_and_nothing_joins_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,6 @@ def test_an_hour_without_the_stream(error: SourceError) -> None:
     run(main())
 
 
-@pytest.mark.timeout(120)
 def test_an_outage_costs_no_memory() -> None:
     async def main() -> int:
         world = World(shards=3, quiet=True)

@@ -10,7 +10,7 @@ import pytest
 from tests.kill.__main__ import table
 from tests.kill.rounds import play_many
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 ROUNDS = 6
 

@@ -13,7 +13,7 @@ from tests.kill.judge import Deed, Life, judge, read_journal
 from tests.kill.nursery import Nursery
 from tests.kill.scene import Scene, scene
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 SHARDS, FACTOR, BATCH = 2, 4, 5
 

@@ -18,7 +18,7 @@ from tests.conformance.stream_vectors import UNHANDLED, Failure, check_document,
 from tests.servers.accounts import Account, account_on, mapping_of
 from tests.servers.streams import REGION
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 UUID = "14e0db71-5d35-4eb5-b481-8945cf9d10c2"
 FIRST = "shardId-000000000000"

@@ -18,7 +18,7 @@ from tests.servers.accounts import Account, account_on
 from tests.servers.streams import REGION
 from tests.servers.tables import Tables
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 KEY = {"id": {"S": "1"}}
 

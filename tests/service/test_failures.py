@@ -14,7 +14,7 @@ from tests.servers.scripted import ScriptedServer, error
 from tests.servers.sessions import bare, signed_in
 from tests.servers.streams import REGION
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 TEXT = '{"päyload": "hunter2"}'
 

@@ -27,7 +27,7 @@ from tests.servers.scripted import (
     trickle,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(20)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: T.Op\r\nContent-Length: 2\r\n\r\n{}"
 BIG = bytes(range(256)) * 5000  # 1.28 MB

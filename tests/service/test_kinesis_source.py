@@ -19,7 +19,7 @@ from esm.sources.kinesis import KinesisSource
 from tests.servers.sessions import signed_in
 from tests.servers.streams import REGION, Streams
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 FIRST = "shardId-000000000000"
 RECORDS = [(f"key-{i}", f"value {i}".encode()) for i in range(60)]

@@ -33,7 +33,7 @@ from tests.servers.scripted import (
 )
 from tests.servers.sessions import signed_in
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 SECRET = base64.b64encode(b"hunter2 hunter2").decode()

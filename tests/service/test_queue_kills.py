@@ -20,7 +20,7 @@ from tests.kill.queue_life import BATCH, SLOTS, VISIBILITY, Deed, Life, judge, r
 from tests.servers.faulty import FaultyProxy
 from tests.servers.queues import Queues
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 ROUNDS = int(os.environ.get("ESM_QUEUE_ROUNDS", "1"))
 SEED = int(os.environ.get("ESM_QUEUE_SEED", "1"))

@@ -26,7 +26,7 @@ from tests.servers.tables import Tables
 from tests.service.redrive_life import HIDDEN_S, STEPS
 from tests.unit.redriving.world import text
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 ROOT = Path(__file__).parents[2]
 

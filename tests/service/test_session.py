@@ -24,7 +24,7 @@ from tests.servers.certificate import Certificate
 from tests.servers.scripted import ScriptedServer, answer, error
 from tests.servers.sessions import bare, signed_in
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 PAGE = answer({"Records": [], "NextShardIterator": "next"})

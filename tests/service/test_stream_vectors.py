@@ -19,7 +19,7 @@ from esm.telemetry import facts
 from tests.conformance.stream_vectors import VECTORS, Call, Failure, Vector, check, check_document, raising
 from tests.servers.accounts import Account, account_on, mapping_of
 
-pytestmark = [pytest.mark.service, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.service]
 
 HURRY = 12
 """How much faster time goes for the vector that takes a minute."""

@@ -16,7 +16,7 @@ from esm.whatif.trial import Prices, try_settings
 from tests.servers.accounts import Account, account_on, mapping_of
 from tests.unit.whatif.recordings import kinesis
 
-pytestmark = [pytest.mark.anyio, pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
 
 CALL_MS = 10.0
 APART = 0.10  # as far as they may be from each other

@@ -157,7 +157,6 @@ PARENTS = {
 }
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("restarts", "factor"), [(False, 1), (True, 4)])
 async def test_a_stream_is_split_and_merged_while_it_is_read(
     kinesis_local: str, account: str, tmp_path: Path, *, restarts: bool, factor: int

@@ -14,7 +14,6 @@ SECONDS = 12.0
 
 
 @pytest.mark.service
-@pytest.mark.timeout(90)
 def test_bad_functions_leave_nothing_behind(tmp_path: Path) -> None:
     with serving(1000, 200, 10**9) as server:
         done = asyncio.run(soak(server.url, SECONDS, f"sqlite:///{tmp_path / 'esm.db'}", lambda *_: None))

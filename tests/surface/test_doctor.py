@@ -24,8 +24,6 @@ from tests.servers.sessions import signed_in
 from tests.surface.streams import REGION, Stream
 from tests.surface.typed import Esm
 
-pytestmark = pytest.mark.timeout(60)
-
 APP = """
 import esm
 

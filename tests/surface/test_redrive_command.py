@@ -15,8 +15,6 @@ from esm.runtime.program import ECHO_MS
 from tests.surface.streams import REGION, Stream
 from tests.surface.typed import Esm
 
-pytestmark = pytest.mark.timeout(60)
-
 APP = """
 import esm
 

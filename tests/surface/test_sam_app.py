@@ -56,7 +56,6 @@ class Cafe:
 
 
 @pytest.mark.service
-@pytest.mark.timeout(120)
 def test_the_application_runs_from_its_template_alone(ministack: str, account: str, esm_: Esm) -> None:
     command = ("run", str(APP / "template.yaml"), "--endpoint-url", ministack, "--account", account)
     more = ("--region", "us-east-1", "--create-resources", "--json", "--store", "memory:", "--drain-timeout", "10")

@@ -67,7 +67,6 @@ async def _ask(url: str, account: str) -> None:
 
 
 @pytest.mark.service
-@pytest.mark.timeout(120)
 def test_code_of_a_template_in_this_process(ministack: str, account: str, esm_: Esm) -> None:
     """The first function sends what the second reads: what it calls is the same local AWS."""
     (esm_.folder / "template.yaml").write_text(TEMPLATE)

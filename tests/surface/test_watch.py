@@ -12,7 +12,7 @@ import pytest
 from tests.surface.streams import Stream
 from tests.surface.typed import Esm, Running
 
-pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.service]
 
 APP = """
 import base64

@@ -10,8 +10,6 @@ import pytest
 from tests.surface.typed import Esm
 from tests.unit.whatif.recordings import STREAM, kinesis, messages
 
-pytestmark = pytest.mark.timeout(60)
-
 APP = f"""
 import esm
 

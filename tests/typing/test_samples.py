@@ -56,7 +56,6 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, int, str
     return said(done.stdout)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)
 def test_a_sample_checks_as_it_says(sample: Path, checked: set[tuple[str, int, str]]) -> None:
     assert {each for each in checked if each[0] == sample.name} == expected(sample)
