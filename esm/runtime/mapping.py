@@ -182,7 +182,7 @@ class MappingRunner:
                 ending.push_async_callback(self.context.destination.close)
             ending.push_async_callback(self._source.close)
             for runner in (*self._retired, *self._runners.values()):
-                if runner.state == "stopped":
+                if runner.state in ("reading", "draining", "stopped"):  # all but the last: it never came to its turn
                     await self._release(runner.lease)
 
     # -- shards ----------------------------------------------------------------------------------------------------
@@ -261,12 +261,17 @@ class MappingRunner:
         """
         due = (lease for lease in ready(list(self._leases.values())) if not self._is_running(lease))
         while not self._stopping and (some := list(islice(due, TAKEN_AT_ONCE))):
-            for taken in await asyncio.gather(*map(self._take, some)):
-                if taken is not None:
-                    await self._begin(taken)
+            async with anyio.create_task_group() as taking:
+                for lease in some:
+                    taking.start_soon(self._begin, lease)
 
-    async def _begin(self, lease: Lease) -> None:
-        """Reads the shard of a lease just taken."""
+    async def _begin(self, wanted: Lease) -> None:
+        """Takes a lease and reads its shard, if it is to be had now."""
+        try:
+            lease = await self.context.store.take(wanted, self._worker_id)
+        except StoreError as error:
+            self.last_error = str(error)
+            return
         if self._stopping or lease.checkpoint.ended or self._is_past(lease):
             # All of it since the lease was read: a shard begun now would never be drained, or be taken for another.
             await self._release(lease)
@@ -282,14 +287,6 @@ class MappingRunner:
         """Whether its shard is begun, and is not to be begun anew: one that was lost or moved, when nobody has it."""
         runner = self._runners.get(lease.key.shard_id)
         return runner is not None and (runner.state not in ("lost", "waiting") or lease.owner is not None)
-
-    async def _take(self, lease: Lease) -> Lease | None:
-        """The lease, taken; `None` when it is not to be had now."""
-        try:
-            return await self.context.store.take(lease, self._worker_id)
-        except StoreError as error:
-            self.last_error = str(error)
-            return None
 
     def _position(self, lease: Lease) -> Position:
         """Where a shard is read from: `LATEST` only by the one who made the lease, later on from that moment."""

@@ -146,3 +146,22 @@ def test_what_does_not_come_to_an_end_is_left_to_itself(part: str) -> None:
         assert closed == ["ports", "store"]
 
     run(main())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_whatever_was_taken_is_released_wherever_a_start_is_cut_off(turns: int) -> None:
+    """Also a lease whose shard never came to its first turn."""
+
+    async def main() -> None:
+        stand = Stand(shards=70)  # more than are taken at once
+        async with stand.worker(drain_timeout=0.0) as worker:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            (mapping,) = worker.mappings
+        await stand.store.open()
+        leases = await stand.store.load(mapping.uuid)
+        assert len(leases) == 70
+        assert [lease.owner for lease in leases] == [None] * 70
+
+    for seed in range(3):
+        run(main(), seed=seed)
