@@ -105,20 +105,20 @@ class SqsEventShape:
         return len(_json(self.item(message))) + len(",")
 
     def sizes(self, messages: Sequence[SqsMessage]) -> list[int]:
-        """`size` of each, or about that where nothing hangs on it: without a window a batch has ten at the most."""
-        if self._windowed:
+        """`size` of each, or about that where nothing hangs on it: all are small, and a batch has ten at the most."""
+        if self._windowed or not all(map(_is_small, messages)):
             return [self.size(message) for message in messages]
         around = self._around
-        return [
-            around + len(message.receipt_handle) + len(message.body)
-            if len(message.body) <= SMALL and message.body.isascii() and not message.message_attributes
-            else self.size(message)
-            for message in messages
-        ]
+        return [around + len(message.receipt_handle) + len(message.body) for message in messages]
 
     def event(self, messages: list[SqsMessage]) -> dict[str, Any]:
         """`{"Records": [...]}`, new objects at every call."""
         return {"Records": [self.item(message) for message in messages]}
+
+
+def _is_small(message: SqsMessage) -> bool:
+    body = message.body
+    return len(body) <= SMALL and body.isascii() and not message.message_attributes
 
 
 def _attributes(message: SqsMessage) -> dict[str, Any]:

@@ -90,6 +90,17 @@ def test_ten_messages_that_are_measured_about_never_fill_an_event() -> None:
     assert 10 * shape().size(largest) < INVOCATION_PAYLOAD_BYTES
 
 
+def test_beside_a_large_message_small_ones_are_measured_exactly() -> None:
+    of, large, small = (
+        shape(),
+        message(MessageAttributes={}, Body="x" * (1 << 20)),
+        message(MessageAttributes={}, Body='"' * SMALL),
+    )
+    messages = [large] * 5 + [small] * 5
+    assert of.sizes(messages) == [of.size(each) for each in messages]
+    assert of.sizes(messages[5:]) != [of.size(each) for each in messages[5:]]
+
+
 def test_a_group_is_of_the_system_attributes() -> None:
     assert message().group == "g"
     assert message(Attributes={}).group == ""
