@@ -157,14 +157,16 @@ class ShardWalk:
         throttled = 0
         while True:
             await anyio.sleep(max(0, self._read_at - self._clock.now()) / 1000)
+            wait_ms = _SPACING_MS
             try:
                 return await reader.read(size)
             except SourceThrottledError:
                 throttled += 1
                 if throttled > _THROTTLED_TRIES:
                     raise
+                wait_ms *= 2**throttled  # only where it tries again: the next document's first read backs off anew
             finally:
-                self._read_at = self._clock.now() + _SPACING_MS * 2**throttled
+                self._read_at = self._clock.now() + wait_ms
 
 
 def _after(held: list[tuple[int, Any]], last: int) -> int:

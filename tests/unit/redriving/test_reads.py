@@ -140,6 +140,34 @@ def test_a_read_that_fails_keeps_its_document_and_no_other() -> None:
     in_a_world(test)
 
 
+def test_a_shard_that_stays_throttled_costs_no_document_more_than_the_one_before() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"abc")
+        reads = Reads(world)
+        reads.fails = [SourceThrottledError("Slow", "down")] * 18
+        stories = await world.redrive(singles(n), look_ahead=1)
+        assert [story.outcome for story in stories] == [Outcome.UNAVAILABLE, Outcome.UNAVAILABLE, Outcome.REDRIVEN]
+        assert reads.at[9] - reads.at[8] < 2 * SPACING_MS, "giving up is no reason to wait longer"
+        assert reads.at[10] - reads.at[9] < 4 * SPACING_MS, "and the next one backs off anew"
+        assert reads.at[17] - reads.at[16] >= 2**8 * SPACING_MS
+        assert reads.spaced
+
+    in_a_world(test)
+
+
+def test_a_read_that_succeeds_ends_the_backing_off() -> None:
+    async def test(world: World) -> None:
+        n = world.put(*(f"k{i % 7}" for i in range(5000)))
+        reads = Reads(world)
+        reads.fails = [SourceThrottledError("Slow", "down")] * 3
+        await world.redrive(singles([n[0], n[4000]]))
+        gaps = [later - earlier for earlier, later in zip(reads.at, reads.at[1:], strict=False)]
+        assert [gap // SPACING_MS for gap in gaps[:4]] == [2, 4, 8, 1]
+        assert reads.spaced
+
+    in_a_world(test)
+
+
 def test_documents_with_their_events_share_the_look_at_what_was_handled_since() -> None:
     async def test(world: World) -> None:
         keys = [f"k{i % 3}" for i in range(600)]
