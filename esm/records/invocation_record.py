@@ -64,7 +64,8 @@ def read_document(text: str | bytes) -> FailedRange:
         raise UnreadableDocumentError(f"{name} is no object")
     context = document.get("requestContext")
     context = context if isinstance(context, dict) else {}
-    first, last = _range(info, name)
+    windowed = "timeWindowInfo" in document
+    first, last = _range(info, name, windowed=windowed)
     return FailedRange(
         source_kind=_INFOS[name],
         stream_arn=_stream(info, name),
@@ -76,12 +77,13 @@ def read_document(text: str | bytes) -> FailedRange:
         request_id=str(context.get("requestId", "")),
         function_arn=str(context.get("functionArn", "")),
         event=_event(document),
-        windowed="timeWindowInfo" in document,
+        windowed=windowed,
     )
 
 
-def _range(info: dict[str, Any], name: str) -> tuple[SequenceNumber | None, SequenceNumber | None]:
-    if "startSequenceNumber" not in info and "endSequenceNumber" not in info:
+def _range(info: dict[str, Any], name: str, *, windowed: bool) -> tuple[SequenceNumber | None, SequenceNumber | None]:
+    """First and last; both `None` for the final call of a window, and for nothing else."""
+    if windowed and "startSequenceNumber" not in info and "endSequenceNumber" not in info:
         return None, None
     first, last = (_number(info, key, name) for key in ("startSequenceNumber", "endSequenceNumber"))
     if int(first) > int(last):

@@ -200,6 +200,8 @@ class Redriver:
             batches = await self._batches(wanted, mapping, source, beyond)
         except SourceError as error:
             raise _StaysError(Outcome.UNAVAILABLE, str(error)) from None
+        if not batches:  # a window's final call has no records, and is a batch all the same
+            raise _StaysError(Outcome.UNREADABLE, "it holds no records to call the function with")
         return _Ready(mapping, invoker, batches, await self._later(wanted, source, batches, beyond))
 
     async def _batches(

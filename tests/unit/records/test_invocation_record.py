@@ -14,6 +14,7 @@ STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 FIRST, LAST = "49600000000000000000000000000000000000000000000000000018", "49600000000000000000000000000000000029"
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:consume:live"
+RANGE = {"startSequenceNumber": "1", "endSequenceNumber": "1"}
 EVENT = {"Records": [{"kinesis": {"sequenceNumber": "18"}}]}
 
 
@@ -69,8 +70,9 @@ def test_a_windows_final_call_has_no_range() -> None:
     ("change", "why"),
     [
         ({"KinesisBatchInfo": []}, "KinesisBatchInfo is no object"),
-        ({"KinesisBatchInfo": {"shardId": "s"}}, "KinesisBatchInfo.streamArn is missing"),
-        ({"KinesisBatchInfo": {"streamArn": STREAM}}, "KinesisBatchInfo.shardId is missing"),
+        ({"KinesisBatchInfo": RANGE | {"shardId": "s"}}, "KinesisBatchInfo.streamArn is missing"),
+        ({"KinesisBatchInfo": RANGE | {"streamArn": STREAM}}, "KinesisBatchInfo.shardId is missing"),
+        ({"KinesisBatchInfo": {"endSequenceNumber": "1"}}, "KinesisBatchInfo.startSequenceNumber is missing"),
         ({"KinesisBatchInfo": {"startSequenceNumber": "1"}}, "KinesisBatchInfo.endSequenceNumber is missing"),
         (
             {"KinesisBatchInfo": {"startSequenceNumber": "-1", "endSequenceNumber": "1"}},
@@ -95,6 +97,14 @@ def test_what_lacks_something_is_told_so(change: dict[str, Any], why: str) -> No
     with pytest.raises(UnreadableDocumentError) as raised:
         read_document(json.dumps(document() | change))
     assert str(raised.value) == why
+
+
+@pytest.mark.parametrize(("stream", "name"), [(STREAM, "KinesisBatchInfo"), (TABLE, "DDBStreamBatchInfo")])
+def test_only_a_window_may_name_no_range(stream: str, name: str) -> None:
+    told = document(stream, first=None, last=None, batch_size=3)
+    with pytest.raises(UnreadableDocumentError) as raised:
+        read_document(json.dumps(told))
+    assert str(raised.value) == f"{name}.startSequenceNumber is missing"
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,38 @@ def test_what_cannot_be_redriven_stays_and_the_rest_is() -> None:
     in_a_world(test)
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_document_that_names_nothing_to_call_with_is_never_struck_off(dry_run: bool) -> None:
+    async def test(world: World) -> None:
+        n = world.put(*"a")
+        no_range = document(n[0], n[0], 3)
+        for key in ("startSequenceNumber", "endSequenceNumber"):
+            del no_range["KinesisBatchInfo"][key]
+        no_records = s3_document(document(n[0], n[0], 1), {"Records": []})
+        box = FakeBox([json.dumps(no_range), json.dumps(no_records)])
+        stories = await world.redrive(box, dry_run=dry_run)
+        assert [(story.outcome, story.said) for story in stories] == [
+            (Outcome.UNREADABLE, "KinesisBatchInfo.startSequenceNumber is missing"),
+            (Outcome.UNREADABLE, "it holds no records to call the function with"),
+        ]
+        assert (len(box.there), world.seen) == (2, [])
+
+    in_a_world(test)
+
+
+def test_a_windows_final_call_has_no_records_and_is_made() -> None:
+    async def test(world: World) -> None:
+        window: dict[str, Any] = {"window": {}, "state": {}}
+        final = document("1", "1", 0, time_window_info=window)
+        for key in ("startSequenceNumber", "endSequenceNumber"):
+            del final["KinesisBatchInfo"][key]
+        box = FakeBox([json.dumps(s3_document(final, {"Records": [], **window}))])
+        (story,) = await world.redrive(box)
+        assert (story.outcome, box.there, world.seen) == (Outcome.REDRIVEN, [], [[]])
+
+    in_a_world(test)
+
+
 def test_a_stream_that_does_not_answer_keeps_the_document() -> None:
     async def test(world: World) -> None:
         n = world.put(*"a")
