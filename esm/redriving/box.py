@@ -34,7 +34,10 @@ class Box(Protocol):
 
     @property
     def in_groups(self) -> bool:
-        """Whether some documents show only when those before them were struck off: `documents` gives them then."""
+        """Whether one look may not show all, as some show only when those before them were struck off.
+
+        `documents` gives them then, and never again what it gave: it is asked until it gives none.
+        """
         ...
 
     async def prepare(self) -> None:

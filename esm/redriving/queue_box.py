@@ -51,7 +51,10 @@ class QueueBox:
         """Nothing: whether messages may be deleted shows when one is."""
 
     async def documents(self) -> AsyncGenerator[Document, None]:
-        """Each message once, until the queue shows no new one."""
+        """Each message once, until the queue shows no new one.
+
+        Of a FIFO queue a look that gave some may end early; one that gave none has asked all of the queue's servers.
+        """
         if self._extending is None:
             self._extending = asyncio.create_task(self._extend())
         stale, wait_s = 0, _WAIT_S
@@ -65,7 +68,8 @@ class QueueBox:
             if not messages:
                 return
             stale = 0 if fresh else stale + 1
-            wait_s = 0 if self.in_groups else _WAIT_S  # it is asked again anyway, once these were struck off
+            # Whoever got some of a FIFO queue looks again: what a short poll misses shows then.
+            wait_s = 0 if self.in_groups and fresh else _WAIT_S
             self._seen.update(message.message_id for message in fresh)
             for message in fresh:
                 yield Document(f"message {message.message_id}", message.body, message.message_id)

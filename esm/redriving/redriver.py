@@ -157,7 +157,7 @@ class Redriver:
         try:
             if not self.dry_run:
                 await self.box.prepare()
-            async with aclosing(self._rounds(summary)) as rounds:
+            async with aclosing(self._rounds()) as rounds:
                 async for documents in rounds:
                     for document, wanted in sorted(documents, key=_order):
                         if self.stopping():
@@ -277,16 +277,16 @@ class Redriver:
 
     # -- all of them -----------------------------------------------------------------------------------------------
 
-    async def _rounds(self, summary: RedriveSummary) -> AsyncGenerator[_Documents, None]:
-        """The documents, some at a time; again, where others show once these were struck off."""
+    async def _rounds(self) -> AsyncGenerator[_Documents, None]:
+        """The documents, some at a time; again, where one look may not show all, until a look gives no new one."""
         taken = 0
         while True:
-            before = summary.count(Outcome.REDRIVEN)
+            before = taken
             async with aclosing(self._pass(None if self.limit is None else self.limit - taken)) as documents:
                 async for held in documents:
                     taken += len(held)
                     yield held
-            goes_on = self.box.in_groups and summary.count(Outcome.REDRIVEN) > before
+            goes_on = self.box.in_groups and taken > before
             if not goes_on or taken == self.limit or self.stopping():
                 return
 

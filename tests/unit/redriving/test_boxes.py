@@ -16,6 +16,8 @@ from esm.errors import RecordingError
 from esm.records.sqs import SqsMessage
 from esm.redriving.file_box import FileBox
 from esm.redriving.queue_box import QueueBox
+from esm.redriving.redriver import Redriver
+from esm.runtime.ports import Ports
 
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:failed"
 
@@ -156,6 +158,27 @@ def test_a_queue_that_shows_messages_again_has_not_ended() -> None:
 
     assert asyncio.run(main()) == ["a", "b"]
     assert queue.shown == ["a 2", "b 2"], "each by its newest handle"
+
+
+class GroupsOfServers(Queue):
+    """A FIFO queue whose other groups lie on servers that a short poll does not ask."""
+
+    async def receive_message(self, *args: object, **more: object) -> list[SqsMessage]:
+        return await super().receive_message(*args, **more) if more["wait_seconds"] else []
+
+
+@pytest.mark.parametrize("second", [["b0", "b1"], ["a0"]])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_group_that_all_stays_hides_no_other(dry_run: bool, second: list[str]) -> None:
+    """Also where the last look is shown again what it has seen."""
+    queue = GroupsOfServers([["a0", "a1"], second, ["b0", "b1"]])
+
+    async def main() -> list[str]:
+        box = QueueBox(cast("SqsApi", queue), f"{QUEUE}.fifo")
+        redriver = Redriver(box=box, ports=cast("Ports", None), mapping_for=lambda _: None, dry_run=dry_run)
+        return [story.document for story in (await redriver.run()).documents]
+
+    assert asyncio.run(main()) == ["message a0", "message a1", "message b0", "message b1"]
 
 
 def test_a_queue_that_shows_nothing_else_for_ever_ends() -> None:
