@@ -47,6 +47,12 @@ class Calls:
         if self._timer is None and (first := next(iter(self.running.values()), None)) is not None:
             self._timer = loop.call_at(first, self._look, loop)
 
+    def close(self) -> None:
+        """Looks no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time() + _RESOLUTION_S

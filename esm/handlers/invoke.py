@@ -103,6 +103,7 @@ class FunctionInvoker:
         finally:
             for call in list(self._calls.running):
                 call.abandon()
+            self._calls.close()
             self._threads.close()
 
     def _start_async(self, call: Call, event: Event, context: LambdaContext) -> None:

@@ -98,7 +98,7 @@ class Budget:
         """Whether any was told: no more than there is room for, or room for one would be told to a thousand."""
         left, kept, any_told = self.free, list[_Waiter](), False
         for _ in range(len(self._sized)):
-            if left < LITTLE <= self.limit - self.held:
+            if left < LITTLE and (any_told or self.limit - self.held >= LITTLE):
                 break
             waiter = self._sized.popleft()
             if waiter.share.has_room(waiter.size):

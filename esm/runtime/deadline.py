@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 __all__ = ["within"]
@@ -11,11 +11,15 @@ __all__ = ["within"]
 T = TypeVar("T")
 
 
-async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
+async def within(seconds: float, awaitable: Awaitable[T]) -> T:
     """What it gives, `seconds` from now at the latest. Raises `TimeoutError`, and what it raises.
 
     What ends in its first step needs no deadline, and making one costs as much as many a step (measured).
     """
+    if not isinstance(awaitable, Coroutine):
+        async with asyncio.timeout(seconds):
+            return await awaitable
+    coroutine = awaitable
     try:
         awaited = coroutine.send(None)
     except StopIteration as end:

@@ -281,7 +281,7 @@ class MappingRunner:
         runner = ShardRunner(self.context, lease, self._source, self._rules, self._position(lease))
         self._runners[shard_id] = runner
         self._leases[shard_id] = lease
-        self._running[shard_id] = self._tasks.begin(self._run_shard(runner))
+        self._tasks.begin(self._run_shard(runner))
 
     def _is_running(self, lease: Lease) -> bool:
         """Whether its shard is begun, and is not to be begun anew: one that was lost or moved, when nobody has it."""
@@ -299,6 +299,10 @@ class MappingRunner:
 
     async def _run_shard(self, runner: ShardRunner) -> None:
         shard_id = runner.lease.key.shard_id
+        if (task := asyncio.current_task()) is not None:
+            self._running[shard_id] = (
+                task  # here, for one that is cancelled before its first step never comes to its end
+            )
         try:
             await runner.run()
             if runner.state == "ended":

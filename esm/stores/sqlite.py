@@ -64,9 +64,14 @@ class SqliteStore:
         """`lease` with this checkpoint, durable. Raises `LeaseLostError`; `StoreError` when it goes back."""
         self._check_usable()
         columns = checkpoint_columns(checkpoint)
-        # It may go past what waits for the thread: the row's owner, epoch and position say whether it may be written.
-        if self._quick is None or not self._quick.write(lease, checkpoint, columns):
+        # It may go past what waits for the thread: the row's owner and epoch say whether it may be written, and what its
+        # caller has given up meanwhile is not written any more.
+        quick = self._quick
+        if quick is None:
             await self._do(statements.advance, lease, checkpoint, columns)
+        elif not quick.write(lease, checkpoint, columns):
+            with quick.turn_of_the_thread():
+                await self._do(statements.advance, lease, checkpoint, columns)
         return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
     async def open(self) -> None:
@@ -93,6 +98,7 @@ class SqliteStore:
         except asyncio.CancelledError:
             self._thread = None
             self._jobs.put(self._loop.create_future())
+            opened.add_done_callback(_close_unused)
             raise
         self._quick = None if quick is None else QuickCheckpoints(self._database, quick)
 
@@ -218,6 +224,11 @@ class SqliteStore:
                 _answer(loop, self._database.commit(connection, group))
             if isinstance(asked, asyncio.Future):
                 return asked
+
+
+def _close_unused(opened: asyncio.Future[sqlite3.Connection | None]) -> None:
+    if not opened.cancelled() and opened.exception() is None and (quick := opened.result()) is not None:
+        quick.close()
 
 
 def _answer(loop: asyncio.AbstractEventLoop, answers: list[Answer]) -> None:

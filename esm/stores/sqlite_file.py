@@ -53,8 +53,7 @@ class SqliteFile:
         """Does the jobs in one transaction. A job that is refused has written nothing; a fault undoes them all."""
         try:
             connection.rollback()  # nothing may join a transaction that could not be undone
-            alone = len(jobs) == 1 and jobs[0][1] is advance  # one statement, which needs no BEGIN and COMMIT around it
-            answers = [_done(connection, jobs[0])] if alone else self._together(connection, jobs)
+            answers = self._together(connection, jobs)
             self.check_files()
         except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must be told
             with suppress(sqlite3.Error):
@@ -85,10 +84,14 @@ class SqliteFile:
             return None
         try:
             connection = self._connect(check_same_thread=False)
+        except sqlite3.Error:
+            return None
+        try:
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error:
+            connection.close()
             return None
         return connection
 
@@ -102,7 +105,8 @@ class SqliteFile:
 
     def _together(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         connection.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
-        answers = [_done(connection, job) for job in jobs]
+        # Seen under the lock: a newer checkpoint may be written elsewhere as soon as nobody waits for this one.
+        answers = [_done(connection, job) for job in jobs if not (job[1] is advance and job[0].cancelled())]
         connection.execute("COMMIT")
         return answers
 

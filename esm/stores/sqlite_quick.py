@@ -13,6 +13,8 @@ https://www.sqlite.org/wal.html
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from esm.clock import Clock, Millis, SystemClock
@@ -34,8 +36,8 @@ CHECK_MS: Millis = 100
 """How often it is seen whether the file is still there (chosen)."""
 
 WRITES_IN_A_ROW = 500
-"""As many go into the log; the next is the thread's, which moves a log of 1,000 pages, of which a write takes two at
-the most, into the file. https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint"""
+"""As many go into the log; the next is the thread's, which moves a log of 1,000 pages into the file while nobody else
+writes. https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint"""
 
 
 class QuickCheckpoints:
@@ -54,10 +56,7 @@ class QuickCheckpoints:
     def write(self, lease: Lease, checkpoint: Checkpoint, columns: tuple[Any, ...]) -> bool:
         """Whether it is stored, durable as every other. If not, the store's thread has to, and knows what is wrong."""
         began = self._clock.now()
-        if began < self._resting_until:
-            return False
-        if self._left == 0:
-            self._left = WRITES_IN_A_ROW
+        if began < self._resting_until or self._left == 0:
             return False
         self._left -= 1
         try:
@@ -69,6 +68,19 @@ class QuickCheckpoints:
         if ended - began >= SLOW_MS:
             self._resting_until = ended + REST_MS
         return True
+
+    @contextmanager
+    def turn_of_the_thread(self) -> Iterator[None]:
+        """While the thread writes what was refused. If the log was full, nothing else goes into it until that is done.
+
+        Otherwise the thread would never have moved all of it into the file, and the log would grow for ever.
+        """
+        full = self._left == 0
+        try:
+            yield
+        finally:
+            if full:
+                self._left = WRITES_IN_A_ROW
 
     def _check_files(self, now: Millis) -> None:
         """Again and again, not each time: who takes the file away takes all with it that it ever held."""

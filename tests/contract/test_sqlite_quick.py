@@ -151,3 +151,55 @@ async def test_an_open_store_is_used_in_its_own_loop_only(store: SqliteStore) ->
     mine = await held(store)
     with pytest.raises(StoreError, match="another event loop"):
         await asyncio.to_thread(lambda: asyncio.run(store.checkpoint(mine, settled(1))))
+
+
+async def test_nothing_goes_into_a_full_log_before_the_thread_has_emptied_it(store: SqliteStore) -> None:
+    mine = await held(store)
+    other = Lease(LeaseKey("m", "s", "shardId-1"), LEASE.checkpoint)
+    await store.create([other])
+    other = await store.take(other, "a")
+    for number in range(WRITES_IN_A_ROW):
+        assert await at_once(store, mine, number + 1)
+    emptying = asyncio.create_task(store.checkpoint(mine, settled(10**6)))
+    await asyncio.sleep(0)
+    assert not emptying.done()
+    assert not await at_once(store, other, 1)
+    await emptying
+    assert await at_once(store, other, 2)
+
+
+async def test_the_log_stays_small_however_many_write(store: SqliteStore, tmp_path: Path) -> None:
+    leases = [Lease(LeaseKey("m", "s", f"shardId-{number}"), LEASE.checkpoint) for number in range(100)]
+    await store.create(leases)
+    mine = [await store.take(lease, "a") for lease in leases]
+
+    async def write(lease: Lease) -> None:
+        for number in range(150):
+            await store.checkpoint(lease, settled(number + 1))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*map(write, mine))
+    assert (tmp_path / "esm.db-wal").stat().st_size < 3 * 1000 * 4096
+
+
+async def test_what_its_caller_gave_up_does_not_overwrite_what_came_later(store: SqliteStore, tmp_path: Path) -> None:
+    """Two lanes, of which the first is blocked: by the lowest alone, neither checkpoint would be behind the other."""
+    mine = await held(store)
+    with closing(sqlite3.connect(tmp_path / "esm.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        given_up = asyncio.create_task(store.checkpoint(mine, lanes("5", "7")))
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        other.execute("COMMIT")
+    later = lanes("5", "40")
+    assert (await store.checkpoint(mine, later)).checkpoint == later
+    await store.renew(mine)  # the thread has done all that was asked of it
+    (row,) = await store.load("m")
+    assert row.checkpoint == later
+
+
+def lanes(*numbers: str) -> Checkpoint:
+    return Checkpoint(Position.trim_horizon(), (LanePositions(numbers),))

@@ -214,6 +214,22 @@ def test_room_for_two_reads_is_told_to_two_of_a_thousand() -> None:
     run(main())
 
 
+def test_when_all_is_held_one_record_is_for_one_of_a_thousand() -> None:
+    async def main() -> None:
+        budget, told = Budget(2 * LITTLE), list[Share]()
+        holder = budget.share()
+        waiting = [budget.share() for _ in range(1000)]
+        holder.hold(2 * LITTLE)
+        for share in waiting:
+            share.when_free(partial(told.append, share), MIB)
+        holder.hold(2 * LITTLE - 1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert told == waiting[:1]
+
+    run(main())
+
+
 def test_fifty_that_know_nothing_yet_can_ask_at_once() -> None:
     """Room for thirteen whole answers is not kept by thirteen: thousands of shards would begin one after the other."""
     budget, whole = Budget(256 * MIB), 20 * MIB

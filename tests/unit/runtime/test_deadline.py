@@ -47,6 +47,12 @@ async def test_what_waits_gives_what_it_gives() -> None:
         await within(NEVER, later(KeyError()))
 
 
+async def test_what_is_no_coroutine_is_awaited_too() -> None:
+    assert await within(NEVER, asyncio.ensure_future(later(7))) == 7
+    with pytest.raises(TimeoutError):
+        await within(0.01, asyncio.get_running_loop().create_future())
+
+
 async def test_time_is_over() -> None:
     ended: list[str] = []
 
