@@ -5,7 +5,7 @@ running --a file changes--> loading --it loads---------> applied: created, updat
    +------- the old ones ------+--it does not: says why      |
    +---------------------------------------------------------+
 
-A folder that goes is told of, and watched again when it is back.
+A folder that goes is told of, and watched again when it is back; the others are watched meanwhile.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ _BEGUN_MS = 250
 _QUIET_MS = 300
 """A change is acted on when nothing has changed for so long: an editor writes a file in steps. (chosen)"""
 
+_Identities = dict[Path, tuple[int, int] | None]
+"""What tells a folder from another of its name; `None` where there is none."""
+
 
 def check_watch() -> None:
     """Nothing, when files can be watched here. Raises `Failure` that says what to install."""
@@ -54,7 +57,8 @@ class Watch:
     def __init__(self, folders: Sequence[Path], load: Callable[[], list[EventSourceMapping]]) -> None:
         self._folders = [folder.resolve() for folder in folders]
         self._load = load
-        self._before = self._stamps()
+        self._known, self._gone = self._identities(), frozenset[Path]()
+        self._before = self._stamps()  # of the last load
 
     async def follow(self, worker: Worker) -> None:
         """Until it is cancelled."""
@@ -68,13 +72,12 @@ class Watch:
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # in processes of functions, too
         while True:
-            await self._all_there()
+            await self._any_there()
             try:
                 await self._while_there(
                     worker,
                     partial(
                         awatch,
-                        *self._folders,
                         watch_filter=Sources(),
                         debounce=_QUIET_MS,
                         rust_timeout=_BEGUN_MS,
@@ -88,47 +91,50 @@ class Watch:
                 return
 
     async def _while_there(
-        self, worker: Worker, watching: Callable[[], AsyncGenerator[set[tuple[Any, str]], None]]
+        self, worker: Worker, watching: Callable[..., AsyncGenerator[set[tuple[Any, str]], None]]
     ) -> None:
-        """Until one of the folders is gone, or is another one: of that nobody would hear."""
-        begun = False
-        with self._held() as watched:
-            async with aclosing(watching()) as all_changes:
+        """Until one of the folders goes, comes back, or is another one: of that nobody would hear."""
+        begun, known = False, self._known
+        there = [folder for folder, identity in known.items() if identity is not None]
+        with _held(there):
+            async with aclosing(watching(*there)) as all_changes:
                 async for changes in all_changes:
                     changed = {Path(path).name for _, path in changes}
                     if not begun:
                         begun = True
-                        announce("watching", folders=[str(folder) for folder in self._folders])
+                        announce("watching", folders=[str(folder) for folder in there])
                         changed |= self._missed()
-                    if self._identities() != watched:
-                        return
+                    if self._look() != known:
+                        return  # what changed is found when watching begins again
                     if changed:
                         await self._reload(worker, sorted(changed))
 
-    @contextmanager
-    def _held(self) -> Iterator[dict[Path, tuple[int, int] | None]]:
-        """What the folders are told by. They are kept open: the number of one that is gone is given to the next."""
-        with ExitStack() as held:
-            for folder in self._folders:
-                held.callback(os.close, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            yield self._identities()
-
-    async def _all_there(self) -> None:
-        """Returns when all folders are there; says once when they are not."""
-        gone = [str(folder) for folder, there in self._identities().items() if there is None]
-        if gone:
-            announce(
-                "watch_lost", folders=gone, reason="gone; what runs goes on, and when it is back it is loaded anew"
-            )
-        while None in self._identities().values():  # noqa: ASYNC110  # nothing tells that a folder is back
+    async def _any_there(self) -> None:
+        """Returns when one of the folders is there."""
+        while not any(self._look().values()):  # noqa: ASYNC110  # nothing tells that a folder is back
             await asyncio.sleep(_BEGUN_MS / 1000)
 
-    def _identities(self) -> dict[Path, tuple[int, int] | None]:
-        """What tells a folder from another of its name; `None` where there is none."""
+    def _look(self) -> _Identities:
+        """The folders as they are now. Says once when one is gone; all that the next of its name holds is new."""
+        now = self._identities()
+        others = {folder for folder, identity in now.items() if identity != self._known[folder]}
+        if others:
+            self._before = {path: stamp for path, stamp in self._before.items() if others.isdisjoint(path.parents)}
+        gone = frozenset(folder for folder, identity in now.items() if identity is None)
+        if lost := sorted(gone - self._gone):
+            announce(
+                "watch_lost",
+                folders=[str(folder) for folder in lost],
+                reason="gone; what runs goes on, and when it is back it is loaded anew",
+            )
+        self._known, self._gone = now, gone
+        return now
+
+    def _identities(self) -> _Identities:
         return {folder: _identity(folder) for folder in self._folders}
 
     def _missed(self) -> set[str]:
-        """What changed between loading and watching."""
+        """What changed between the last load and watching."""
         before, now = self._before, self._stamps()
         return {path.name for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
 
@@ -155,8 +161,18 @@ class Watch:
             announce("reloaded", changed=changed, **done)
 
     def _loaded(self) -> list[EventSourceMapping]:
+        self._before = self._stamps()  # first: what changes meanwhile is a change
         with _forgetting(self._folders):
             return self._load()
+
+
+@contextmanager
+def _held(folders: Sequence[Path]) -> Iterator[None]:
+    """The folders are kept open: the number of one that is gone is given to the next."""
+    with ExitStack() as held:
+        for folder in folders:
+            held.callback(os.close, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        yield
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -135,3 +136,129 @@ def test_a_folder_that_goes_is_told_and_the_next_one_of_its_name_is_watched(
     told = followed(folder, [], monkeypatch)
     assert [event for event, _ in told] == ["watching", "watch_lost", "watch_failed"]
     assert told[1][1] == "gone; what runs goes on, and when it is back it is loaded anew"
+
+
+Step = Callable[[], set[str] | None]
+"""Does something to the files; gives the paths that the system tells of."""
+
+
+def played(
+    folders: Sequence[Path], watches: Sequence[Sequence[Step]], monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[str, object]]:
+    """What is announced when this happens, watch after watch, each of the folders that it says; then no more."""
+    told: list[tuple[str, object]] = []
+    steps: Iterator[Sequence[Step]] = iter(watches)
+
+    async def awatch(*_: object, **__: object) -> AsyncGenerator[set[tuple[int, str]], None]:
+        for step in next(steps, ()):
+            yield {(1, path) for path in step() or ()}
+        raise OSError("no more")
+
+    def announce(event: str, **values: object) -> None:
+        told.append((event, values.get("changed", values.get("folders"))))
+
+    monkeypatch.setattr("watchfiles.awatch", awatch)
+    monkeypatch.setattr("esm.cli.running.watch.announce", announce)
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    async def bounded() -> None:
+        async with asyncio.timeout(5):
+            await Watch(folders, list).follow(cast("esm.Worker", SimpleNamespace(mappings=())))
+
+    asyncio.run(bounded())
+    return told
+
+
+def write(path: Path, text: str, second: int) -> set[str]:
+    """Writes a file as of that second of the clock."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (second, second))
+    return {str(path)}
+
+
+def nothing() -> None:
+    """Time passes."""
+
+
+def test_a_folder_that_goes_stops_no_reload_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    code, other = a / "m.py", b / "f.py"
+    write(code, "v = 1", 1)
+    write(other, "w = 1", 1)
+    told = played(
+        [a, b],
+        [
+            [nothing, lambda: shutil.rmtree(b)],
+            [nothing, nothing, lambda: write(code, "v = 2", 2), lambda: write(other, "w = 1", 1)],
+            [nothing],
+        ],
+        monkeypatch,
+    )
+    assert told == [
+        ("watching", [str(a), str(b)]),
+        ("watch_lost", [str(b)]),
+        ("watching", [str(a)]),
+        ("reloaded", ["m.py"]),
+        ("watching", [str(a), str(b)]),
+        ("reloaded", ["f.py"]),
+        ("watch_failed", None),
+    ]
+
+
+def test_a_change_that_comes_as_another_folder_goes_is_held_against_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    code = a / "m.py"
+    write(code, "v = 1", 1)
+    write(b / "f.py", "w = 1", 1)
+
+    def back_to_the_first() -> set[str]:
+        shutil.rmtree(b)
+        return write(code, "v = 1", 1)
+
+    told = played([a, b], [[nothing, lambda: write(code, "v = 2", 2), back_to_the_first], [nothing]], monkeypatch)
+    assert [changed for event, changed in told if event == "reloaded"] == [["m.py"], ["m.py"]]
+
+
+@pytest.mark.parametrize("kept", ["v = 1", "v = 2"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_folder_that_comes_back_is_loaded_whatever_its_times(
+    kept: str, at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy may keep the times of the files that were there at the start, or of those that run."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    code = b / "m.py"
+    write(a / "n.py", "", 1)
+    write(code, "v = 1", 1)
+
+    def back() -> None:
+        write(code, kept, int(kept[-1]))
+
+    def gone() -> None:
+        shutil.rmtree(b)
+        if at_once:
+            back()
+
+    watches: list[list[Step]] = [[nothing, lambda: write(code, "v = 2", 2), gone], [nothing], [nothing]]
+    if not at_once:
+        watches[1].append(back)
+    told = played([a, b], watches, monkeypatch)
+    assert [changed for event, changed in told if event == "reloaded"] == [["m.py"], ["m.py"]]
+    assert [event for event, _ in told].count("watch_lost") == (0 if at_once else 1)
+
+
+def test_when_no_folder_is_there_the_first_that_is_back_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    looks = iter([nothing, nothing, b.mkdir])
+
+    async def passing(_: float) -> None:
+        next(looks)()
+
+    monkeypatch.setattr("esm.cli.running.watch.asyncio.sleep", passing)
+    told = played([a, b], [[nothing]], monkeypatch)
+    assert told == [("watch_lost", [str(a), str(b)]), ("watching", [str(b)]), ("watch_failed", None)]
