@@ -317,9 +317,8 @@ class MappingRunner:
             if self._runners.get(shard_id) is runner:
                 self._remember(runner)
                 del self._runners[shard_id]
-        if self._stopping:
-            return
-        self._list_now.set()
+        if not self._stopping:
+            self._list_now.set()
 
     async def _end(self, runner: ShardRunner) -> None:
         """The children get leases first, then the shard is written as ended: a crash in between loses no child."""
