@@ -64,8 +64,8 @@ class SqliteStore:
         """`lease` with this checkpoint, durable. Raises `LeaseLostError`; `StoreError` when it goes back."""
         self._check_usable()
         columns = checkpoint_columns(checkpoint)
-        # It may go past what waits for the thread: the row's owner and epoch say whether it may be written, and what was
-        # given up by its caller meanwhile is not written any more.
+        # It may go past what waits for the thread: the row says whether it may be written, and what was given up by its
+        # caller meanwhile is not written any more.
         quick = self._quick
         if quick is None:
             await self._do(statements.advance, lease, checkpoint, columns)
