@@ -342,11 +342,14 @@ async def test_what_is_asked_for_during_a_commit_is_committed_together(
 
     def counted(connection: sqlite3.Connection, jobs: list[Any]) -> Any:
         groups.append(len(jobs))
-        loop.call_soon_threadsafe(begun.set)
         return commit(connection, jobs)
 
+    def within_its_transaction(_connection: sqlite3.Connection) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        return go_on.wait(10)
+
     monkeypatch.setattr(store._database, "commit", counted)
-    slow = asyncio.create_task(store._do(lambda _: go_on.wait(10)))
+    slow = asyncio.create_task(store._do(within_its_transaction))
     await begun.wait()
     calls = [asyncio.create_task(store.checkpoint(one, settled(5))) for one in mine]
     await asyncio.sleep(0)
