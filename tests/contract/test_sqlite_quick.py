@@ -40,9 +40,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, watch: Watch) -> AsyncIterator[SqliteStore]:
+    """Its clock stands still, or a busy machine would make a write slow."""
     store = SqliteStore(tmp_path / "esm.db", busy_timeout=10_000)
     await store.open()
+    assert store._quick is not None
+    store._quick = QuickCheckpoints(store._database, store._quick._connection, watch)
     yield store
     await store.close()
 
@@ -99,10 +107,8 @@ async def test_what_another_process_holds_up_is_waited_for_in_the_thread(store: 
     assert await at_once(store, mine, 4)
 
 
-async def test_a_slow_disk_is_the_threads_for_a_while(store: SqliteStore) -> None:
-    mine, watch = await held(store), Watch()
-    assert store._quick is not None
-    store._quick = QuickCheckpoints(store._database, store._quick._connection, watch)
+async def test_a_slow_disk_is_the_threads_for_a_while(store: SqliteStore, watch: Watch) -> None:
+    mine = await held(store)
     watch.step = SLOW_MS
     assert await at_once(store, mine, 1)
     watch.step = 0
@@ -134,7 +140,7 @@ async def test_one_that_waits_for_the_thread_holds_up_no_other(store: SqliteStor
     await renewing
 
 
-async def test_a_refusal_is_told_as_ever(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_refusal_is_told_as_ever(store: SqliteStore, tmp_path: Path, watch: Watch) -> None:
     mine = await held(store)
     await store.checkpoint(mine, settled(9))
     with pytest.raises(StoreError, match="shardId-0"):
@@ -142,7 +148,7 @@ async def test_a_refusal_is_told_as_ever(store: SqliteStore, tmp_path: Path) -> 
     with pytest.raises(LeaseLostError):
         await store.checkpoint(Lease(mine.key, mine.checkpoint, mine.parents, "b", mine.epoch), settled(10))
     (tmp_path / "esm.db").rename(tmp_path / "old.db")
-    await asyncio.sleep(CHECK_MS / 1000)
+    watch.at += CHECK_MS
     with pytest.raises(StoreError, match="replaced or removed"):
         await store.checkpoint(mine, settled(10))
 
