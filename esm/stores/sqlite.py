@@ -90,7 +90,7 @@ class SqliteStore:
         self._thread = thread
         thread.start()
         try:
-            quick = await opened
+            quick = await asyncio.shield(opened)  # whoever gives up waiting does not take away what is to be closed
         except StoreError:
             self._thread = None
             thread.join()
