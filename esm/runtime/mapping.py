@@ -299,10 +299,9 @@ class MappingRunner:
 
     async def _run_shard(self, runner: ShardRunner) -> None:
         shard_id = runner.lease.key.shard_id
-        if (task := asyncio.current_task()) is not None:
-            self._running[shard_id] = (
-                task  # here, for one that is cancelled before its first step never comes to its end
-            )
+        task = asyncio.current_task()
+        if task is not None:  # here, for one that is cancelled before its first step never comes to its end
+            self._running[shard_id] = task
         try:
             await runner.run()
             if runner.state == "ended":
@@ -310,7 +309,7 @@ class MappingRunner:
         except asyncio.CancelledError:
             if shard_id not in self._restarting:
                 raise
-        if self._running.get(shard_id) is asyncio.current_task():
+        if self._running.get(shard_id) is task:
             del self._running[shard_id]  # a stream has new shards for ever
         if shard_id in self._restarting:
             self._restarting.discard(shard_id)

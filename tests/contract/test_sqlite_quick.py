@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -205,6 +206,30 @@ async def test_what_its_caller_gave_up_does_not_overwrite_what_came_later(store:
     await store.renew(mine)  # the thread has done all that was asked of it
     (row,) = await store.load("m")
     assert row.checkpoint == later
+
+
+async def test_opening_that_was_given_up_leaves_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, made = SqliteStore(tmp_path / "esm.db"), list[sqlite3.Connection]()
+    make = store._database.quick_connection
+
+    def noted() -> sqlite3.Connection | None:
+        connection = make()
+        assert connection is not None
+        made.append(connection)
+        return connection
+
+    monkeypatch.setattr(store._database, "quick_connection", noted)
+    opening = asyncio.create_task(store.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    for thread in threading.enumerate():
+        if thread.name == "esm-sqlite":
+            await asyncio.to_thread(thread.join, 10)
+    await asyncio.sleep(0)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].execute("SELECT 1")
 
 
 def lanes(*numbers: str) -> Checkpoint:

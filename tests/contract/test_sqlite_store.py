@@ -389,29 +389,6 @@ async def test_opening_may_be_given_up(file: Path) -> None:
     assert not own_threads()
 
 
-async def test_opening_that_was_given_up_leaves_no_connection(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, made = SqliteStore(file), list[sqlite3.Connection]()
-    make = store._database.quick_connection
-
-    def noted() -> sqlite3.Connection | None:
-        connection = make()
-        assert connection is not None
-        made.append(connection)
-        return connection
-
-    monkeypatch.setattr(store._database, "quick_connection", noted)
-    opening = asyncio.create_task(store.open())
-    await asyncio.sleep(0)
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
-    for thread in own_threads():
-        await asyncio.to_thread(thread.join, 10)
-    await asyncio.sleep(0)
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        made[0].execute("SELECT 1")
-
-
 async def test_closing_finishes_what_was_asked_for(file: Path) -> None:
     store = SqliteStore(file)
     await store.open()
