@@ -27,13 +27,14 @@ class Tree:
 
     def add(self, value: Any, line: int, column: int) -> Node:
         """A scalar: a key, or a value. It is not placed yet."""
-        self.count(1, line, column)
+        if not self.wants_key:
+            self.count(1, line, column)
         return Node(value, line, column)
 
-    def count(self, nodes: int, line: int | None, column: int | None) -> None:
-        """Counts nodes that are read, or looked at again."""
-        self._count += nodes
-        if self._count > 2 * MAX_NODES:  # keys and values
+    def count(self, values: int, line: int | None, column: int | None) -> None:
+        """Counts values that are read, or looked at again: a file is refused at the first that is too many."""
+        self._count += values
+        if self._count > MAX_NODES:
             raise self.refused(f"more than {MAX_NODES:,} values", line, column)
 
     def begin(self, value: dict[str, Node] | list[Node], line: int, column: int) -> None:
