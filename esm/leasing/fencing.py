@@ -6,7 +6,7 @@ pair is refused and a write repeated under the same pair succeeds. A store has t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from esm.records.position import Checkpoint
 
 __all__ = ["Lease", "LeaseKey"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LeaseKey:
+class LeaseKey(Struct, frozen=True, order=True):
     """What a lease is for. `stream`: identity of the stream, so that one made anew under the same name starts anew."""
 
     mapping: str
@@ -18,8 +17,7 @@ class LeaseKey:
     shard_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """One row of the store.
 
     `owner`: the worker that reads it, `None` when nobody does. `epoch`: adds 1 at every change of owner, a release
@@ -31,7 +29,7 @@ class Lease:
 
     key: LeaseKey
     checkpoint: Checkpoint
-    parents: tuple[str, ...] = field(default=())
+    parents: tuple[str, ...] = ()
     owner: str | None = None
     epoch: int = 0
     beat: int = 0

@@ -7,7 +7,9 @@ the shard writes nothing any more and has to take it anew, and it is written dow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from esm.clock import Millis
 from esm.errors import LeaseLostError

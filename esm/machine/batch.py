@@ -14,8 +14,9 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereport
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from esm.clock import Millis
 from esm.errors import InvariantError
@@ -28,8 +29,7 @@ from esm.records.window import Window
 __all__ = ["Batch", "after_failure", "expires_at", "split_expired"]
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
+class Batch(Struct, eq=False):
     """Contiguous records of one lane.
 
     `invokes`: times handed to the function. `failures`: failed tries that count against `MaximumRetryAttempts`.

@@ -6,31 +6,30 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from esm.records.window import state_text
 
 __all__ = ["Failed", "PartlyFailed", "Report", "Succeeded", "Throttled", "read_answer", "read_window_answer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     """All of it is done. `state`: the JSON text of the state that the function returned, with tumbling windows only."""
 
     state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PartlyFailed:
+class PartlyFailed(Struct, frozen=True):
     """The function named these items, all of them in the batch, as failed; never empty. `state`: as in `Succeeded`."""
 
     item_identifiers: frozenset[str]
     state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """None of it is done.
 
     `function_error`: `Unhandled` when the function raised, `None` when its answer was at fault.
@@ -41,8 +40,7 @@ class Failed:
     function_error: str | None = "Unhandled"
 
 
-@dataclass(frozen=True, slots=True)
-class Throttled:
+class Throttled(Struct, frozen=True):
     """The function had no room. Tried again later; uses up no attempt (`TooManyRequestsException`)."""
 
 

@@ -13,8 +13,9 @@ lane at the most.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from esm.clock import Millis
 from esm.errors import InvariantError

@@ -9,9 +9,11 @@ compared as integers (Kinesis writes 56 digits, DynamoDB 21 and more, local serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from esm.clock import Millis
 from esm.records.window import Window
@@ -27,8 +29,7 @@ def lane_of(key: str, lanes: int) -> int:
     return crc32(key.encode()) % lanes if lanes > 1 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where reading begins: a starting point of a mapping, or just after a record.
 
     Names are those of `ShardIteratorType`. `LATEST` carries the time (`at`, epoch ms) it was first asked for: whoever
@@ -66,8 +67,7 @@ class Position:
         return cls("AFTER_SEQUENCE_NUMBER", sequence_number=sequence_number)
 
 
-@dataclass(frozen=True, slots=True)
-class LanePositions:
+class LanePositions(Struct, frozen=True):
     """How far each of `len(settled)` lanes has come.
 
     `None`: nothing of that lane is settled since the starting point.
@@ -92,8 +92,7 @@ class LanePositions:
         return max((n for n in self.settled if n is not None), key=int, default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """What is settled of one shard: enough to go on without loss and, after a clean stop, without repetition.
 
     `start`: where the shard's reading began. `lanes`: one layer for each lane count in use since the oldest unsettled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -65,8 +64,7 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     trimmed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(msgspec.Struct, frozen=True):
     """One shard as its stream lists it.
 
     `parents`: none, one (a split) or two (a merge); they may be trimmed from the list already.

@@ -11,10 +11,10 @@ reading --last page, all settled and stored--> ended
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import anyio
+from msgspec.structs import replace
 
 from esm.clock import Millis
 from esm.errors import EsmError, LeaseLostError, RecordingError, SourceError, SourceNotFoundError, StoreError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from esm.machine.commands import Command, Deliver, Discard
 from esm.machine.outcome import PartlyFailed, Report, Succeeded

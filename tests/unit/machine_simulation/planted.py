@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from esm.machine import batch as batch_module
 from esm.machine import lane as lane_module
@@ -132,7 +133,7 @@ def one_attempt_too_many(patch: pytest.MonkeyPatch) -> None:
 
     def after(batch: Batch, outcome: Failed | PartlyFailed, rules: StreamRules, now: int, **others: Any) -> list[Batch]:
         retries = rules.maximum_retry_attempts
-        more = rules if retries is None else replace(rules, maximum_retry_attempts=retries + 1)
+        more = rules if retries is None else dataclasses.replace(rules, maximum_retry_attempts=retries + 1)
         return real(batch, outcome, more, now, **others)
 
     patch.setattr(shard_module, "after_failure", after)
@@ -224,7 +225,9 @@ def payload_limit_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         Lane,
         "_take_front",
-        lambda self, count, rules, request_id: real(self, count, replace(rules, payload_bytes_max=1 << 30), request_id),
+        lambda self, count, rules, request_id: real(
+            self, count, dataclasses.replace(rules, payload_bytes_max=1 << 30), request_id
+        ),
     )
 
 

@@ -23,12 +23,12 @@ __all__ = ["PLANTED"]
 
 
 def state_not_stored_with_the_position(patch: pytest.MonkeyPatch) -> None:
-    _patch_checkpoint(patch, lambda given: replace(given, window=None))
+    _patch_checkpoint(patch, lambda given: msgspec.structs.replace(given, window=None))
 
 
 def early_end_not_stored(patch: pytest.MonkeyPatch) -> None:
     def forget(given: Checkpoint) -> Checkpoint:
-        return replace(given, window=given.window and replace(given.window, terminated_early=False))
+        return msgspec.structs.replace(given, window=given.window and replace(given.window, terminated_early=False))
 
     _patch_checkpoint(patch, forget)
 
