@@ -116,7 +116,7 @@ class ShardMachine:
 
     def take(self, now: Millis) -> Command | None:
         """The next thing to do; `None` when nothing is due. The caller settles each command exactly once."""
-        store = self._take_store(now)
+        store = None if self._store_at is None else self._take_store(now)
         if store is not None or self._draining:
             return store
         for lane in self.lanes:

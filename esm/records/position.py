@@ -83,6 +83,8 @@ class LanePositions(Struct, frozen=True):
     @property
     def lowest(self) -> SequenceNumber | None:
         """Every record of the shard at or below it is settled; `None` when some lane has settled nothing."""
+        if len(self.settled) == 1:
+            return self.settled[0]
         numbers = [n for n in self.settled if n is not None]
         return min(numbers, key=int) if len(numbers) == len(self.settled) else None
 
@@ -114,6 +116,8 @@ class Checkpoint(Struct, frozen=True):
     @property
     def settled(self) -> SequenceNumber | None:
         """Every record of the shard at or below it is settled; `None` while that is none."""
+        if len(self.lanes) == 1:
+            return self.lanes[0].lowest
         lowest = [n for layer in self.lanes if (n := layer.lowest) is not None]
         return max(lowest, key=int, default=None)
 

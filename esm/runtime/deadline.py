@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Generator
+from types import CoroutineType
 from typing import Any, Generic, TypeVar
 
 __all__ = ["within"]
@@ -16,7 +17,7 @@ async def within(seconds: float, awaitable: Awaitable[T]) -> T:
 
     What ends in its first step needs no deadline, and making one costs as much as many a step (measured).
     """
-    if not isinstance(awaitable, Coroutine):
+    if not isinstance(awaitable, CoroutineType):
         async with asyncio.timeout(seconds):
             return await awaitable
     coroutine = awaitable

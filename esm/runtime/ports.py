@@ -16,6 +16,10 @@ from esm.sources.sqs import SqsSource
 
 __all__ = ["OnAbandoned", "Ports"]
 
+_FREE = ~(0xF << 76 | 0x3 << 62)
+_FIXED = 0x4 << 76 | 0x2 << 62
+"""The bits of a UUID that say its version and variant, and all others."""
+
 OnAbandoned = Callable[[str, int], None]
 """Is told the request id of a call that did not end when told to, and how many hang now."""
 
@@ -46,6 +50,5 @@ class Ports:
 
         https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-4
         """
-        digits = f"{self.rng.getrandbits(128):032x}"
-        variant = "89ab"[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        digits = f"{self.rng.getrandbits(128) & _FREE | _FIXED:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
