@@ -311,7 +311,7 @@ class ShardMachine:
         if count:  # a final call has none
             self._progress.lane_settles(lane.index, batch.records[count - 1].sequence_number)
         self.records_held -= count
-        self.bytes_held -= sum(batch.sizes[:count])
+        self.bytes_held -= sum(batch.sizes if count == len(batch.sizes) else batch.sizes[:count])
         if self.records_held < 0 or self.bytes_held < 0:
             raise InvariantError("more was settled than was held")
         self._version += 1
