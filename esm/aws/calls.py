@@ -7,7 +7,6 @@ whole SDK, for what only the SDK can do. Same bytes out, same values and errors 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +20,7 @@ from esm.aws.signing import Credentials, Signer
 from esm.clock import Millis
 from esm.errors import SourceDeniedError, SourceError
 
-__all__ = ["DataPlane", "FastPlane", "read_answer"]
+__all__ = ["DataPlane", "FastPlane", "read_answer", "time_of"]
 
 T = TypeVar("T")
 
@@ -37,6 +36,11 @@ class DataPlane(Protocol):
     @property
     def reason(self) -> str:
         """Why this is the SDK's plane; "" for the fast one."""
+        ...
+
+    @property
+    def answered_at(self) -> Millis | None:
+        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
         ...
 
     async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
@@ -72,19 +76,26 @@ class FastPlane:
         self._now, self._timeout = now, timeout
         self._shift: Millis = 0  # what the service's clock is ahead of ours
         self._encoder = msgspec.json.Encoder()
+        self._newest: Answer | None = None
+
+    @property
+    def answered_at(self) -> Millis | None:
+        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
+        return None if self._newest is None else time_of(self._newest)
 
     async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
         """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's."""
         target = self._target_prefix + operation
         body = self._encoder.encode(parameters)
-        answer = await self._send(target, body)
+        self._newest = answer = await self._send(target, body)
         try:
             return read_answer(answer, decoder)
         except SourceDeniedError as error:
             if not (error.code in CLOCK_SKEW_CODES and self._corrected(answer)):
                 self._credentials.refuse()
                 raise
-        return read_answer(await self._send(target, body), decoder)
+        self._newest = answer = await self._send(target, body)
+        return read_answer(answer, decoder)
 
     async def close(self) -> None:
         """Ends its connections."""
@@ -106,10 +117,10 @@ class FastPlane:
 
     def _corrected(self, answer: Answer) -> bool:
         """Whether the answer's `Date` moved our clock."""
-        theirs = _date(answer)
+        theirs = time_of(answer)
         if theirs is None:
             return False
-        shift = round(theirs.timestamp() * 1000) - self._now()
+        shift = theirs - self._now()
         moved = abs(shift - self._shift) > MIN_SHIFT_MS
         if moved:
             self._shift = shift
@@ -129,6 +140,17 @@ def read_answer(answer: Answer, decoder: msgspec.json.Decoder[T]) -> tuple[T, in
         raise SourceError("UnparsableAnswer", f"{size} bytes: {page or error}") from None
     answer.release()
     return value, size
+
+
+def time_of(answer: Answer) -> Millis | None:
+    """When the service gave an answer, by its own clock and in whole seconds; `None`: it does not say.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-date
+    """
+    try:
+        return round(parsedate_to_datetime(answer.header(b"date")).timestamp()) * 1000
+    except ValueError:
+        return None
 
 
 class _Refusal(msgspec.Struct):
@@ -152,10 +174,3 @@ def _refusal(answer: Answer) -> SourceError:
     # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
     code = answer.header(b"x-amzn-errortype") or told.type or told.code or ""
     return service_error(code, told.message or told.Message or f"HTTP status {answer.status}", answer.status)
-
-
-def _date(answer: Answer) -> datetime | None:
-    try:
-        return parsedate_to_datetime(answer.header(b"date"))
-    except ValueError:
-        return None

@@ -57,4 +57,7 @@ class DynamoDBStreamsCalls:
         parameters = {"StreamArn": stream_arn}
         if exclusive_start_shard_id is not None:
             parameters["ExclusiveStartShardId"] = exclusive_start_shard_id
-        return (await self._calls.call("DescribeStream", stream_arn, parameters, _DESCRIBED))[0].stream_description
+        answer, _ = await self._calls.call("DescribeStream", stream_arn, parameters, _DESCRIBED)
+        page = answer.stream_description
+        page.answered_at = self._calls.answered_at(stream_arn)
+        return page

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from esm.aws.kinesis_api import ListedShard
+from esm.clock import Millis
 from esm.records.dynamodb import DynamoDBRecord, own
 
 __all__ = ["DynamoDBStreamsApi", "StreamPage", "TableRecords"]
@@ -33,7 +34,8 @@ class TableRecords(msgspec.Struct, gc=False, rename="pascal"):
 class StreamPage(msgspec.Struct, rename="pascal"):
     """`DescribeStream`: the stream, and one result page of its shards, which look like Kinesis's.
 
-    `creation_request_date_time`: epoch seconds. `last_evaluated_shard_id`: where the next page begins.
+    `creation_request_date_time`: epoch seconds. `last_evaluated_shard_id`: where the next page begins. `answered_at`:
+    as of a `StreamSummary`.
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamDescription.html
     """
 
@@ -42,6 +44,7 @@ class StreamPage(msgspec.Struct, rename="pascal"):
     creation_request_date_time: float = 0.0
     shards: list[ListedShard] = []
     last_evaluated_shard_id: str | None = None
+    answered_at: Millis | None = None
 
 
 class DynamoDBStreamsApi(Protocol):

@@ -87,4 +87,6 @@ class KinesisCalls:
     async def describe_stream_summary(self, stream_arn: str) -> StreamSummary:
         """`DescribeStreamSummary`."""
         answer, _ = await self._call("DescribeStreamSummary", stream_arn, {"StreamARN": stream_arn}, _DESCRIBED)
-        return answer.stream_description_summary
+        summary = answer.stream_description_summary
+        summary.answered_at = self._calls.answered_at(stream_arn)
+        return summary

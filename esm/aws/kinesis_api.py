@@ -66,11 +66,15 @@ class ListShardsOutput(msgspec.Struct, rename="pascal"):
 
 
 class StreamSummary(msgspec.Struct, rename="pascal"):
-    """What is used of `DescribeStreamSummary`. `stream_creation_timestamp`: epoch seconds."""
+    """What is used of `DescribeStreamSummary`. `stream_creation_timestamp`: epoch seconds.
+
+    `answered_at`: the service's own time, rounded down to a second; `None`: it did not say.
+    """
 
     stream_status: str
     stream_creation_timestamp: float = 0.0
     retention_period_hours: int = 24
+    answered_at: Millis | None = None
 
 
 class KinesisApi(Protocol):

@@ -10,6 +10,7 @@ import msgspec
 from esm.arn import Arn
 from esm.aws.calls import DataPlane
 from esm.aws.session import AwsSession
+from esm.clock import Millis
 
 __all__ = ["StreamCalls"]
 
@@ -41,6 +42,11 @@ class StreamCalls:
         if plane is None:
             return self._first_call(operation, stream_arn, parameters, decoder)
         return plane.call(operation, parameters, decoder)
+
+    def answered_at(self, stream_arn: str) -> Millis | None:
+        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
+        plane = self._planes.get(stream_arn)
+        return None if plane is None else plane.answered_at
 
     async def _first_call(
         self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]

@@ -70,7 +70,7 @@ class MappingRunner:
         self._runners: dict[str, ShardRunner] = {}
         self._retired: list[ShardRunner] = []
         self._list_now = anyio.Event()
-        self._began_at = 0  # what `LATEST` means, whenever the stream shows its shards
+        self._began_at = self._ahead = 0  # what `LATEST` means, whenever shards are listed; the stream's clock
         self._lists = anyio.Lock()
         self._listing: anyio.CancelScope | None = None
         self._listed = False  # ever
@@ -190,7 +190,7 @@ class MappingRunner:
     async def _describe(self) -> None:
         """Learns which stream this is; one that was made anew under the old name has no shard of the old one."""
         description = await self._source.describe()
-        created, self._active = description.created, description.active
+        created, self._active, self._ahead = description.created, description.active, description.ahead_ms
         if self._stream and created != self._stream:
             for shard_id, runner in self._runners.items():
                 after = runner.lease.checkpoint.settled or runner.lease.checkpoint.start.type
@@ -208,7 +208,8 @@ class MappingRunner:
         mapping, store = self.mapping, self.context.store
         shards = await self._source.shards()
         leases = await self._load()
-        wanted = plan(shards, leases, starting_position(mapping, self._began_at), mapping.uuid, self._stream)
+        start = starting_position(mapping, self._began_at + self._ahead)
+        wanted = plan(shards, leases, start, mapping.uuid, self._stream)
         if wanted:
             await store.create(wanted)
             self._fresh.update(lease.key.shard_id for lease in wanted)

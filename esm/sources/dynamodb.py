@@ -45,6 +45,7 @@ class DynamoDBSource(PollingSource):
         return StreamDescription(
             created=page.stream_label or (f"{created:.3f}" if created else ""),
             active=page.stream_status in {"ENABLING", "ENABLED"},
+            ahead_ms=self._clock.learn(page.answered_at),
         )
 
     def open(self, shard_id: str, position: Position) -> DynamoDBShardReader:

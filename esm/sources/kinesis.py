@@ -48,6 +48,7 @@ class KinesisSource(PollingSource):
         return StreamDescription(
             created=f"{created:.3f}" if created else "",
             active=summary.stream_status in {"ACTIVE", "UPDATING"},
+            ahead_ms=self._clock.learn(summary.answered_at),
         )
 
     def open(self, shard_id: str, position: Position) -> KinesisShardReader:

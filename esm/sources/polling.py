@@ -21,7 +21,7 @@ from esm.errors import (
 from esm.records.position import Position, SequenceNumber
 from esm.records.record import Page, Shard
 
-__all__ = ["Answer", "PollingApi", "PollingReader", "PollingSource", "listed_shard"]
+__all__ = ["Answer", "PollingApi", "PollingReader", "PollingSource", "ServiceClock", "listed_shard"]
 
 MAX_LIST_PAGES = 1000
 """A page of shards holds 100 and more; a list longer than this does not end."""
@@ -58,13 +58,35 @@ class PollingApi(Protocol[A_co]):
         ...
 
 
+class ServiceClock:
+    """The service's time, as far as it is known: what `LATEST` is remembered by must not hang on the worker's clock.
+
+    Of a worker whose clock is ahead it would be a moment to come, and what is put until then would be lost.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.ahead_ms: Millis = 0
+        self._known = False
+
+    def now(self) -> Millis:
+        """Epoch milliseconds."""
+        return self._clock.now() + self.ahead_ms
+
+    def learn(self, answered_at: Millis | None) -> Millis:
+        """What the service's clock is ahead, or up to a second less, by an answer that came just now; learnt once."""
+        if answered_at is not None and not self._known:
+            self.ahead_ms, self._known = answered_at - self._clock.now(), True
+        return self.ahead_ms
+
+
 class PollingSource(ABC):
     """One stream, whose shards are listed page by page."""
 
     finite = False
 
     def __init__(self, stream_arn: str, clock: Clock) -> None:
-        self._stream_arn, self._clock = stream_arn, clock
+        self._stream_arn, self._clock = stream_arn, ServiceClock(clock)
         self._made_at = clock.now()
         self._opened: set[tuple[str, Position]] = set()
 
@@ -96,7 +118,7 @@ class PollingSource(ABC):
         if position.type != "LATEST" or (shard_id, position) in self._opened:
             return False
         self._opened.add((shard_id, position))
-        return position.at is None or position.at >= self._made_at
+        return position.at is None or position.at >= self._made_at + self._clock.ahead_ms
 
 
 class PollingReader(ABC, Generic[A]):

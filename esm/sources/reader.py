@@ -16,11 +16,13 @@ __all__ = ["ShardReader", "StreamDescription", "StreamSource"]
 class StreamDescription(msgspec.Struct, frozen=True):
     """What tells one stream from another of the same name.
 
-    `created`: text that changes when the stream is made anew; "" if unknown.
+    `created`: text that changes when the stream is made anew; "" if unknown. `ahead_ms`: what the service's clock is
+    ahead of the worker's, or up to a second less; always the same of one source.
     """
 
     created: str
     active: bool = True
+    ahead_ms: Millis = 0
 
 
 class ShardReader(Protocol):

@@ -95,7 +95,9 @@ def moved_of(row: Row) -> Moved:
 
 def _checkpoint_of(text: str) -> Checkpoint:
     checkpoint = _checkpoint.decode(text)
-    checkpoint.settled  # noqa: B018 -- raises for a sequence number that is no number
+    for layer in checkpoint.lanes:
+        for number in layer.settled:
+            int(number or 0)  # raises for a sequence number that is no number
     if checkpoint.window is not None:
         json.loads(checkpoint.window.state)
     return checkpoint

@@ -86,6 +86,7 @@ class SimulatedDynamoDB(SimulatedService):
             creation_request_date_time=stream.created_at / 1000,
             shards=shards,
             last_evaluated_shard_id=last,
+            answered_at=self._clock.now() // 1000 * 1000,
         )
 
     async def get_shard_iterator(

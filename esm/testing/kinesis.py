@@ -73,6 +73,7 @@ class SimulatedKinesis(SimulatedService):
             stream_status="ACTIVE",
             stream_creation_timestamp=stream.created_at / 1000,
             retention_period_hours=stream.retention_hours,
+            answered_at=self._clock.now() // 1000 * 1000,
         )
 
     async def list_shards(self, stream_arn: str, next_token: str | None) -> ListShardsOutput:

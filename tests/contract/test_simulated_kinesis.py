@@ -73,6 +73,8 @@ async def a_summary_tells_state_and_age(service: Service) -> None:
     assert summary.stream_status == "ACTIVE"
     assert record.arrived - 60 < summary.stream_creation_timestamp <= record.arrived
     assert summary.retention_period_hours == 24
+    assert summary.answered_at is not None
+    assert record.arrived - 60 < summary.answered_at / 1000 < record.arrived + 60
 
 
 async def sequence_numbers_increase(service: Service) -> None:

@@ -121,6 +121,8 @@ async def a_new_stream_has_one_open_shard(service: Service) -> None:
     page = await service.api.describe_stream(arn, None)
     assert (page.stream_status, page.last_evaluated_shard_id) == ("ENABLED", None)
     assert page.stream_label == arn.rpartition("/")[2]
+    assert page.answered_at is not None
+    assert page.answered_at / 1000 > page.creation_request_date_time - 60
     (shard,) = page.shards
     assert shard.parent_shard_id is None
     assert shard.sequence_number_range.ending_sequence_number is None

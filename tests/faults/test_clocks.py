@@ -44,6 +44,24 @@ def test_a_worker_whose_clock_is_an_hour_off_reads_everything_once(skew_ms: int)
     run(main())
 
 
+@pytest.mark.parametrize("skew_ms", [HOUR, 700, 0, -700, -HOUR])
+def test_latest_after_a_restart_is_the_services_moment_whatever_the_workers_clock_says(skew_ms: int) -> None:
+    async def main() -> None:
+        world = World(skew_ms=skew_ms)
+        world.put("long before")
+        await asyncio.sleep(5)
+        async with world.worker(starting_position="LATEST"):
+            await asyncio.sleep(0.5)  # stopped before it has seen a record
+        world.put("while nobody reads")
+        await asyncio.sleep(5)
+        async with world.worker(starting_position="LATEST"):
+            world.put("later")
+            await world.until(lambda: "later" in world.delivered)
+        assert world.delivered == ["while nobody reads", "later"]
+
+    run(main())
+
+
 def test_records_from_the_future_are_of_no_age() -> None:
     async def main() -> None:
         world = World(skew_ms=-HOUR)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from esm.errors import IteratorExpiredError, LeaseLostError
 from esm.handlers.invoker import Raised
@@ -69,7 +70,7 @@ def the_checkpoint_is_the_furthest_lane(patch: Patch) -> None:
     def checkpoint(self: Progress, open_lanes: Any) -> Checkpoint:
         right = original(self, open_lanes)
         furthest = tuple(LanePositions((layer.highest,) * len(layer.settled)) for layer in right.lanes)
-        return replace(right, lanes=furthest)
+        return structs.replace(right, lanes=furthest)
 
     patch.setattr(Progress, "checkpoint", checkpoint)
 
@@ -98,7 +99,7 @@ def positions_of_another_number_of_lanes_are_forgotten(patch: Patch) -> None:
 
     def forget(self: Progress, checkpoint: Checkpoint, lanes: int) -> None:
         kept = tuple(layer for layer in checkpoint.lanes if len(layer.settled) == lanes)
-        original(self, replace(checkpoint, lanes=kept), lanes)
+        original(self, structs.replace(checkpoint, lanes=kept), lanes)
 
     patch.setattr(Progress, "__init__", forget)
 
@@ -303,7 +304,7 @@ def the_epoch_stays_when_the_owner_changes(patch: Patch) -> None:
         row = self.rows.get(lease.key)
         if row is None:
             raise LeaseLostError("gone")
-        self.rows[lease.key] = replace(row, owner=owner)
+        self.rows[lease.key] = structs.replace(row, owner=owner)
         return self.rows[lease.key]
 
     patch.setattr(MemoryStore, "take", take)

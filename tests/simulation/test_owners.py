@@ -7,6 +7,8 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from esm.runtime.real import worker_id
 from esm.telemetry import facts
 from tests.simulation.stand import Instead, Stand, shards, simulated, until
@@ -54,14 +56,14 @@ async def test_a_shard_that_was_lost_is_taken_back_when_nobody_has_it() -> None:
     async with stand.worker() as worker:
         await asyncio.sleep(2)
         (key,) = stand.store.rows
-        stand.store.rows[key] = replace(stand.store.rows[key], owner="another", epoch=7)
+        stand.store.rows[key] = structs.replace(stand.store.rows[key], owner="another", epoch=7)
         first = stand.put()
         await asyncio.sleep(5)
         assert shards(worker)[0].state == "lost"
         assert len(stand.of(facts.LeaseLost)) == 1
         await asyncio.sleep(300)
         assert shards(worker)[0].state == "lost"
-        stand.store.rows[key] = replace(stand.store.rows[key], owner=None, epoch=8)
+        stand.store.rows[key] = structs.replace(stand.store.rows[key], owner=None, epoch=8)
         second = stand.put()
         await until(lambda: second in stand.seen)
         assert shards(worker)[0].state == "reading"
@@ -80,7 +82,7 @@ async def test_a_shard_that_is_lost_at_its_end_says_so() -> None:
         if checkpoint.ended and not taken:
             taken = True
             row = stand.store.rows[lease.key]
-            stand.store.rows[lease.key] = replace(row, owner="another", epoch=row.epoch + 1)
+            stand.store.rows[lease.key] = structs.replace(row, owner="another", epoch=row.epoch + 1)
         return await real(lease, checkpoint)
 
     stand.store = Instead(stand.store, checkpoint=stolen)
@@ -107,7 +109,7 @@ async def test_what_a_function_did_after_its_lease_went_is_settled_by_nobody() -
             stand.stream.put(b"x", f"k{n}")
         await until(lambda: len(calls) == 4)
         (key,) = stand.store.rows
-        stand.store.rows[key] = replace(stand.store.rows[key], owner="another", epoch=7)
+        stand.store.rows[key] = structs.replace(stand.store.rows[key], owner="another", epoch=7)
         await asyncio.sleep(60)
         assert len(calls) == 4
         assert shards(worker)[0].state == "lost"
