@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from esm.aws.connection import Answer
+from esm.aws.connection import Answer, Headers, header
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error
 from esm.aws.http import HttpEndpoint
@@ -40,7 +41,7 @@ class DataPlane(Protocol):
 
     @property
     def answered_at(self) -> Millis | None:
-        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
+        """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         ...
 
     async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
@@ -76,55 +77,60 @@ class FastPlane:
         self._now, self._timeout = now, timeout
         self._shift: Millis = 0  # what the service's clock is ahead of ours
         self._encoder = msgspec.json.Encoder()
-        self._newest: Answer | None = None
+        self._newest: Headers = []
 
     @property
     def answered_at(self) -> Millis | None:
-        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
-        return None if self._newest is None else time_of(self._newest)
+        """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
+        return time_of(self._newest)
 
     async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
         """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's."""
-        target = self._target_prefix + operation
-        body = self._encoder.encode(parameters)
-        self._newest = answer = await self._send(target, body)
+        target, shift = self._target_prefix + operation, self._shift
+        body, read = self._encoder.encode(parameters), partial(self._read, decoder)
         try:
-            return read_answer(answer, decoder)
+            return await self._send(target, body, read)
         except SourceDeniedError as error:
-            if not (error.code in CLOCK_SKEW_CODES and self._corrected(answer)):
+            if error.code not in CLOCK_SKEW_CODES or self._shift == shift:
                 self._credentials.refuse()
                 raise
-        self._newest = answer = await self._send(target, body)
-        return read_answer(answer, decoder)
+        return await self._send(target, body, read)
 
     async def close(self) -> None:
         """Ends its connections."""
         await self._endpoint.close()
 
-    def _send(self, target: str, body: bytes) -> Coroutine[Any, Any, Answer]:
+    def _send(self, target: str, body: bytes, read: Callable[[Answer], T]) -> Coroutine[Any, Any, T]:
         """No coroutine of its own in the usual case: each is a step more on the way to the answer and back."""
         credentials = self._credentials.known()
-        return (
-            self._look_and_send(target, body) if credentials is None else self._sign_and_send(credentials, target, body)
-        )
+        if credentials is None:
+            return self._look_and_send(target, body, read)
+        return self._sign_and_send(credentials, target, body, read)
 
-    async def _look_and_send(self, target: str, body: bytes) -> Answer:
-        return await self._sign_and_send(await self._credentials.current(), target, body)
+    async def _look_and_send(self, target: str, body: bytes, read: Callable[[Answer], T]) -> T:
+        return await self._sign_and_send(await self._credentials.current(), target, body, read)
 
-    def _sign_and_send(self, credentials: Credentials, target: str, body: bytes) -> Coroutine[Any, Any, Answer]:
+    def _sign_and_send(
+        self, credentials: Credentials, target: str, body: bytes, read: Callable[[Answer], T]
+    ) -> Coroutine[Any, Any, T]:
         head = self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000)
-        return self._endpoint.send(head + body, self._timeout)
+        return self._endpoint.send(head + body, self._timeout, read)
 
-    def _corrected(self, answer: Answer) -> bool:
-        """Whether the answer's `Date` moved our clock."""
-        theirs = time_of(answer)
-        if theirs is None:
-            return False
-        shift = theirs - self._now()
-        moved = abs(shift - self._shift) > MIN_SHIFT_MS
-        if moved:
-            self._shift = shift
-        return moved
+    def _read(self, decoder: msgspec.json.Decoder[T], answer: Answer) -> tuple[T, int]:
+        self._newest = answer.headers
+        try:
+            return read_answer(answer, decoder)
+        except SourceDeniedError as error:
+            if error.code in CLOCK_SKEW_CODES:
+                self._correct(time_of(answer.headers))
+            raise
+
+    def _correct(self, theirs: Millis | None) -> None:
+        """Our clock is wrong: the service's moves it, unless that is no reason to refuse a signature."""
+        if theirs is not None:
+            shift = theirs - self._now()
+            if abs(shift - self._shift) > MIN_SHIFT_MS:
+                self._shift = shift
 
 
 def read_answer(answer: Answer, decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
@@ -138,17 +144,16 @@ def read_answer(answer: Answer, decoder: msgspec.json.Decoder[T]) -> tuple[T, in
     except _UNPARSABLE as error:
         page = excerpt(bytes(body[:512]))
         raise SourceError("UnparsableAnswer", f"{size} bytes: {page or error}") from None
-    answer.release()
     return value, size
 
 
-def time_of(answer: Answer) -> Millis | None:
+def time_of(headers: Headers) -> Millis | None:
     """When the service gave an answer, by its own clock and in whole seconds; `None`: it does not say.
 
     https://www.rfc-editor.org/rfc/rfc9110#name-date
     """
     try:
-        return round(parsedate_to_datetime(answer.header(b"date")).timestamp()) * 1000
+        return round(parsedate_to_datetime(header(headers, b"date")).timestamp()) * 1000
     except ValueError:
         return None
 

@@ -6,20 +6,23 @@
 
 No task per request: the transport calls the parser, and the parser ends the caller's wait. All connections of an
 endpoint read into one buffer, which is safe because a loop fills and empties it in one go; a large body is read
-straight into a buffer of its own, which is used again.
+straight into a buffer of its own, which is used again. An answer is read where it lies, as soon as it is whole: carried
+through turns of the loop first, a page is out of the processor's cache when it is decoded.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import httptools
 
 from esm.errors import SourceError
 
-__all__ = ["Answer", "Buffers", "Connection", "StaleError"]
+__all__ = ["Answer", "Buffers", "Connection", "Headers", "StaleError", "header"]
+
+T = TypeVar("T")
 
 SCRATCH_BYTES = 256 * 1024
 STRAIGHT_BYTES = 64 * 1024
@@ -51,35 +54,27 @@ class Buffers:
             self._spare = buffer
 
 
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+def header(headers: Headers, name: bytes) -> str:
+    """The value of a header, by its lower-case name; "" when it is not there."""
+    return next((value.decode("latin-1") for key, value in headers if key.lower() == name), "")
+
+
 class Answer:
-    """A whole answer. `body` is valid until `release()`, which hands its memory to the next answer."""
+    """A whole answer. `body` is valid only while it is read: its memory takes the next one."""
 
-    __slots__ = ("_buffer", "_buffers", "body", "headers", "status")
+    __slots__ = ("body", "headers", "status")
 
-    def __init__(
-        self,
-        status: int,
-        headers: list[tuple[bytes, bytes]],
-        body: bytes | memoryview,
-        buffers: Buffers | None = None,
-        buffer: bytearray | None = None,
-    ) -> None:
+    def __init__(self, status: int, headers: Headers, body: bytes | memoryview) -> None:
         self.status = status
         self.headers = headers
         self.body = body
-        self._buffers = buffers
-        self._buffer = buffer
 
     def header(self, name: bytes) -> str:
         """The value of a header, by its lower-case name; "" when it is not there."""
-        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
-
-    def release(self) -> None:
-        """Says that the body has been read."""
-        if self._buffers is not None and self._buffer is not None:
-            self.body = b""
-            self._buffers.give_back(self._buffer)
-            self._buffer = None
+        return header(self.headers, name)
 
 
 class StaleError(Exception):
@@ -101,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         "_lost",
         "_parser",
         "_parts",
+        "_read",
         "_received",
         "_scratch",
         "_served",
@@ -118,14 +114,15 @@ class Connection(asyncio.BufferedProtocol):
         self._scratch = buffers.scratch
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
+        self._read: Callable[[Answer], Any] | None = None
         self._served = 0
         self.idle_since = 0.0
         self._clear()
 
     def _clear(self) -> None:
         self._began = False
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers: Headers = []
         self._head_bytes = 0
         self._status = 0  # set once the headers are complete
         self._length: int | None = None
@@ -143,16 +140,18 @@ class Connection(asyncio.BufferedProtocol):
         """Whether a request may be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, request: bytes) -> asyncio.Future[Answer]:
-        """Sends a request, and is done with its answer. Who does not get one has to `give_up`."""
+    def ask(self, request: bytes, read: Callable[[Answer], T]) -> asyncio.Future[T]:
+        """Sends a request, and is done with what `read` gives or raises of its answer. Ends with a `give_up`."""
         self._waiter = waiter = self._loop.create_future()
+        self._read = read
         cast("asyncio.Transport", self._transport).write(request)
         return waiter
 
     def give_up(self) -> None:
-        """Nobody waits for the answer any more."""
-        self._waiter = None
-        self.abort()
+        """Nobody waits any more: what is still on its way would be in the way of the next answer."""
+        if self._waiter is not None:
+            self._waiter = None
+            self.abort()
 
     def abort(self) -> None:
         """Closes at once."""
@@ -164,12 +163,11 @@ class Connection(asyncio.BufferedProtocol):
         self._fail(SourceError("ReadTimeout", "no whole answer within the time allowed"))
 
     def _fail(self, error: Exception) -> None:
-        """Ends the caller's wait, which closes the connection."""
+        """Ends the caller's wait, and the connection."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
-        else:
-            self.abort()
+        self.abort()
 
     # What the transport calls.
 
@@ -274,15 +272,27 @@ class Connection(asyncio.BufferedProtocol):
 
     def _complete(self) -> None:
         """The whole answer is there."""
-        waiter, self._waiter = self._waiter, None
-        if self._view is not None:
-            answer = Answer(self._status, self._headers, self._view, self._buffers, self._straight)
-        else:
-            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            answer = Answer(self._status, self._headers, body)
+        answer, straight = Answer(self._status, self._headers, self._body()), self._straight
         if not self._keep_alive:
             self.abort()
         self._clear()
         self._served += 1
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer)
+        self._hand_over(answer)
+        if straight is not None:
+            self._buffers.give_back(straight)
+
+    def _body(self) -> bytes | memoryview:
+        if self._view is not None:
+            return self._view
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    def _hand_over(self, answer: Answer) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done() or self._read is None:
+            return
+        try:
+            value = self._read(answer)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(value)

@@ -18,7 +18,7 @@ from botocore import xform_name
 from botocore.utils import get_environ_proxies
 
 from esm.aws.calls import read_answer, time_of
-from esm.aws.connection import Answer
+from esm.aws.connection import Answer, Headers
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import from_sdk
 from esm.clock import Millis
@@ -70,15 +70,15 @@ class SdkPlane:
         self.reason = reason
         self._client, self._credentials, self._timeout = client, credentials, timeout
         self._encoder = msgspec.json.Encoder()
-        self._newest: Answer | None = None
+        self._newest: Headers = []
         service = client.meta.service_model.service_id.hyphenize()
         client.meta.events.register_last(f"before-call.{service}", _put_body, unique_id="esm-body")
         client.meta.events.register_last(f"before-parse.{service}", _take_answer, unique_id="esm-answer")
 
     @property
     def answered_at(self) -> Millis | None:
-        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
-        return None if self._newest is None else time_of(self._newest)
+        """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
+        return time_of(self._newest)
 
     async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
         """The decoded answer, and its bytes on the wire."""
@@ -93,7 +93,8 @@ class SdkPlane:
                 raise from_sdk(error) from None
         finally:
             _EXCHANGE.reset(token)
-        self._newest = exchange.answer
+        if exchange.answer is not None:
+            self._newest = exchange.answer.headers
         try:
             return read_answer(exchange.answer, decoder)  # type: ignore[arg-type]  # it answered, or raised
         except SourceDeniedError:

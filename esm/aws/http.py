@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from esm.aws.connection import Answer, Buffers, Connection, StaleError
 from esm.errors import SourceError
 
 __all__ = ["HttpEndpoint"]
+
+T = TypeVar("T")
 
 IDLE_SECONDS = 60.0
 """An idle connection older than this is not used again: what lies between may have forgotten it. (chosen)"""
@@ -99,10 +102,11 @@ class HttpEndpoint:
         """Closes all connections."""
         await self.close()
 
-    async def send(self, request: bytes, seconds: float) -> Answer:
-        """The answer to a whole request, at most `seconds` from now; connecting has its own limit within that.
+    async def send(self, request: bytes, seconds: float, read: Callable[[Answer], T]) -> T:
+        """What `read` makes of the answer to a whole request, which is there at most `seconds` from now.
 
-        Sent again, once and at once, when a kept-alive connection turns out to be dead. Raises `SourceError`.
+        Connecting has its own limit within that. Sent again, once and at once, when a kept-alive connection turns out
+        to be dead. Raises `SourceError`, and what `read` raises.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -114,11 +118,11 @@ class HttpEndpoint:
             connection = self._take(now)
             if connection is not None:
                 try:
-                    return await self._exchange(connection, request, deadline)
+                    return await self._exchange(connection, request, deadline, read)
                 except StaleError:
                     connection = None
             connection = await self._connect(deadline - loop.time())
-            return await self._exchange(connection, request, deadline)
+            return await self._exchange(connection, request, deadline, read)
         finally:
             self._slots.leave()
             if connection is not None and connection.usable:
@@ -138,17 +142,17 @@ class HttpEndpoint:
                 return
             await asyncio.sleep(0)
 
-    async def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Answer:
-        """The answer; the connection is closed unless it came whole and in time."""
+    async def _exchange(
+        self, connection: Connection, request: bytes, deadline: float, read: Callable[[Answer], T]
+    ) -> T:
+        """What was read of the answer; the connection is closed unless that came whole and in time."""
         self._due[connection] = deadline
         if self._sweep is None or deadline < self._sweep.when():
             self._sweep_at(deadline)
         try:
-            return await connection.ask(request)
-        except BaseException:
-            connection.give_up()
-            raise
+            return await connection.ask(request, read)
         finally:
+            connection.give_up()
             del self._due[connection]
 
     def _sweep_at(self, deadline: float) -> None:

@@ -44,7 +44,7 @@ class StreamCalls:
         return plane.call(operation, parameters, decoder)
 
     def answered_at(self, stream_arn: str) -> Millis | None:
-        """The service's time in the answer that came just now, rounded down to a second; `None`: it does not say."""
+        """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         plane = self._planes.get(stream_arn)
         return None if plane is None else plane.answered_at
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esm.aws.connection import SCRATCH_BYTES
+from esm.aws.connection import SCRATCH_BYTES, Answer
 from esm.aws.http import HttpEndpoint
 from esm.errors import SourceError
 from tests.servers.certificate import Certificate
@@ -45,16 +45,18 @@ async def serving(
 
 
 async def body(endpoint: HttpEndpoint, seconds: float = 5.0) -> bytes:
-    got = await endpoint.send(REQUEST, seconds)
-    assert got.status == 200
-    copy = bytes(got.body)
-    got.release()
-    return copy
+    status, text = await endpoint.send(REQUEST, seconds, status_and_body)
+    assert status == 200
+    return text
+
+
+def status_and_body(got: Answer) -> tuple[int, bytes]:
+    return got.status, bytes(got.body)
 
 
 async def failure(endpoint: HttpEndpoint, seconds: float = 5.0) -> str:
     with pytest.raises(SourceError) as caught:
-        await endpoint.send(REQUEST, seconds)
+        await endpoint.send(REQUEST, seconds, status_and_body)
     assert type(caught.value) is SourceError
     return caught.value.code
 
@@ -70,10 +72,41 @@ async def test_bodies_of_any_size_over_one_connection(size: int) -> None:
 
 async def test_status_and_headers() -> None:
     async with serving(answer(b"no", 418, {"X-Amzn-ErrorType": "Teapot"})) as (_, endpoint):
-        got = await endpoint.send(REQUEST, 5)
-        assert (got.status, bytes(got.body)) == (418, b"no")
-        assert got.header(b"x-amzn-errortype") == "Teapot"
-        assert got.header(b"absent") == ""
+        got = await endpoint.send(
+            REQUEST, 5, lambda it: (it.status, bytes(it.body), it.header(b"x-amzn-errortype"), it.header(b"absent"))
+        )
+        assert got == (418, b"no", "Teapot", "")
+
+
+@pytest.mark.parametrize("text", [b"no", BIG])
+async def test_what_cannot_be_read_is_told_and_the_connection_kept(text: bytes) -> None:
+    def refuse(got: Answer) -> None:
+        raise SourceError("Unreadable", f"{len(got.body)} bytes")
+
+    async with serving(answer(text)) as (server, endpoint):
+        for _ in range(2):
+            with pytest.raises(SourceError, match=f"{len(text)} bytes"):
+                await endpoint.send(REQUEST, 5, refuse)
+        assert await body(endpoint) == text
+        assert server.connections == 1
+
+
+async def test_large_answers_that_come_at_once_do_not_mix() -> None:
+    parts = [bytes([number]) * (len(BIG) + number) for number in range(4)]
+    async with serving(*map(in_two, parts * 2)) as (_, endpoint):
+        for _ in range(2):
+            assert sorted(await asyncio.gather(*(body(endpoint) for _ in parts))) == parts
+
+
+def in_two(text: bytes) -> Step:
+    async def step(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(200, {"Content-Length": str(len(text))}) + text[: len(text) // 2])
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(text[len(text) // 2 :])
+        await writer.drain()
+
+    return step
 
 
 async def test_chunks() -> None:
@@ -302,7 +335,7 @@ STATES = {
 async def test_cancelling_an_exchange_closes_its_connection(step: Step) -> None:
     async with serving(answer(b"1"), step, answer(b"2"), connections=1) as (server, endpoint):
         assert await body(endpoint) == b"1"
-        task = asyncio.create_task(endpoint.send(REQUEST, 5))
+        task = asyncio.create_task(endpoint.send(REQUEST, 5, status_and_body))
         await server.arrived(2)
         await asyncio.sleep(0.05)
         task.cancel()
@@ -316,7 +349,7 @@ async def test_cancelling_while_waiting_for_a_connection() -> None:
     async with serving(hang(), answer(b"2"), connections=1) as (server, endpoint):
         first = asyncio.create_task(failure(endpoint, 0.3))
         await server.arrived(1)
-        waiting = asyncio.create_task(endpoint.send(REQUEST, 5))
+        waiting = asyncio.create_task(endpoint.send(REQUEST, 5, status_and_body))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -340,7 +373,7 @@ async def silent() -> AsyncIterator[str]:
 
 async def test_cancelling_while_connecting(silent: str) -> None:
     async with HttpEndpoint(silent, tls=ssl.create_default_context(), max_connections=1) as endpoint:
-        task = asyncio.create_task(endpoint.send(REQUEST, 5))
+        task = asyncio.create_task(endpoint.send(REQUEST, 5, status_and_body))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -384,7 +417,7 @@ async def test_tls_with_the_right_authority(certificate: Certificate, size: int)
         for _ in range(3):
             assert await body(endpoint) == text
         assert server.connections == 1
-        task = asyncio.create_task(endpoint.send(REQUEST, 5))
+        task = asyncio.create_task(endpoint.send(REQUEST, 5, status_and_body))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
