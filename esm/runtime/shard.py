@@ -163,11 +163,14 @@ class ShardRunner:
     async def _read_pages(self) -> None:
         share, pacer, rounds = self._share, self._pacer, self._context.rounds
         time_limit = rounds.limit(READ_TIMEOUT_S)
-        while (room := self._driver.wanted or await self._driver.room()) > 0:
-            self._ready_at = now = self._clock.now()
+        while True:
+            now = self._clock.now()
             if pacer.next_at > now:
                 await rounds.at(pacer.next_at, now)
-                continue  # the room may be gone by now
+            room = self._driver.wanted or await self._driver.room()
+            if not room:
+                return
+            self._ready_at = now = self._clock.now()
             expected = self._size.expected(now)
             reserved = share.reserve(expected)
             if not reserved:
