@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 import httptools
 
@@ -112,10 +112,10 @@ class Connection(asyncio.BufferedProtocol):
         self._buffers, self._lost = buffers, lost
         self._loop = asyncio.get_running_loop()
         self._scratch = buffers.scratch
-        self._transport: asyncio.Transport | None = None
+        self._transport: Any = None  # asyncio's, from the time it is made until it is lost
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Any] | None = None
-        self._read: Callable[[Answer], Any] | None = None
+        self._read: Callable[[Answer], Any]
         self._served = 0
         self.idle_since = 0.0
         self._clear()
@@ -138,13 +138,14 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def usable(self) -> bool:
         """Whether a request may be sent."""
-        return self._transport is not None and not self._transport.is_closing()
+        transport = self._transport
+        return transport is not None and not transport.is_closing()
 
     def ask(self, request: bytes, read: Callable[[Answer], T]) -> asyncio.Future[T]:
         """Sends a request, and is done with what `read` gives or raises of its answer. Ends with a `give_up`."""
         self._waiter = waiter = self._loop.create_future()
         self._read = read
-        cast("asyncio.Transport", self._transport).write(request)
+        self._transport.write(request)
         return waiter
 
     def give_up(self) -> None:
@@ -173,7 +174,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It can be used."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  (the protocol's signature)
         """Where the next bytes go."""
@@ -257,7 +258,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._length = int(value)
             elif size == _TRANSFER_ENCODING and name.lower() == b"transfer-encoding":
                 self._chunked = True
-        self._check_size(self._length or 0)
+        if self._length is not None:
+            self._check_size(self._length)
 
     def on_body(self, body: bytes) -> None:
         """A part of its body."""
@@ -288,7 +290,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _hand_over(self, answer: Answer) -> None:
         waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done() or self._read is None:
+        if waiter is None or waiter.done():
             return
         try:
             value = self._read(answer)

@@ -81,6 +81,8 @@ class HttpEndpoint:
         max_connections: int = 128,
         max_answer_bytes: int = 64 * 1024 * 1024,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -108,26 +110,24 @@ class HttpEndpoint:
         Connecting has its own limit within that. Sent again, once and at once, when a kept-alive connection turns out
         to be dead. Raises `SourceError`, and what `read` raises.
         """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._time()
         deadline = now + seconds
         if not self._slots.enter() and not await self._slots.wait(seconds):
             raise SourceError("PoolTimeout", "all connections are in use")
-        connection = None
+        connection = self._take(now)
         try:
-            connection = self._take(now)
             if connection is not None:
                 try:
-                    return await self._exchange(connection, request, deadline, read)
+                    return await self._ask(connection, request, read, deadline)
                 except StaleError:
+                    self._done_with(connection)
                     connection = None
-            connection = await self._connect(deadline - loop.time())
-            return await self._exchange(connection, request, deadline, read)
+            connection = await self._connect(deadline - self._time())
+            return await self._ask(connection, request, read, deadline)
         finally:
             self._slots.leave()
-            if connection is not None and connection.usable:
-                connection.idle_since = loop.time()
-                self._idle.append(connection)
+            if connection is not None:
+                self._done_with(connection)
 
     async def close(self) -> None:
         """Closes all connections; what is still waited for ends with `ConnectionClosed`."""
@@ -142,27 +142,31 @@ class HttpEndpoint:
                 return
             await asyncio.sleep(0)
 
-    async def _exchange(
-        self, connection: Connection, request: bytes, deadline: float, read: Callable[[Answer], T]
-    ) -> T:
-        """What was read of the answer; the connection is closed unless that came whole and in time."""
+    def _ask(
+        self, connection: Connection, request: bytes, read: Callable[[Answer], T], deadline: float
+    ) -> asyncio.Future[T]:
+        """Is done in time, one way or the other. Ends with `_done_with`, whatever comes of it."""
         self._due[connection] = deadline
         if self._sweep is None or deadline < self._sweep.when():
             self._sweep_at(deadline)
-        try:
-            return await connection.ask(request, read)
-        finally:
-            connection.give_up()
-            del self._due[connection]
+        return connection.ask(request, read)
+
+    def _done_with(self, connection: Connection) -> None:
+        """It is closed, unless its answer came whole and in time: then it waits for the next request."""
+        self._due.pop(connection, None)
+        connection.give_up()
+        if connection.usable:
+            connection.idle_since = self._time()
+            self._idle.append(connection)
 
     def _sweep_at(self, deadline: float) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep = asyncio.get_running_loop().call_at(deadline, self._look)
+        self._sweep = self._loop.call_at(deadline, self._look)
 
     def _look(self) -> None:
         """Ends the waits that are over; looks again when the next one is. Nothing is waited for: no timer."""
-        self._sweep, now = None, asyncio.get_running_loop().time()
+        self._sweep, now = None, self._time()
         left = []
         for connection, deadline in list(self._due.items()):
             if deadline <= now:
@@ -189,10 +193,9 @@ class HttpEndpoint:
 
     async def _connect(self, seconds: float) -> Connection:
         self._check_open()
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(min(self._connect_timeout, seconds)):
-                _, connection = await loop.create_connection(
+                _, connection = await self._loop.create_connection(
                     lambda: Connection(self._buffers, self._forget), self._host, self._port, ssl=self._tls
                 )
         except TimeoutError:
