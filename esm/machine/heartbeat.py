@@ -21,11 +21,15 @@ _SPENT_MIN = 64
 
 
 class Heartbeat:
-    """Parcels by the time of their next beat. `held_max_ms`: how long after its receive a message is extended."""
+    """Parcels by the time of their next beat. `held_max_ms`: how long after its receive a message is extended.
+
+    `due`: when the next beat is; `None`: never.
+    """
 
     def __init__(self, held_max_ms: Millis, jitter: Callable[[], float]) -> None:
+        self.due: Millis | None = None  # asked for after every command
         self._held_max_ms, self._jitter = held_max_ms, jitter
-        self._due: list[tuple[Millis, int, Parcel]] = []
+        self._beats: list[tuple[Millis, int, Parcel]] = []
         self._number = count()
         self._spent = 0
 
@@ -46,14 +50,11 @@ class Heartbeat:
             if not parcel.wanted:
                 self._spend(parcel)
 
-    def due(self) -> Millis | None:
-        """When the next beat is; `None`: never."""
-        return self._due[0][0] if self._due else None
-
     def take(self, now: Millis) -> tuple[Parcel, list[Held], int] | None:
         """A parcel whose beat is due, its messages that are wanted, and for how many seconds more; `None`: none is."""
-        while self._due and self._due[0][0] <= now:
-            parcel = heappop(self._due)[2]
+        while self.due is not None and self.due <= now:
+            parcel = heappop(self._beats)[2]
+            self._look()
             if not parcel.wanted:
                 self._spent = max(0, self._spent - 1)
                 continue
@@ -81,12 +82,17 @@ class Heartbeat:
     def _spend(self, parcel: Parcel) -> None:
         parcel.members.clear()
         self._spent += 1
-        if self._spent > _SPENT_MIN and self._spent * 2 > len(self._due):
-            self._due = [entry for entry in self._due if entry[2].wanted]
-            heapify(self._due)
+        if self._spent > _SPENT_MIN and self._spent * 2 > len(self._beats):
+            self._beats = [entry for entry in self._beats if entry[2].wanted]
+            heapify(self._beats)
             self._spent = 0
+            self._look()
 
     def _push(self, parcel: Parcel, at: Millis) -> None:
         if not parcel.wanted:
             return
-        heappush(self._due, (at, next(self._number), parcel))
+        heappush(self._beats, (at, next(self._number), parcel))
+        self._look()
+
+    def _look(self) -> None:
+        self.due = self._beats[0][0] if self._beats else None

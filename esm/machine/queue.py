@@ -89,6 +89,7 @@ class QueueMachine:
         self._settling = Settling(rules, self._heartbeat, jitter)
         self._lineup = Lineup(rules, new_id)
         self._out: dict[QueueCommand, Any] = {}
+        self._most = min(SQS_RECEIVE_MESSAGES, rules.batch_size)
         self._receiving = self._asked = 0
         self._receive_failures = 0
         self._receive_not_before: Millis = 0
@@ -102,7 +103,7 @@ class QueueMachine:
         if self._receiving >= self.pollers.polls or self._draining:
             return 0  # the usual case, asked for after every command
         wanted = self._wanted()
-        return wanted if wanted and self.has_room() else 0
+        return wanted if wanted > 0 and not self._full and self.has_room() else 0
 
     def accept(self, receive: Receive, received: Received, now: Millis) -> int:
         """Takes what a receive gave; gives how many of it no filter let through."""
@@ -130,7 +131,10 @@ class QueueMachine:
         command: QueueCommand | None = None if self._draining else self._take_batch(now)
         if command is None and self._settling.waiting:
             command = self._take_settling(now)
-        command = command or self._take_beat(now) or self._take_receive(now)
+        if command is None and (beat := self._heartbeat.due) is not None and beat <= now:
+            command = self._take_beat(now)
+        if command is None:
+            command = self._take_receive(now)
         if command is None:
             self._nothing_at = now
         return command
@@ -155,12 +159,14 @@ class QueueMachine:
 
     def wake_at(self) -> Millis | None:
         """When `take` may give something by time alone; at or before now: it gives something now. `None`: never."""
-        wake = self._heartbeat.due()
+        wake, looked_at = self._heartbeat.due, self._nothing_at
         if self._settling.waiting:
             wake = earlier(wake, self._settling.due())
         if self._draining:
             return wake
         wake = earlier(wake, self._lineup.due())
+        if looked_at is not None and self._receive_not_before <= looked_at:
+            return wake  # a receive would have been given: the usual case
         return earlier(wake, self._receive_not_before) if self.demand() else wake
 
     def drain(self) -> None:
@@ -185,6 +191,9 @@ class QueueMachine:
     def has_room(self) -> bool:
         """Whether there is room for what a receive may bring, beside the rules: whoever runs the machine may say no."""
         return True
+
+    def receiving(self, receive: Receive) -> None:
+        """This receive goes out."""
 
     def look_again(self) -> None:
         """Something outside has changed: `take` may give something that it did not a moment ago."""
@@ -244,28 +253,28 @@ class QueueMachine:
     # -- receiving -------------------------------------------------------------------------------------------------
 
     def _wanted(self) -> int:
-        rules, lineup = self.rules, self._lineup
-        if lineup.bytes_held >= rules.bytes_held_max or self._settling.undeleted >= UNDELETED_MAX:
-            return 0
-        most = min(SQS_RECEIVE_MESSAGES, rules.batch_size)
+        """How many messages there are slots for; 0 or less: none."""
+        rules, slots_held = self.rules, self._lineup.slots_held
         if rules.fifo:
             # Each message may be of a group of its own. How many groups are active is for the queue to say.
-            return max(0, min(most, rules.concurrency_max - lineup.slots_held - self._asked))
-        free = self.pollers.concurrency - lineup.slots_held
+            return min(self._most, rules.concurrency_max - slots_held - self._asked)
+        free = self.pollers.concurrency - slots_held
         if rules.batching_window_ms:
-            return max(0, min(most, free * rules.batch_size - lineup.filling - self._asked))
-        return most if free > self._receiving else 0
+            return min(self._most, free * rules.batch_size - self._lineup.filling - self._asked)
+        return self._most if free > self._receiving else 0
+
+    @property
+    def _full(self) -> bool:
+        return self._lineup.bytes_held >= self.rules.bytes_held_max or self._settling.undeleted >= UNDELETED_MAX
 
     def _take_receive(self, now: Millis) -> Receive | None:
-        if self._receiving >= self.pollers.polls:
-            return None  # the usual case
-        count = self.demand()
-        if not count or self._receive_not_before > now:
+        if self._receive_not_before > now or not (count := self.demand()):
             return None
         command = Receive(count, self.rules.wait_seconds, self.visibility_seconds, now)
         self._receiving += 1
         self._asked += count
         self._out[command] = None
+        self.receiving(command)
         return command
 
     def _settle_receive(self, command: Receive, report: QueueReport, now: Millis) -> None:

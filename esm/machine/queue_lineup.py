@@ -69,7 +69,7 @@ class Lineup:
             return throttled
         if self._ready:
             return 0
-        return earlier(throttled, self._opened_at + self._rules.batching_window_ms if self._filling else None)
+        return earlier(throttled, self._opened_at + self._rules.batching_window_ms) if self._filling else throttled
 
     def take(self, now: Millis) -> QueueBatch | None:
         """The next batch to hand over; `None` when none is due. It has its slot until `end`."""

@@ -108,6 +108,7 @@ class Driver:
         self._timer_at: Millis | None = None
         self._done = _Event()
         self._room = _Event()
+        self._room.is_set = True  # until somebody waits: only then is it looked whether there is some
         self._draining = False
         self._error: Exception | None = None
 

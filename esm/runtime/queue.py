@@ -301,11 +301,8 @@ class _Machine(QueueMachine):
         self.share.when_free(self._wake)
         return False
 
-    def _take_receive(self, now: int) -> Receive | None:
-        command = super()._take_receive(now)
-        if command is not None:
-            self._reserved[command] = self.share.reserve(self._expected)
-        return command
+    def receiving(self, receive: Receive) -> None:
+        self._reserved[receive] = self.share.reserve(self._expected)
 
     def accept(self, receive: Receive, received: Received, now: int) -> int:
         filtered = super().accept(receive, received, now)
