@@ -48,9 +48,11 @@ class Pollers:
             self._idle = min(self._idle + 1, self._polls_max)
             self._lower(self._start)
             return
-        self._idle = 0
+        was_idle, self._idle = self._idle, 0
         grows = got >= asked or self.concurrency < self._start
-        self._scale(min(self._scaled + self._added * elapsed, self._max * _MINUTE) if grows else self._scaled)
+        scaled = min(self._scaled + self._added * elapsed, self._max * _MINUTE) if grows else self._scaled
+        if was_idle or scaled != self._scaled:
+            self._scale(scaled)
 
     def failed(self) -> None:
         """An invocation failed."""

@@ -324,11 +324,8 @@ class QueueMachine:
         self.expired += len(expired)
         others = [held for held in batch.members if not (held.lost or held.visible_at <= now)]
         self._settling.forget(expired)
-        self._lineup.let_go(expired)
-        batch.members = others
+        self._lineup.keep(batch, [] if self.rules.fifo else others)
         if self.rules.fifo:
-            batch.members = []
-            self._lineup.let_go(others)
             self._give_back(others, now)
 
     def _settle_delivery(self, batch: QueueBatch, report: QueueReport, now: Millis) -> None:
@@ -338,7 +335,6 @@ class QueueMachine:
             batch.not_before = now + backoff(batch.throttles, self._jitter, cap_ms=THROTTLE_CAP_MS)
             self._lineup.again(batch)
             return
-        self._lineup.let_go(batch.members)
         if isinstance(report, Succeeded):
             self._settling.settle(batch.members, Fate.DELETE, now)
         else:
@@ -346,7 +342,7 @@ class QueueMachine:
                 self._settling.settle([held], _fate(held, report), now)
         if isinstance(report, Failed) and self.rules.slows_on_error:
             self.pollers.failed()
-        self._end(batch, now, failed=isinstance(report, Failed | PartlyFailed | Throttled))
+        self._end(batch, now, failed=not isinstance(report, Succeeded))
 
     def _end(self, batch: QueueBatch, now: Millis, *, failed: bool) -> None:
         """Its slot is free; behind a failure, what is here of its message group goes back."""

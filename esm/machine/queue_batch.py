@@ -78,10 +78,12 @@ class Held(msgspec.Struct, eq=False):
 class QueueBatch(msgspec.Struct, eq=False):
     """What is handed to the function together. `group`: of a FIFO queue, all its messages' own; "" else.
 
-    `invokes`: times it was handed over. `throttles`: times in a row that the function had no room.
+    `size`: of all its messages. `invokes`: times it was handed over. `throttles`: times in a row that the function had
+    no room.
     """
 
     members: list[Held]
+    size: int
     request_id: str
     group: str = ""
     slot: int = -1
@@ -90,9 +92,11 @@ class QueueBatch(msgspec.Struct, eq=False):
     not_before: Millis = 0
 
 
-def cut(members: list[Held], count_max: int, bytes_max: int) -> int:
-    """How many messages from the front make a batch: at least one, however large it is."""
+def cut(members: list[Held], count_max: int, bytes_max: int) -> tuple[int, int]:
+    """How many messages from the front make a batch, and their bytes: at least one, however large it is."""
     sizes = [held.size for held in members[:count_max]]
-    if sum(sizes) <= bytes_max:
-        return len(sizes)  # the usual case
-    return max(1, sum(size <= bytes_max for size in accumulate(sizes)))
+    size = sum(sizes)
+    if size <= bytes_max:
+        return len(sizes), size  # the usual case
+    end = max(1, sum(size <= bytes_max for size in accumulate(sizes)))
+    return end, sum(sizes[:end])

@@ -38,10 +38,9 @@ class Receive(msgspec.Struct, frozen=True, eq=False):
 
 
 class Delete(msgspec.Struct, frozen=True, eq=False):
-    """Delete these messages, by the handles they have now; up to ten. `attempt`: of the one tried most often."""
+    """Delete these messages, by the handles they have now; up to ten."""
 
     records: list[Any]
-    attempt: int = 1
 
 
 class ChangeVisibility(msgspec.Struct, frozen=True, eq=False):

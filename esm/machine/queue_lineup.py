@@ -50,7 +50,6 @@ class Lineup:
 
     def push(self, members: list[Held], now: Millis) -> None:
         """What one receive gave, in its order."""
-        self.bytes_held += sum([held.size for held in members])
         if self._rules.fifo:
             groups: defaultdict[str, list[Held]] = defaultdict(list)
             for held in members:
@@ -98,6 +97,7 @@ class Lineup:
         """A batch is through; gives what waited behind it in its group, if that must go back."""
         self._begun -= 1
         self._slots.append(batch.slot)
+        self._let_go(batch.size)
         if not self._rules.fifo:
             return ()
         behind = self._behind[batch.group]
@@ -106,15 +106,14 @@ class Lineup:
             return ()
         del self._behind[batch.group]
         self._busy.discard(batch.group)
-        members = [held for each in behind for held in each.members]
-        self.let_go(members)
-        return [members]
+        self._let_go(sum(each.size for each in behind))
+        return [[held for each in behind for held in each.members]]
 
-    def let_go(self, members: Iterable[Held]) -> None:
-        """Messages that neither wait nor are handled any more."""
-        self.bytes_held -= sum([held.size for held in members])
-        if self.bytes_held < 0:
-            raise InvariantError("more was let go than was held")
+    def keep(self, batch: QueueBatch, members: list[Held]) -> None:
+        """A batch has only these of its messages any more; the others are let go."""
+        size = sum(held.size for held in members)
+        self._let_go(batch.size - size)
+        batch.members, batch.size = members, size
 
     def clear(self) -> list[list[Held]]:
         """Takes out all that was not begun; each list is in order."""
@@ -132,7 +131,7 @@ class Lineup:
         self._ready.clear()
         self._throttled.clear()
         self._behind.clear()
-        self.let_go(held for members in left for held in members)
+        self._let_go(sum(held.size for members in left for held in members))
         return left
 
     def waiting(self) -> list[tuple[Millis | None, QueueBatch]]:
@@ -150,11 +149,18 @@ class Lineup:
             self._ready.append(batches.pop(0))
         self._behind[group].extend(batches)
 
+    def _let_go(self, size: int) -> None:
+        self.bytes_held -= size
+        if self.bytes_held < 0:
+            raise InvariantError("more was let go than was held")
+
     def _fill(self, members: list[Held], now: Millis) -> None:
         if members and not self._filling:
             self._opened_at = now
+        size = sum(held.size for held in members)
         self._filling.extend(members)
-        self._filling_bytes += sum(held.size for held in members)
+        self._filling_bytes += size
+        self.bytes_held += size
         self._cut_filling(now, all_of_it=False)
 
     def _cut_filling(self, now: Millis, *, all_of_it: bool) -> None:
@@ -163,16 +169,17 @@ class Lineup:
         while self._filling and (
             all_of_it or len(self._filling) >= rules.batch_size or self._filling_bytes >= rules.payload_bytes_max
         ):
-            end = cut(self._filling, rules.batch_size, rules.payload_bytes_max)
+            end, size = cut(self._filling, rules.batch_size, rules.payload_bytes_max)
             members, self._filling = self._filling[:end], self._filling[end:]
-            self._filling_bytes -= sum(held.size for held in members)
-            self._ready.append(QueueBatch(members, self._new_id()))
+            self._filling_bytes -= size
+            self._ready.append(QueueBatch(members, size, self._new_id()))
             self._opened_at = now
 
     def _cut_all(self, members: list[Held], group: str) -> list[QueueBatch]:
         rules, batches = self._rules, []
         while members:
-            end = cut(members, rules.batch_size, rules.payload_bytes_max)
-            batches.append(QueueBatch(members[:end], self._new_id(), group))
+            end, size = cut(members, rules.batch_size, rules.payload_bytes_max)
+            batches.append(QueueBatch(members[:end], size, self._new_id(), group))
+            self.bytes_held += size
             members = members[end:]
         return batches

@@ -29,8 +29,11 @@ class Outbox:
 
     def add(self, members: list[Held], now: Millis) -> None:
         """Some more."""
-        for first in range(0, len(members), SQS_BATCH_ENTRIES):
-            self._fresh.append((now, members[first : first + SQS_BATCH_ENTRIES]))
+        if len(members) <= SQS_BATCH_ENTRIES:
+            self._fresh.append((now, members))  # the usual case
+        else:
+            tens = range(0, len(members), SQS_BATCH_ENTRIES)
+            self._fresh.extend((now, members[first : first + SQS_BATCH_ENTRIES]) for first in tens)
         self._fresh_count += len(members)
         self.waiting += len(members)
 
@@ -67,6 +70,9 @@ class Outbox:
 
     def _take_fresh(self, most: int) -> list[Held]:
         fresh, taken = self._fresh, list[Held]()
+        if fresh and len(fresh[0][1]) == most:
+            self._fresh_count -= most
+            return fresh.popleft()[1]  # the usual case
         while fresh and len(taken) < most:
             added, members = fresh.popleft()
             taken = taken + members

@@ -53,15 +53,15 @@ class Settling:
     def hold(self, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel) -> list[Held]:
         """The messages as they are held from now on; those that were here already have a newer handle only."""
         returns_at = parcel.received_at + parcel.visibility_ms
-        here, members = self._held, []
-        for record, size in zip(records, sizes, strict=True):
-            message_id = record.message_id
-            known = here.get(message_id)
-            if known is not None and known.fate in (None, Fate.DELETE):
-                self._renew(known, record, parcel, returns_at)
-                continue
-            held = here[message_id] = Held(record, size, parcel, returns_at, returns_at)
-            members.append(held)
+        new = {
+            record.message_id: Held(record, size, parcel, returns_at, returns_at)
+            for record, size in zip(records, sizes, strict=True)
+        }
+        if len(new) == len(records) and new.keys().isdisjoint(self._held.keys()):
+            self._held |= new  # the usual case
+            members = list(new.values())
+        else:
+            members = self._hold_again(records, sizes, parcel, returns_at)
         parcel.members += members
         parcel.wanted += len(members)
         return members
@@ -69,12 +69,9 @@ class Settling:
     def settle(self, members: Sequence[Held], fate: Fate, now: Millis) -> None:
         """Decides what becomes of messages; their visibility is not extended any more."""
         self._heartbeat.unwanted(members)
-        told = []
         for held in members:
             held.fate = fate
-            if not held.changing:
-                told.append(held)
-        self._tell(told, fate, now)
+        self._tell([held for held in members if not held.changing], fate, now)
 
     def forget(self, members: Sequence[Held]) -> None:
         """Messages that the queue shows to others by now: they are theirs."""
@@ -91,8 +88,7 @@ class Settling:
     def take(self, now: Millis) -> tuple[Delete | ChangeVisibility, list[Held]] | None:
         """The next call that is due, and the messages it is about."""
         if members := self._deletes.take(now):
-            attempt = 1 + max([held.tries for held in members])
-            return Delete([held.record for held in members], attempt), members
+            return Delete([held.record for held in members]), members
         while members := self._returns.take(now):
             # One that came again meanwhile is another's affair.
             members = [held for held in members if self._is_held(held)]
@@ -107,19 +103,14 @@ class Settling:
     def deleted(self, command: Delete, members: list[Held], report: Changed, now: Millis) -> None:
         """A message is gone when it was deleted by the newest handle there is; until then it is deleted again."""
         self._deletes.out -= 1
-        if not report.missed and [held.record for held in members] == command.records:
-            self._let_go(members)  # the usual case
-            return
+        here, missed = self._held, report.missed
         for held, record in zip(members, command.records, strict=True):
-            missed = report.missed.get(held.message_id)
             if record is not held.record:
                 self._deletes.add([held], now)
-            elif missed is EntryResult.FAILED and now < held.parcel.received_at + HANDLE_MAX_MS:
-                held.tries += 1
-                self._deletes.add_again(held, now + backoff(held.tries, self._jitter, cap_ms=POLL_RETRY_CAP_MS))
+            elif missed and record.message_id in missed:
+                self._not_deleted(held, missed[record.message_id], now)
             else:
-                self.stale += missed is not None
-                self._let_go([held])
+                del here[record.message_id]
 
     def returned(self, members: list[Held], report: Changed, now: Millis) -> None:
         """Tried again for as long as the queue would hide the message otherwise."""
@@ -159,6 +150,28 @@ class Settling:
         every = list(self._held.values())
         done = [held.record for held in every if held.fate is Fate.DELETE]
         return done, [held.record for held in reversed(every) if held.fate is not Fate.DELETE and not held.lost]
+
+    def _hold_again(
+        self, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel, returns_at: Millis
+    ) -> list[Held]:
+        """As `hold`, when some of them are held already, or come twice."""
+        here, members = self._held, []
+        for record, size in zip(records, sizes, strict=True):
+            known = here.get(record.message_id)
+            if known is not None and known.fate in (None, Fate.DELETE):
+                self._renew(known, record, parcel, returns_at)
+                continue
+            held = here[record.message_id] = Held(record, size, parcel, returns_at, returns_at)
+            members.append(held)
+        return members
+
+    def _not_deleted(self, held: Held, why: EntryResult, now: Millis) -> None:
+        if why is EntryResult.FAILED and now < held.parcel.received_at + HANDLE_MAX_MS:
+            held.tries += 1
+            self._deletes.add_again(held, now + backoff(held.tries, self._jitter, cap_ms=POLL_RETRY_CAP_MS))
+        else:
+            self.stale += 1
+            self._let_go([held])
 
     def _tell(self, members: list[Held], fate: Fate, now: Millis) -> None:
         if fate is Fate.DELETE:

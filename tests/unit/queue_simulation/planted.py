@@ -239,8 +239,8 @@ def filter_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def batches_over_the_payload(patch: pytest.MonkeyPatch) -> None:
-    def cut(members: Sequence[Held], count_max: int, _bytes_max: int) -> int:
-        return min(len(members), count_max)
+    def cut(members: Sequence[Held], count_max: int, _bytes_max: int) -> tuple[int, int]:
+        return min(len(members), count_max), sum(held.size for held in members[:count_max])
 
     patch.setattr(lineup_module, "cut", cut)
 
