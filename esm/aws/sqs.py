@@ -38,7 +38,7 @@ class _Attributes(msgspec.Struct, rename="pascal"):
     attributes: dict[str, str]
 
 
-class _Done(msgspec.Struct, rename="pascal"):
+class _Done(msgspec.Struct, gc=False, rename="pascal"):
     id: str
 
 
@@ -52,11 +52,11 @@ class _Batch(msgspec.Struct, rename="pascal"):
     failed: list[_Failure] = []
 
 
-_IDS = [str(index) for index in range(SQS_BATCH_ENTRIES)]
-"""What the entries of a batch call are named by, in order."""
+_DONE = [_Done(str(index)) for index in range(SQS_BATCH_ENTRIES)]
+"""What a batch call is answered when all went well, as far as it goes."""
 
 _ALL_DONE = [BatchOutput(frozenset(range(count))) for count in range(SQS_BATCH_ENTRIES + 1)]
-"""What became of a call of so many entries, when all went well."""
+"""What became of a call of so many entries then."""
 
 _RECEIVED = msgspec.json.Decoder(_Received)
 _URL = msgspec.json.Decoder(_Url)
@@ -133,7 +133,7 @@ class SqsCalls:
     async def _batch(self, operation: str, queue_arn: str, entries: list[dict[str, Any]]) -> BatchOutput:
         queue = self._queues.get(queue_arn) or await self._queue(queue_arn)
         answer, _ = await queue.plane.call(operation, {"QueueUrl": queue.url, "Entries": entries}, _BATCH)
-        if not answer.failed and [done.id for done in answer.successful] == _IDS[: len(entries)]:
+        if not answer.failed and answer.successful == _DONE[: len(entries)]:
             return _ALL_DONE[len(entries)]  # as nearly always
         try:
             failed = {int(failure.id): failure.code for failure in answer.failed}
