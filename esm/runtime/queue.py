@@ -54,6 +54,9 @@ RECEIVE_BYTES = 1 << 20
 RECEIVE_BYTES_MIN = 64 << 10
 """What it is taken to bring at the least (chosen)."""
 
+PARKED_MAX = 16
+"""Tasks that stay for what comes next (chosen): about so many of ten handlers' receives and deletes end together."""
+
 _EVENT_WRAPPING = len('{"Records":[]}')
 
 
@@ -79,7 +82,7 @@ class QueueRunner:
         )
         self._machine.told, self._machine.share = self._polled, context.budget.share(polls=True)
         machine, perform = cast("DriverMachine", self._machine), cast("Any", self._performer.perform)
-        self._driver = Driver(machine, perform, ports.clock, self._machine.settled)
+        self._driver = Driver(machine, perform, ports.clock, self._machine.settled, parked_max=PARKED_MAX)
         self._machine.woken = self._driver.pump
 
     @property
