@@ -265,7 +265,8 @@ class Connection(asyncio.BufferedProtocol):
         """A part of its body."""
         self._parts.append(body)
         self._received += len(body)
-        self._check_size(self._received)
+        if self._length is None or self._chunked:  # or it was looked at already
+            self._check_size(self._received)
 
     def on_message_complete(self) -> None:
         """Its end."""

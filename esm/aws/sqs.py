@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
@@ -117,18 +117,20 @@ class SqsCalls:
                 raise SourceError("ChecksumMismatch", f"message {message.message_id} is not what its MD5 says")
         return messages
 
-    async def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> BatchOutput:
+    def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> Coroutine[Any, Any, BatchOutput]:
         """`DeleteMessageBatch`."""
         entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(receipt_handles)]
-        return await self._batch("DeleteMessageBatch", queue_arn, entries)
+        return self._batch("DeleteMessageBatch", queue_arn, entries)
 
-    async def change_message_visibility_batch(self, queue_arn: str, entries: Sequence[tuple[str, int]]) -> BatchOutput:
+    def change_message_visibility_batch(
+        self, queue_arn: str, entries: Sequence[tuple[str, int]]
+    ) -> Coroutine[Any, Any, BatchOutput]:
         """`ChangeMessageVisibilityBatch`."""
         named = [
             {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
             for i, (handle, seconds) in enumerate(entries)
         ]
-        return await self._batch("ChangeMessageVisibilityBatch", queue_arn, named)
+        return self._batch("ChangeMessageVisibilityBatch", queue_arn, named)
 
     async def _batch(self, operation: str, queue_arn: str, entries: list[dict[str, Any]]) -> BatchOutput:
         queue = self._queues.get(queue_arn) or await self._queue(queue_arn)

@@ -141,10 +141,11 @@ class QueueMachine:
 
     def settle(self, command: QueueCommand, report: QueueReport, now: Millis) -> None:
         """Learns what became of a command that `take` gave."""
-        if command not in self._out:
-            raise InvariantError("a command was settled that is not out")
+        try:
+            carried = self._out.pop(command)
+        except KeyError:
+            raise InvariantError("a command was settled that is not out") from None
         self._nothing_at = None
-        carried = self._out.pop(command)
         if isinstance(command, Receive):
             self._settle_receive(command, report, now)
         elif isinstance(command, Deliver):

@@ -69,10 +69,11 @@ class Outbox:
         return self._fresh[0][0] + (0 if self._fresh_count >= SQS_BATCH_ENTRIES else self._linger_ms)
 
     def _take_fresh(self, most: int) -> list[Held]:
-        fresh, taken = self._fresh, list[Held]()
+        fresh = self._fresh
         if fresh and len(fresh[0][1]) == most:
             self._fresh_count -= most
             return fresh.popleft()[1]  # the usual case
+        taken: list[Held] = []
         while fresh and len(taken) < most:
             added, members = fresh.popleft()
             taken = taken + members

@@ -101,7 +101,8 @@ class SqsEventShape:
 
     def sizes(self, messages: Sequence[SqsMessage]) -> list[int]:
         """`size` of each, or about that where nothing hangs on it: all are small, and a batch has ten at the most."""
-        sizes, around, exact = list[int](), self._around, self._windowed
+        sizes: list[int] = []
+        around, exact = self._around, self._windowed
         for message in messages:
             body = message.body
             if exact or len(body) > SMALL or message.message_attributes or not body.isascii():
