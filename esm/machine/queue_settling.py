@@ -53,15 +53,17 @@ class Settling:
     def hold(self, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel) -> list[Held]:
         """The messages as they are held from now on; those that were here already have a newer handle only."""
         returns_at = parcel.received_at + parcel.visibility_ms
-        new = {
-            record.message_id: Held(record, size, parcel, returns_at, returns_at)
-            for record, size in zip(records, sizes, strict=True)
-        }
-        if len(new) == len(records) and new.keys().isdisjoint(self._held.keys()):
-            self._held |= new  # the usual case
-            members = list(new.values())
-        else:
-            members = self._hold_again(records, sizes, parcel, returns_at)
+        here, members = self._held, []
+        for record, size in zip(records, sizes, strict=True):
+            held = Held(record, size, parcel, returns_at, returns_at)
+            known = here.setdefault(record.message_id, held)
+            if known is held:
+                members.append(held)
+            elif known.fate in (None, Fate.DELETE):
+                self._renew(known, record, parcel, returns_at)
+            else:
+                here[record.message_id] = held
+                members.append(held)
         parcel.members += members
         parcel.wanted += len(members)
         return members
@@ -150,20 +152,6 @@ class Settling:
         every = list(self._held.values())
         done = [held.record for held in every if held.fate is Fate.DELETE]
         return done, [held.record for held in reversed(every) if held.fate is not Fate.DELETE and not held.lost]
-
-    def _hold_again(
-        self, records: Sequence[Any], sizes: Sequence[int], parcel: Parcel, returns_at: Millis
-    ) -> list[Held]:
-        """As `hold`, when some of them are held already, or come twice."""
-        here, members = self._held, []
-        for record, size in zip(records, sizes, strict=True):
-            known = here.get(record.message_id)
-            if known is not None and known.fate in (None, Fate.DELETE):
-                self._renew(known, record, parcel, returns_at)
-                continue
-            held = here[record.message_id] = Held(record, size, parcel, returns_at, returns_at)
-            members.append(held)
-        return members
 
     def _not_deleted(self, held: Held, why: EntryResult, now: Millis) -> None:
         if why is EntryResult.FAILED and now < held.parcel.received_at + HANDLE_MAX_MS:
