@@ -92,10 +92,12 @@ class Door:
 
 
 def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    """An IPv4 address in IPv6's form is the IPv4 address: whether its form is loopback depends on Python's release."""
     try:
-        return ip_address(text)
+        ip = ip_address(text)
     except ValueError:
         return None
+    return ip if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip
 
 
 def _host(name: str) -> str:
