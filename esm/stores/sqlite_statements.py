@@ -54,11 +54,12 @@ UPDATE esm_lease SET owner = ?, epoch = ?, beat = ? WHERE mapping = ? AND stream
 _REMOVE = """
 DELETE FROM esm_lease WHERE mapping = ? AND stream = ? AND shard_id = ? AND epoch = ? AND ended
 """
-# One statement says all of `advanced`: the row is of this owner and epoch, and what is stored is not ahead.
+# One statement says all of `advanced`: the row is of this owner and epoch, and what is stored is not ahead. What it
+# needs twice is given twice: Python 3.12.0 to 3.12.3 warn of ?1 and its like each time.
 _ADVANCE = """
-UPDATE esm_lease SET checkpoint = ?1, settled = ?2, ended = ?3
-WHERE mapping = ?4 AND stream = ?5 AND shard_id = ?6 AND owner IS ?7 AND epoch = ?8
-AND (length(settled), settled) <= (length(?2), ?2) AND ended <= ?3
+UPDATE esm_lease SET checkpoint = ?, settled = ?, ended = ?
+WHERE mapping = ? AND stream = ? AND shard_id = ? AND owner IS ? AND epoch = ?
+AND (length(settled), settled) <= (?, ?) AND ended <= ?
 """
 _MOVE = """
 INSERT OR REPLACE INTO esm_lease
@@ -77,7 +78,9 @@ SELECT at, who, command, mapping, stream, shard_id, epoch, owner, before, after 
 def advance(connection: sqlite3.Connection, lease: Lease, checkpoint: Checkpoint, columns: tuple[Any, ...]) -> None:
     """Stores a checkpoint under the lease's owner and epoch. Raises `LeaseLostError`, `StoreError`."""
     key = lease.key
-    values = (*columns, key.mapping, key.stream, key.shard_id, lease.owner, lease.epoch)
+    _, settled, ended = columns
+    row = (key.mapping, key.stream, key.shard_id, lease.owner, lease.epoch)
+    values = (*columns, *row, len(settled), settled, ended)
     if connection.execute(_ADVANCE, values).rowcount == 0:
         advanced(_read(connection, key), lease, checkpoint)  # says why
         raise StoreError(f"lease {key.mapping}/{key.shard_id}: its row is damaged (columns differ from its checkpoint)")
