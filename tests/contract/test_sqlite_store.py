@@ -183,9 +183,11 @@ def without_privileges() -> Iterator[None]:
     superuser = os.geteuid() == 0
     if superuser:
         os.seteuid(NOBODY)
-    yield
-    if superuser:
-        os.seteuid(0)
+    try:
+        yield
+    finally:
+        if superuser:
+            os.seteuid(0)
 
 
 @pytest.fixture
