@@ -23,6 +23,7 @@ from esm.mapping.settings import EventSourceMapping
 from esm.records.position import Position
 from esm.records.record import Shard
 from esm.runtime.ended import EndedShards
+from esm.runtime.holdings import AT_ONCE, Holdings
 from esm.runtime.perform import MappingContext
 from esm.runtime.shard import ShardRunner
 from esm.runtime.status import ShardStatus
@@ -44,9 +45,6 @@ START_TRIES = 4
 LIST_TIMEOUT_S = 120.0
 """How long a listing may take, all its pages together (chosen)."""
 
-TAKEN_AT_ONCE = 64
-"""Leases that are taken together: one after the other would be slow, thousands at once a storm (chosen)."""
-
 
 class MappingRunner:
     """Runs one mapping of a stream until it is stopped.
@@ -59,7 +57,7 @@ class MappingRunner:
         self.context = context
         self.last_error: str | None = None
         self.exhausted = False
-        self._worker_id = worker_id
+        self._holdings = Holdings(context.store, mapping.uuid, worker_id)
         self._source = context.ports.open_source(mapping)
         self._rules = stream_rules(mapping, at_hand=self._source.poll_interval_ms == 0)
         self._stream = ""
@@ -181,9 +179,10 @@ class MappingRunner:
             if self.context.destination is not None:
                 ending.push_async_callback(self.context.destination.close)
             ending.push_async_callback(self._source.close)
-            for runner in (*self._retired, *self._runners.values()):
-                if runner.state in ("reading", "draining", "stopped"):  # all but the last: it never came to its turn
-                    await self._release(runner.lease)
+            gone = ("ended", "lost", "waiting")  # given back already, or another's
+            every = (*self._retired, *self._runners.values())
+            await self._holdings.close(runner.lease for runner in every if runner.state not in gone)
+            self.last_error = self._holdings.last_error or self.last_error
 
     # -- shards ----------------------------------------------------------------------------------------------------
 
@@ -261,7 +260,7 @@ class MappingRunner:
         https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
         """
         due = (lease for lease in ready(list(self._leases.values())) if not self._is_running(lease))
-        while not self._stopping and (some := list(islice(due, TAKEN_AT_ONCE))):
+        while not self._stopping and (some := list(islice(due, AT_ONCE))):
             async with anyio.create_task_group() as taking:
                 for lease in some:
                     taking.start_soon(self._begin, lease)
@@ -269,13 +268,13 @@ class MappingRunner:
     async def _begin(self, wanted: Lease) -> None:
         """Takes a lease and reads its shard, if it is to be had now."""
         try:
-            lease = await self.context.store.take(wanted, self._worker_id)
+            lease = await self._holdings.take(wanted)
         except StoreError as error:
             self.last_error = str(error)
             return
         if self._stopping or lease.checkpoint.ended or self._is_past(lease):
             # All of it since the lease was read: a shard begun now would never be drained, or be taken for another.
-            await self._release(lease)
+            await self._holdings.release(lease)
             return
         shard_id = lease.key.shard_id
         self._notice(facts.LeaseTaken(at=self._now, mapping=self.mapping.uuid, shard=shard_id, epoch=lease.epoch))
@@ -340,7 +339,7 @@ class MappingRunner:
                 await anyio.sleep((retry_at - self._now) / 1000)
             else:
                 break
-        await self._release(runner.lease)
+        await self._holdings.release(runner.lease)
         if not self._is_past(runner.lease):
             self._forget(runner)
 
@@ -361,13 +360,6 @@ class MappingRunner:
 
     async def _children_known(self, children: Iterable[str]) -> bool:
         return await self._list_again() and all(child in self._leases for child in children)
-
-    async def _release(self, lease: Lease) -> None:
-        try:
-            await self.context.store.release(lease)
-        except StoreError as error:
-            # The next owner takes it all the same.
-            self.last_error = str(error)
 
     # -- state -----------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from esm.errors import EsmError, SourceDeniedError
+from esm.errors import EsmError, SourceDeniedError, StoreError
 from esm.telemetry import facts
 from esm.testing.run import run
-from tests.simulation.stand import Instead, Stand, simulated, slow
+from tests.simulation.stand import Instead, Stand, shards, simulated, slow, until
 
 
 @simulated
@@ -165,3 +165,43 @@ def test_whatever_was_taken_is_released_wherever_a_start_is_cut_off(turns: int) 
 
     for seed in range(3):
         run(main(), seed=seed)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_lease_whose_taking_was_not_heard_of_is_given_back(answered: bool) -> None:
+    """The stop cuts off the answer and not the write, or the answer is lost on its way."""
+
+    async def main() -> None:
+        stand = Stand(shards=70)
+
+        async def late(_n: int, real: Any, *args: Any) -> Any:
+            lease = await real(*args)
+            await asyncio.sleep(1)
+            if not answered:
+                raise StoreError("the answer was lost")
+            return lease
+
+        stand.store = Instead(stand.store, take=late)
+        async with stand.worker(drain_timeout=0.1 if answered else 5.0) as worker:
+            await asyncio.sleep(0.5)
+            assert len([row for row in stand.store.rows.values() if row.owner]) == 64
+            (mapping,) = worker.mappings
+        await stand.store.open()
+        assert [lease.owner for lease in await stand.store.load(mapping.uuid)] == [None] * 70
+
+    run(main())
+
+
+@simulated
+async def test_a_halted_shard_is_given_up_with_its_mapping() -> None:
+    """Its worker lives on: whoever moves its position then needs no force."""
+    stand = Stand()
+
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    stand.api = Instead(stand.kinesis, get_records=broken)
+    async with stand.worker() as worker:
+        await until(lambda: shards(worker)[0].state == "halted")
+        await worker.update(worker.mappings[0].uuid, enabled=False)
+        assert [row.owner for row in stand.store.rows.values()] == [None]

@@ -1,0 +1,62 @@
+"""The leases that one runner of a mapping holds: taken, given back, and none left behind when it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+import anyio
+
+from esm.errors import StoreError
+from esm.leasing.lease import Lease
+from esm.stores.store import LeaseStore
+
+__all__ = ["AT_ONCE", "Holdings"]
+
+AT_ONCE = 64
+"""Leases that are taken, or given back, together: one after the other would be slow, thousands a storm (chosen)."""
+
+
+class Holdings:
+    """Of the mapping with this uuid, for `owner`. `last_error`: why the last that stayed was not given back."""
+
+    def __init__(self, store: LeaseStore, mapping: str, owner: str) -> None:
+        self.last_error: str | None = None
+        self._store, self._mapping, self._owner = store, mapping, owner
+        self._unheard = False  # whether one may be ours all the same: no answer came
+
+    async def take(self, lease: Lease) -> Lease:
+        """The lease, ours. Raises `StoreError`."""
+        try:
+            return await self._store.take(lease, self._owner)
+        except BaseException:
+            self._unheard = True
+            raise
+
+    async def release(self, lease: Lease) -> None:
+        """Gives it back, if that goes: the next owner takes it all the same."""
+        try:
+            await self._store.release(lease)
+        except BaseException as error:
+            self._unheard = True
+            if not isinstance(error, StoreError):
+                raise
+            self.last_error = str(error)
+
+    async def close(self, known: Iterable[Lease]) -> None:
+        """Gives back those that are known to be held, then those of which only the store knows."""
+        await self._release_all(known)
+        if self._unheard:
+            try:
+                rows = await self._store.load(self._mapping)
+            except StoreError as error:
+                self.last_error = str(error)
+            else:
+                await self._release_all(row for row in rows if row.owner == self._owner)
+
+    async def _release_all(self, leases: Iterable[Lease]) -> None:
+        left = iter(leases)
+        while some := list(islice(left, AT_ONCE)):
+            async with anyio.create_task_group() as releasing:
+                for lease in some:
+                    releasing.start_soon(self.release, lease)
