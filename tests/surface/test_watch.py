@@ -138,3 +138,25 @@ def test_a_folder_that_is_deleted_is_told_once_and_watched_again(esm_: Esm, stre
     events = [json.loads(line)["event"] for line in running.lines[before:told] if line.startswith("{")]
     assert events.count("watch_lost") == 1
     assert "reload_failed" not in events
+
+
+def test_a_folder_that_becomes_a_file_is_watched_again_when_it_is_one_again(esm_: Esm, stream: Stream) -> None:
+    code = esm_.folder / "code"
+    code.mkdir()
+    edited = Edited(replace(esm_, folder=code), stream, esm_.folder)
+    options = ("--watch", "--json", "--log-level", "debug", "--endpoint-url", stream.url, "--store", "memory:")
+    with esm_.running("run", "app:mappings", "--app-dir", "code", *options) as running:
+        running.until("watching")
+        shutil.rmtree(code)
+        code.write_text("of another branch")
+        assert running.until("watch_lost")["folders"] == [str(code)]
+        assert edited.handled(running, "a") == "one a", "what ran goes on"
+
+        told = len(running.lines)
+        code.unlink()
+        code.mkdir()
+        edited.words("'two ' + text")
+        edited.app()
+        running.until("reloaded", after=told)
+        assert edited.handled(running, "b") == "two b"
+        assert running.end()[0] == 0

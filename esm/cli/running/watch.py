@@ -19,6 +19,7 @@ from contextlib import ExitStack, aclosing, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from esm.cli.exits import Exit, Failure, failure_of
@@ -84,7 +85,7 @@ class Watch:
                         yield_on_timeout=True,
                     ),
                 )
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 await asyncio.sleep(_BEGUN_MS / 1000)  # it went in the very moment
             except (OSError, RuntimeError) as error:  # the system watches no more files, for one
                 announce("watch_failed", reason=f"{error}; changes are not seen any more, what runs goes on")
@@ -180,7 +181,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
         found = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if S_ISDIR(found.st_mode) else None
 
 
 def _walked(folders: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:
