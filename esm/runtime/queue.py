@@ -69,8 +69,8 @@ class QueueRunner:
         self.last_error: str | None = None
         self._source = ports.open_queue(mapping)
         self._named = {"mapping": mapping.uuid, "shard": mapping.arn.resource}
-        self._activity = "reading"
-        self._asked = False
+        self._activity = "waiting"
+        self._asking: anyio.CancelScope | None = None
         self._stop = anyio.Event()
         self._performer = QueuePerformer(context, self._source, self._named)
         self._machine = _Machine(
@@ -104,7 +104,7 @@ class QueueRunner:
         await self._ask(tries=START_TRIES)
 
     async def _ask(self, tries: int | None = None) -> None:
-        """As `start`; without `tries` until the queue answers, or until a stop."""
+        """As `start`; without `tries` until the queue answers, or until a stop, and whatever it answers."""
         pacer, ports = PollPacer(), self.context.ports
         while not self._stop.is_set():
             try:
@@ -118,17 +118,22 @@ class QueueRunner:
                 with anyio.move_on_after((retry_at - self._now) / 1000):
                     await self._stop.wait()
             else:
-                check_visibility_timeout(seconds, self.mapping.function)
-                self._machine.visibility_seconds = seconds
-                self._asked, self.last_error = True, None
+                if tries is not None:
+                    check_visibility_timeout(seconds, self.mapping.function)
+                self._machine.visibility_seconds = max(1, seconds)
+                self._activity, self.last_error = "reading", None
                 return
 
     async def run(self) -> None:
         """Runs the queue; returns when the mapping is stopped. Raises nothing but bugs.
 
-        Without `start` before it, the queue is asked here, until it answers.
+        Without `start` before it, the queue is asked here, until it answers. A visibility timeout that is less than the
+        function's is lived with then, as one that becomes so: what is handled is extended.
         """
         try:
+            if self._activity == "waiting":
+                with anyio.CancelScope() as self._asking:  # a stop does not wait for an answer
+                    await self._ask()
             error = await self._run_to_stop()
         except anyio.get_cancelled_exc_class():
             self._activity = "stopped"
@@ -149,6 +154,8 @@ class QueueRunner:
         if self._stop.is_set():
             return
         self._stop.set()
+        if self._asking is not None:
+            self._asking.cancel()
         if self._activity == "reading":
             self._activity = "draining"
         self._performer.calls.drain()
@@ -157,7 +164,7 @@ class QueueRunner:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is out and nothing left to do."""
-        return self._activity in ("halted", "stopped") or not self._asked or self._driver.at_rest
+        return self._activity in ("waiting", "halted", "stopped") or self._driver.at_rest
 
     def limit_concurrency(self, reserved: int | None) -> None:
         """No more batches at once than the function may have: what waits for it would use up its receives."""

@@ -1,0 +1,137 @@
+"""A queue's mapping that is changed while it runs: the new runner knows the queue as well as the first did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from esm.errors import SourceError
+from esm.mapping.function import Function
+from esm.runtime.real import queue_source
+from esm.runtime.worker import Worker
+from esm.testing.run import run
+from esm.testing.sqs import SimulatedSqs
+from tests.simulation.stand import Instead, Stand, simulated
+
+ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
+
+
+class Change:
+    """A worker on a queue of which each message takes `takes` seconds."""
+
+    def __init__(self, *, takes: float = 0.0, drain_timeout: float = 25.0, **queue: Any) -> None:
+        self.stand = Stand()
+        self.sqs = SimulatedSqs(self.stand.clock)
+        self.queue = self.sqs.create_queue(ARN, **queue)
+        self.asked: list[int] = []
+        self.takes = takes
+        self.calls = 0
+        self.api: Any = Instead(self.sqs, receive_message=self._receive)
+        self.worker = Worker(
+            [
+                self.stand.mapping(
+                    event_source_arn=ARN, function=Function(self.handle, timeout=20.0), starting_position=None
+                )
+            ],
+            **self.stand.options()
+            | {
+                "ports": self.stand.ports(open_queue=lambda mapping: queue_source(self.api, mapping)),
+                "drain_timeout": drain_timeout,
+            },
+        )
+
+    async def _receive(self, _n: int, real: Any, *args: Any, **named: Any) -> Any:
+        self.asked.append(named["visibility_seconds"])
+        return await real(*args, **named)
+
+    async def handle(self, _event: Any, _context: Any) -> None:
+        self.calls += 1
+        await asyncio.sleep(self.takes)
+
+
+@simulated
+async def test_after_an_update_messages_are_hidden_for_as_long_as_the_queue_says() -> None:
+    change = Change(visibility_timeout=120)
+    async with change.worker as worker:
+        await asyncio.sleep(1)
+        await worker.update(worker.mappings[0].uuid, batch_size=5)
+        await asyncio.sleep(1)
+    assert set(change.asked) == {120}
+
+
+@simulated
+async def test_after_an_update_a_stop_that_cuts_a_call_off_is_not_clean() -> None:
+    change = Change(takes=15, drain_timeout=3)
+    async with change.worker as worker:
+        await asyncio.sleep(1)
+        await worker.update(worker.mappings[0].uuid, batch_size=5)
+        change.queue.send("a")
+        await asyncio.sleep(1)
+        assert change.calls == 1
+    assert not worker.clean
+
+
+@simulated
+async def test_an_update_while_the_queue_does_not_answer_waits_for_its_answer() -> None:
+    change = Change(visibility_timeout=120)
+    async with change.worker as worker:
+        await asyncio.sleep(1)
+        change.queue.send("a")
+        await asyncio.sleep(5)
+        answers = False
+
+        async def describe(_n: int, real: Any, *args: Any) -> Any:
+            if not answers:
+                raise SourceError("InternalFailure", "not now")
+            return await real(*args)
+
+        change.api = Instead(change.api, get_queue_attributes=describe)
+        await worker.update(worker.mappings[0].uuid, batch_size=5)
+        received = len(change.asked)
+        await asyncio.sleep(100)
+        status = worker.get(worker.mappings[0].uuid)
+        assert (status.shards[0].state, status.last_error) == ("waiting", "InternalFailure: not now")
+        assert len(change.asked) == received, "nothing is received that would be hidden too short"
+        answers = True
+        change.queue.send("b")
+        await asyncio.sleep(60)
+        status = worker.get(status.uuid)
+        assert (status.shards[0].state, status.last_error) == ("reading", None)
+    assert change.calls == 2
+    assert set(change.asked) == {120}
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_queue_without_an_answer_holds_up_no_stop(hangs: bool) -> None:
+    async def main() -> None:
+        change = Change()
+
+        async def describe(*_: Any) -> Any:
+            if hangs:
+                await asyncio.sleep(3600)
+            raise SourceError("InternalFailure", "not now")
+
+        async with change.worker as worker:
+            await asyncio.sleep(1)
+            change.api = Instead(change.api, get_queue_attributes=describe)
+            await worker.update(worker.mappings[0].uuid, batch_size=5)
+            await asyncio.sleep(7)
+            stopping = change.stand.clock.now()
+        assert change.stand.clock.now() - stopping < 1000
+        assert worker.clean
+
+    run(main())
+
+
+@simulated
+async def test_an_update_goes_on_where_the_function_may_now_take_longer_than_messages_are_hidden() -> None:
+    """Lambda would refuse it; here what is handled is extended."""
+    change = Change(takes=70, visibility_timeout=30)
+    async with change.worker as worker:
+        await worker.update(worker.mappings[0].uuid, function=Function(change.handle, timeout=100))
+        change.queue.send("a")
+        await asyncio.sleep(200)
+    assert change.calls == 1
+    assert worker.clean
