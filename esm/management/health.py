@@ -71,12 +71,17 @@ def _of_mapping(mapping: MappingStatus, silent_after: Millis) -> Iterator[dict[s
     named = {"mapping": mapping.uuid, "function": mapping.function_name}
     if mapping.state in _UNSETTLED:
         yield {"reason": mapping.state.lower(), **named}
-    elif mapping.state == "Enabled" and mapping.last_error is not None and not mapping.shards:
+    elif mapping.state == "Enabled" and mapping.last_error is not None and not any(map(_is_cared_for, mapping.shards)):
         yield {"reason": "failed", **named, "error": _kind(mapping.last_error) or ""}
     for shard in mapping.shards:
         reason = _of_shard(shard, silent_after)
         if reason:
             yield {"reason": reason, **named, "shard": shard.shard_id}
+
+
+def _is_cared_for(shard: ShardStatus) -> bool:
+    """Whether it is read, here or by another worker: a mapping's error then is of something else, and passes."""
+    return shard.state in ("reading", "lost")
 
 
 def _of_shard(shard: ShardStatus, silent_after: Millis) -> str | None:

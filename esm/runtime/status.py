@@ -52,7 +52,8 @@ class QueueStatus:
 class ShardStatus:
     """One shard that this mapping knows, or its queue.
 
-    `state`: `waiting` (for its parents, to be taken, or for its queue to answer), `reading`, `draining`, `ended`, `halted`, `lost`, `stopped`.
+    `state`: `waiting` (for its parents, to be taken, or for its queue to answer), `reading`, `draining`, `ended`,
+    `halted`, `lost`, `stopped`.
     `position`: all at or below it is settled, `None` while nothing is. `behind_ms`: distance of the last read from the
     tip, `None` before it.
     `window_ends_at`: end of the open tumbling window, epoch ms, `None` when none is open. `parents`: of a shard that
