@@ -301,3 +301,16 @@ def test_the_loop_of_asyncio(esm_: Esm, stream: Stream, handler: str, code: int)
         ended, took = running.end()
     assert ended == code
     assert took < LONGEST
+
+
+def test_whoever_read_its_output_has_gone(esm_: Esm, stream: Stream) -> None:
+    """Ctrl-C at `esm run ... | tee` ends both, and `tee` first: the worker stopped clean all the same."""
+    use(esm_, stream.arn, "quick")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("polled")
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        running.process.stdout = None
+        code, _ = running.end()
+    assert code == 0
+    assert "BrokenPipe" not in running.said
