@@ -50,13 +50,15 @@ class FailedRange:
 def read_document(text: str | bytes) -> FailedRange:
     """The range that a document names: a message's body, an SNS notification around one, an object of S3, a line.
 
+    A key whose value is null counts as absent: what copies such documents may write all keys that there are.
+
     Raises `UnreadableDocumentError`.
     """
     document = _object(text, "it")
     if document.get("Type") == "Notification" and isinstance(document.get("Message"), str):
         # https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
         document = _object(document["Message"], "the notification's Message")
-    name = next((name for name in _INFOS if name in document), None)
+    name = next((name for name in _INFOS if document.get(name) is not None), None)
     if name is None:
         raise UnreadableDocumentError(_instead(document))
     info = document[name]
@@ -64,7 +66,7 @@ def read_document(text: str | bytes) -> FailedRange:
         raise UnreadableDocumentError(f"{name} is no object")
     context = document.get("requestContext")
     context = context if isinstance(context, dict) else {}
-    windowed = "timeWindowInfo" in document
+    windowed = document.get("timeWindowInfo") is not None
     first, last = _range(info, name, windowed=windowed)
     return FailedRange(
         source_kind=_INFOS[name],
@@ -83,7 +85,7 @@ def read_document(text: str | bytes) -> FailedRange:
 
 def _range(info: dict[str, Any], name: str, *, windowed: bool) -> tuple[SequenceNumber | None, SequenceNumber | None]:
     """First and last; both `None` for the final call of a window, and for nothing else."""
-    if windowed and "startSequenceNumber" not in info and "endSequenceNumber" not in info:
+    if windowed and info.get("startSequenceNumber") is None and info.get("endSequenceNumber") is None:
         return None, None
     first, last = (_number(info, key, name) for key in ("startSequenceNumber", "endSequenceNumber"))
     if int(first) > int(last):

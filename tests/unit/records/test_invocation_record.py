@@ -66,9 +66,24 @@ def test_a_windows_final_call_has_no_range() -> None:
     assert found.windowed
 
 
+def test_a_window_that_is_null_is_none() -> None:
+    found = read_document(json.dumps(document() | {"timeWindowInfo": None}))
+    assert not found.windowed
+    assert (found.first, found.records) == ("18", 12)
+
+
+def test_a_null_is_as_good_as_nothing_there() -> None:
+    other_source: dict[str, Any] = {"KinesisBatchInfo": None} | document(TABLE)
+    assert read_document(json.dumps(other_source)).source_kind == "dynamodb"
+    final = document(first=None, last=None, batch_size=0, time_window_info={"window": {}})
+    final["KinesisBatchInfo"] |= {"startSequenceNumber": None, "endSequenceNumber": None}
+    assert read_document(json.dumps(final)).first is None
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
+        ({"timeWindowInfo": None, "KinesisBatchInfo": {}}, "KinesisBatchInfo.startSequenceNumber is missing"),
         ({"KinesisBatchInfo": []}, "KinesisBatchInfo is no object"),
         ({"KinesisBatchInfo": RANGE | {"shardId": "s"}}, "KinesisBatchInfo.streamArn is missing"),
         ({"KinesisBatchInfo": RANGE | {"streamArn": STREAM}}, "KinesisBatchInfo.shardId is missing"),
