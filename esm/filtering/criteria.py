@@ -23,7 +23,7 @@ from esm.mapping.limits import Limits
 from esm.records.dynamodb import DynamoDBEventShape, DynamoDBRecord
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
 
-__all__ = ["FilterCriteria", "compile_for_dynamodb", "compile_for_kinesis", "compile_for_sqs"]
+__all__ = ["FilterCriteria", "compile_for_dynamodb", "compile_for_kinesis", "compile_for_sqs", "parsed"]
 
 
 class FilterCriteria:
@@ -47,7 +47,7 @@ class FilterCriteria:
         if len(given) > limits.filters:
             text = f"Expected at most {limits.filters} filters, not {len(given)}."
             raise MappingError(text, field="filter_criteria")
-        self.patterns = tuple(_checked(each, VIEWS[source], limits) for each in given)
+        self.patterns = parsed(given, source, limits)
         self._judge = _Judge(self.patterns, VIEWS[source])
 
     def matches(self, record: Mapping[str, Any]) -> bool:
@@ -57,6 +57,14 @@ class FilterCriteria:
     def explain(self, record: Mapping[str, Any]) -> str:
         """Which filter matches the record; or, filter by filter, which leaf does not and why, in words."""
         return explanation(self.patterns, VIEWS[self.source], record)
+
+
+def parsed(filters: Iterable[str | Mapping[str, Any]], source: SourceKind, limits: Limits) -> tuple[Pattern, ...]:
+    """The patterns, checked and not compiled; of a recording, whose source is not known yet, by the language alone.
+
+    Raises `MappingError` for the first that AWS would refuse.
+    """
+    return tuple(_checked(each, VIEWS.get(source), limits) for each in filters)
 
 
 def compile_for_kinesis(criteria: FilterCriteria, shape: KinesisEventShape) -> Callable[[KinesisRecord], bool]:
@@ -120,11 +128,10 @@ def _of(criteria: FilterCriteria, source: SourceKind) -> _Judge:
     return criteria._judge  # noqa: SLF001  # the other half of the same module
 
 
-def _checked(source: str | Mapping[str, Any], view: View, limits: Limits) -> Pattern:
+def _checked(source: str | Mapping[str, Any], view: View | None, limits: Limits) -> Pattern:
     try:
         pattern = parse_pattern(source, limits.pattern_length)
-        leaf = misplaced(pattern, view)
-        if leaf is not None:
+        if view is not None and (leaf := misplaced(pattern, view)) is not None:
             refuse(leaf.place, f"expected an object, because {view.data_key} is matched as JSON")
     except MappingError as error:  # the place alone does not say which of several patterns it is in
         raise MappingError(error.message, field=error.field, value=source) from None

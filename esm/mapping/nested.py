@@ -49,7 +49,7 @@ def patterns(field: str, value: object, limits: Limits) -> tuple[str | dict[str,
     """The filter patterns: texts as they were given, dicts as copies of what was given.
 
     `value`: a list of patterns, or AWS's `{"Filters": [{"Pattern": text}]}`. Only the shape is checked: each is a JSON
-    object. What a pattern says is read where it is compiled.
+    object. What a pattern says is checked when the source is known.
     """
     if isinstance(value, Mapping):
         given = items(field, structure(field, value, ("Filters",)).get("Filters", []), maximum=limits.filters)

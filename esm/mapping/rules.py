@@ -114,6 +114,7 @@ def check(given: Mapping[str, Any]) -> Settings:
     settings["tags"] = settings["tags"] or {}
     for rule in _RULES.get(kind, _STREAM_RULES):
         rule(settings)
+    _filters_by_patterns(settings, kind)
     return settings
 
 
@@ -160,6 +161,16 @@ def _unrecognized(arn: str | None) -> MappingError:
     """What Lambda says of a request without a source (observed); of one that is none of the three, more (chosen)."""
     text = f"Unrecognized event source. {_SOURCES}" if arn else "Unrecognized event source."
     return MappingError(text, field="event_source_arn", value=arn or None)
+
+
+def _filters_by_patterns(settings: Settings, kind: SourceKind) -> None:
+    """A filter is an event pattern, and one that its source can have (observed; the place in it is more than AWS says).
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
+    """
+    from esm.filtering.criteria import parsed  # noqa: PLC0415 - the room above, which knows what a pattern is
+
+    parsed(settings["filter_criteria"], kind, settings["limits"])
 
 
 # Each value alone. ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from typing import Any
 
 from esm.arn import Arn
 from esm.errors import MappingError, TemplateError
-from esm.filtering.criteria import FilterCriteria
 from esm.mapping.constraints import api_name, missing
 from esm.mapping.settings import EventSourceMapping
 from esm.mapping.wire import ELSEWHERE
@@ -159,11 +158,9 @@ def _mapping(resolver: Resolver, lambda_: Lambda, given: Mapping[str, Any], path
     config = settings(value)
     own = config.pop("OnDestinationFailure", None)
     try:
-        mapping = EventSourceMapping.from_api(config, function=lambda_.function, on_destination_failure=own)
-        FilterCriteria(mapping.filters, source=mapping.source_kind, limits=mapping.limits)
+        return EventSourceMapping.from_api(config, function=lambda_.function, on_destination_failure=own)
     except MappingError as error:
         raise _refused(resolver, error, path, given) from None
-    return mapping
 
 
 def _check_known(resolver: Resolver, given: Mapping[str, Any], path: Path) -> None:

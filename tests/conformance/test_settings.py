@@ -19,6 +19,7 @@ KINESIS = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 DYNAMODB = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
 FIFO = QUEUE + ".fifo"
+FILE = "file:///orders.jsonl"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:failed"
 OBSERVED, CHOSEN = "observed", "chosen"
 INVALID = "InvalidParameterValueException"
@@ -26,6 +27,9 @@ INVALID = "InvalidParameterValueException"
 LARGE_BATCH = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
 DESTINATION = "Unsupported DestinationConfig parameter for given event source mapping type."
 BAD_PATTERN = "Invalid filter pattern definition."
+AN_OBJECT = "expected an object with at least one key."
+NO_LEAF = "expected an array or an object."
+AS_JSON = "expected an object, because data is matched as JSON."
 RECORD_AGE = "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)"
 POLLERS = "MinimumPollers should be between [2, 200] and MaximumPollers should be between [MinimumPollers, 10000]"
 
@@ -112,6 +116,16 @@ TOGETHER: list[tuple[str, str, dict[str, Any], str, str]] = [
     (OBSERVED, KINESIS, {"filter_criteria": ["null"]}, "filter_criteria", BAD_PATTERN),
     (OBSERVED, KINESIS, {"filter_criteria": ['"x"']}, "filter_criteria", BAD_PATTERN),
     (OBSERVED, QUEUE, {"filter_criteria": ['{"body":']}, "filter_criteria", BAD_PATTERN),
+    (OBSERVED, QUEUE, {"filter_criteria": [{"body": {}}]}, "filter_criteria", BAD_PATTERN + " At $.body: " + AN_OBJECT),
+    (OBSERVED, QUEUE, {"filter_criteria": [{"body": "x"}]}, "filter_criteria", BAD_PATTERN + " At $.body: " + NO_LEAF),
+    (
+        OBSERVED,
+        KINESIS,
+        {"filter_criteria": [{"data": ["x"]}]},
+        "filter_criteria",
+        BAD_PATTERN + " At $.data: " + AS_JSON,
+    ),
+    (OBSERVED, FILE, {"filter_criteria": ['{"data": 5}']}, "filter_criteria", BAD_PATTERN + " At $.data: " + NO_LEAF),
     (
         OBSERVED,
         KINESIS,
