@@ -113,6 +113,9 @@ DYNAMODB_RETENTION_SECONDS = 86_400
 DYNAMODB_DESCRIBE_STREAM_A_SECOND = 10
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+SQS_MESSAGE_BYTES = 1_048_576
+"""Body and attributes together: 1 MiB."""
+SQS_MESSAGE_ATTRIBUTES = 10
 SQS_RECEIVE_MESSAGES = 10
 SQS_WAIT_SECONDS = 20
 SQS_BATCH_ENTRIES = 10

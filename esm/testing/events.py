@@ -92,8 +92,10 @@ class DeleteItem:
 class Send:
     """A message is sent to a queue. `at`: as in `Put`; what was there before was sent, and never received.
 
+    `body`: text, with the attributes at most 1 MiB, as SQS has it; `simulate` refuses what SQS would not take.
     `group`: its message group; a FIFO queue's messages have one, those of a standard queue may. `attributes`: its
-    message attributes, a text, number or bytes by name. `delay`: seconds for which it cannot be received yet.
+    message attributes, a text, number or bytes by name. `delay`: seconds for which it cannot be received yet; a FIFO
+    queue's messages have none.
     """
 
     body: str

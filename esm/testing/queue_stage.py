@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from esm.clock import Clock
 from esm.errors import MappingError
+from esm.mapping.limits import SQS_MESSAGE_ATTRIBUTES, SQS_MESSAGE_BYTES
 from esm.mapping.settings import EventSourceMapping
 from esm.records.sqs import MessageAttribute
 from esm.runtime.real import queue_source
@@ -61,6 +63,9 @@ class QueueStage:
         if not isinstance(event, Send):
             raise ValueError(f"{type(event).__name__} is nothing that happens to this source")  # noqa: TRY004  # as above
         attributes = {name: _attribute(value) for name, value in event.attributes.items()}
+        _check(event, attributes)
+        if self._queue.fifo and event.delay:
+            raise ValueError("a message of a FIFO queue has no delay of its own")
         self._queue.send(
             event.body, event.group, delay_s=event.delay, attributes=attributes, trace_header=event.trace_header
         )
@@ -78,6 +83,27 @@ class QueueStage:
             left=[message.body for message in queue.messages],
             dead_letters=[message.body for message in queue.dead],
         )
+
+
+def _check(event: Send, attributes: Mapping[str, MessageAttribute]) -> None:
+    """Nothing, when SQS takes such a message. Raises `ValueError`.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    """
+    body: object = event.body
+    if not isinstance(body, str) or not body:
+        raise ValueError("a message's body is text, and not empty")
+    if len(attributes) > SQS_MESSAGE_ATTRIBUTES:
+        raise ValueError(f"a message has at most {SQS_MESSAGE_ATTRIBUTES} attributes, not {len(attributes)}")
+    size = len(body.encode()) + sum(_size(name, attribute) for name, attribute in attributes.items())
+    if size > SQS_MESSAGE_BYTES:
+        raise ValueError(f"a message has at most {SQS_MESSAGE_BYTES:,} bytes, not {size:,}")
+
+
+def _size(name: str, attribute: MessageAttribute) -> int:
+    """Name, type and value count; of a binary value, its bytes."""
+    text, binary = attribute.string_value or "", b64decode(attribute.binary_value or "")
+    return len(name.encode()) + len(attribute.data_type) + len(text.encode()) + len(binary)
 
 
 def _attribute(value: str | float | bytes) -> MessageAttribute:

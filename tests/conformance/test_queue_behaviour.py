@@ -250,3 +250,30 @@ def test_an_event_has_the_shape_that_lambda_gives_it(window: int) -> None:
         "b": {"binaryValue": b64encode(b"\x00\x01").decode(), "dataType": "Binary"} | lists,
     }
     assert len(more["md5OfMessageAttributes"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("message", "arn", "complaint"),
+    [
+        (Send(b"bytes"), ARN, "a message's body is text, and not empty"),  # type: ignore[arg-type]  # the caller's mistake
+        (Send(""), ARN, "a message's body is text, and not empty"),
+        (Send("é" * (1 << 19) + "x"), ARN, "a message has at most 1,048,576 bytes, not 1,048,577"),
+        (Send("x" * (1 << 20), attributes={"n": 1}), ARN, "a message has at most 1,048,576 bytes, not 1,048,584"),
+        (Send("x", attributes={f"{n}": 1 for n in range(11)}), ARN, "a message has at most 10 attributes, not 11"),
+        (Send("x"), FIFO, "a message of a FIFO queue has a group"),
+        (Send("x", group="a", delay=5.0), FIFO, "a message of a FIFO queue has no delay of its own"),
+    ],
+    ids=["bytes", "empty", "too long", "too long with its attributes", "attributes", "no group", "delay"],
+)
+def test_a_message_that_no_queue_takes_is_the_callers_mistake(message: Send, arn: str, complaint: str) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+
+    The words are chosen.
+    """
+    with pytest.raises(ValueError, match=f"^{complaint}$"):
+        simulate(mapping(nothing, arn), [message])
+
+
+def test_a_message_of_a_mebibyte_is_taken() -> None:
+    trace = simulate(mapping(nothing), [Send("x" * ((1 << 20) - 8), attributes={"n": 1})])
+    assert len(trace.queue.deleted) == 1
