@@ -20,6 +20,7 @@ from esm.filtering.operators import refuse
 from esm.filtering.pattern import Pattern, parse_pattern
 from esm.filtering.view import KINESIS_KEYS, VIEWS, Look, View, look_of, misplaced
 from esm.mapping.limits import Limits
+from esm.mapping.nested import patterns
 from esm.records.dynamodb import DynamoDBEventShape, DynamoDBRecord
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
 
@@ -29,8 +30,9 @@ __all__ = ["FilterCriteria", "compile_for_dynamodb", "compile_for_kinesis", "com
 class FilterCriteria:
     """Event filters of one mapping, checked and compiled. AWS: `FilterCriteria`.
 
-    `filters`: patterns, each a dict or its JSON text; empty lets every record pass. `source`: `kinesis`, `dynamodb` or
-    `sqs`. `limits`: how many filters, and how long a pattern may be; AWS's numbers by default.
+    `filters`: patterns, each a dict or its JSON text, or AWS's `{"Filters": [{"Pattern": text}]}`; empty lets every
+    record pass. `source`: `kinesis`, `dynamodb` or `sqs`. `limits`: how many filters, and how long a pattern may be;
+    AWS's numbers by default.
 
     Raises:
         MappingError: a pattern is one that AWS would refuse, or there are too many; the caller's fault.
@@ -43,7 +45,7 @@ class FilterCriteria:
         if source not in VIEWS:
             raise MappingError(f"Expected one of {', '.join(VIEWS)} as the source.", field="source", value=source)
         self.source: SourceKind = source
-        given = [filters] if isinstance(filters, (str, Mapping)) else list(filters)
+        given = _several(filters, limits)
         if len(given) > limits.filters:
             text = f"Expected at most {limits.filters} filters, not {len(given)}."
             raise MappingError(text, field="filter_criteria")
@@ -126,6 +128,12 @@ def _of(criteria: FilterCriteria, source: SourceKind) -> _Judge:
     if criteria.source != source:
         raise MappingError(f"These filters are for {criteria.source}, not {source}.", field="source", value=source)
     return criteria._judge  # noqa: SLF001  # the other half of the same module
+
+
+def _several(filters: Iterable[str | Mapping[str, Any]], limits: Limits) -> list[str | Mapping[str, Any]]:
+    if isinstance(filters, Mapping) and set(filters) == {"Filters"}:
+        return list(patterns("filter_criteria", filters, limits))
+    return [filters] if isinstance(filters, (str, Mapping)) else list(filters)
 
 
 def _checked(source: str | Mapping[str, Any], view: View | None, limits: Limits) -> Pattern:

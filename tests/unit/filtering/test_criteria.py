@@ -257,3 +257,12 @@ def test_an_explanation_of_arrays_without_end() -> None:
     assert explained("dynamodb", [{"dynamodb": {"k": [1]}}], {"dynamodb": {"k": value}}) == [
         "Filter 1: the arrays are nested too deep."
     ]
+
+
+def test_aws_own_form_of_several_filters() -> None:
+    given = {"Filters": [{"Pattern": '{"body": ["a"]}'}, {"Pattern": '{"body": ["b"]}'}]}
+    criteria = FilterCriteria(given, source="sqs")
+    assert [criteria.matches({"body": body}) for body in "abc"] == [True, True, False]
+    assert FilterCriteria({"Filters": []}, source="sqs").matches({"body": "c"})
+    with pytest.raises(MappingError, match="Pattern"):
+        FilterCriteria({"Filters": [{"Patern": "{}"}]}, source="sqs")
