@@ -6,7 +6,7 @@ its type tag, a `numeric` on a number that DynamoDB writes as text, an `exists` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -88,10 +88,33 @@ def _unknown_key(source: SourceKind, steps: list[str], _leaf: Leaf) -> _Problem 
         return None
     if source == "kinesis" and steps[0] == "kinesis":
         return _Problem("a pattern sees the fields of the kinesis object at top level, without kinesis", holds=True)
-    by_fold = {key.casefold(): key for key in keys}
-    near = get_close_matches(steps[0].casefold(), by_fold, 1)
-    meant = f"; {by_fold[near[0]]} is near" if near else f"; there are {', '.join(sorted(keys))}"
-    return _Problem(f"no {source} record has the key {steps[0][:60]}{meant}", holds=True)
+    return _Problem(f"no {source} record has the key {_meant(steps[0], keys)}", holds=True)
+
+
+def _meant(key: str, keys: Collection[str]) -> str:
+    """The key, and which of those that there are may be meant."""
+    by_fold = {each.casefold(): each for each in keys}
+    near = get_close_matches(key.casefold(), by_fold, 1)
+    return key[:60] + (f"; {by_fold[near[0]]} is near" if near else f"; there are {', '.join(sorted(keys))}")
+
+
+_CHANGE_KEYS = ("ApproximateCreationDateTime", "Keys", "NewImage", "OldImage", "SequenceNumber", "SizeBytes")
+_INNER = {
+    ("dynamodb", "dynamodb"): (*_CHANGE_KEYS, "StreamViewType"),
+    ("dynamodb", "userIdentity"): ("principalId", "type"),
+}
+"""What stands in an object of which all keys are known."""
+
+_ATTRIBUTE = ("binaryListValues", "binaryValue", "dataType", "stringListValues", "stringValue")
+
+
+def _unknown_inner_key(source: SourceKind, steps: list[str], _leaf: Leaf) -> _Problem | None:
+    keys = _INNER.get((source, steps[0]))
+    if keys and len(steps) > 1 and steps[1] not in keys:
+        return _Problem(f"no {source} record has the key {_meant(steps[1], keys)}, in {steps[0]}", holds=True)
+    if steps[0] == "messageAttributes" and len(steps) > 1 and steps[-1] not in _ATTRIBUTE:
+        return _Problem(f"no message attribute has the key {_meant(steps[-1], _ATTRIBUTE)}", holds=True)
+    return None
 
 
 _OBJECTS = {
@@ -178,4 +201,12 @@ def _any_or_none(_source: SourceKind, _steps: list[str], leaf: Leaf) -> _Problem
     return None
 
 
-_CHECKS: tuple[_Check, ...] = (_unknown_key, _on_an_object, _without_tag, _event_name, _wrong_kind, _any_or_none)
+_CHECKS: tuple[_Check, ...] = (
+    _unknown_key,
+    _on_an_object,
+    _unknown_inner_key,
+    _without_tag,
+    _event_name,
+    _wrong_kind,
+    _any_or_none,
+)

@@ -85,6 +85,30 @@ def image(leaf: Any) -> dict[str, Any]:
         ),
         ("sqs", '{"body": ["x"], "body": {"k": ["x"]}}', "never", "body cannot be plain text and JSON at once"),
         ("sqs", {"eventName": ["x"]}, "never", "no sqs record has the key eventName"),
+        (
+            "dynamodb",
+            {"dynamodb": {"newImage": {"id": {"S": ["x"]}}}},
+            "never",
+            "no dynamodb record has the key newImage; NewImage is near, in dynamodb",
+        ),
+        (
+            "dynamodb",
+            {"userIdentity": {"PrincipalId": [{"exists": False}]}},
+            "always",
+            "no dynamodb record has the key PrincipalId; principalId is near, in userIdentity",
+        ),
+        (
+            "sqs",
+            {"messageAttributes": {"kind": ["order"]}},
+            "never",
+            "no message attribute has the key kind; there are binaryListValues, ",
+        ),
+        (
+            "sqs",
+            {"messageAttributes": {"kind": {"StringValue": ["order"]}}},
+            "never",
+            "no message attribute has the key StringValue; stringValue is near",
+        ),
     ],
 )
 def test_a_warning(source: Source, pattern: Any, effect: str, words: str) -> None:
@@ -113,6 +137,9 @@ def test_a_warning(source: Source, pattern: Any, effect: str, words: str) -> Non
         ),
         ("sqs", {"body": {"k": [1]}, "attributes": {"SenderId": ["x"]}}),
         ("sqs", {"body": ["x"]}),
+        ("sqs", {"messageAttributes": {"a.b": {"stringValue": ["x"]}, "c": {"dataType": ["Number.int"]}}}),
+        ("dynamodb", {"userIdentity": {"type": ["Service"], "principalId": ["dynamodb.amazonaws.com"]}}),
+        ("dynamodb", {"dynamodb": {"StreamViewType": ["KEYS_ONLY"], "SequenceNumber": ["1"]}}),
     ],
 )
 def test_nothing_to_warn_of(source: Source, pattern: Any) -> None:
