@@ -38,10 +38,12 @@ class Scene:
     """One stream of a record each half second; lives of a worker over the same positions, one after the other.
 
     `truth`: the records of each window, as they were put. `final`: the states that were handed out for each.
+    `settings`: more of the mapping's.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, **settings: Any) -> None:
         self.rng = random.Random(seed)
+        self.settings = settings
         self.truth: dict[str, list[int]] = {}
         self.final: dict[str, list[list[int]]] = {}
         self.rows: dict[LeaseKey, Lease] = {}
@@ -83,6 +85,7 @@ class Scene:
             starting_position="TRIM_HORIZON",
             tumbling_window_in_seconds=SIZE_S,
             batch_size=7,
+            **self.settings,
         )
         async with Worker([mapping], store=MemoryStore(self.rows), ports=self.ports()):
             await stop.wait()
@@ -96,8 +99,17 @@ class Scene:
         if event["isFinalInvokeForWindow"]:
             assert not event["isWindowTerminatedEarly"]
             self.final.setdefault(self.second(event), []).append(event["state"]["seen"])
-        numbers = [int(b64decode(record["kinesis"]["data"])) for record in event["Records"]]
-        return {"state": {"seen": [*event["state"].get("seen", []), *numbers]}}
+        done = self.part(event["Records"]) if self.settings else event["Records"]
+        numbers = [int(b64decode(record["kinesis"]["data"])) for record in done]
+        failed = [record["kinesis"]["sequenceNumber"] for record in event["Records"][len(done) :]]
+        return {
+            "state": {"seen": [*event["state"].get("seen", []), *numbers]},
+            "batchItemFailures": [{"itemIdentifier": number} for number in failed],
+        }
+
+    def part(self, records: list[Any]) -> list[Any]:
+        """Often enough, not all of them."""
+        return records[: self.rng.randrange(len(records) + 1)] if self.rng.random() < 0.4 else records
 
     def second(self, event: dict[str, Any]) -> str:
         for start in self.truth:
@@ -126,16 +138,25 @@ class Scene:
         )
 
 
+PARTS: dict[str, Any] = {
+    "bisect_batch_on_function_error": True,
+    "function_response_types": ["ReportBatchItemFailures"],
+    "maximum_batching_window_in_seconds": 2,
+}
+
+
+@pytest.mark.parametrize("settings", [{}, PARTS], ids=["whole batches", "halves and suffixes"])
 @pytest.mark.parametrize("seed", range(10))
-def test_a_worker_that_is_stopped_hands_out_each_window_once(seed: int) -> None:
-    scene = Scene(seed)
+def test_a_worker_that_is_stopped_hands_out_each_window_once(seed: int, settings: dict[str, Any]) -> None:
+    scene = Scene(seed, **settings)
     run(scene.play(lambda _process, stop: stop.set()), seed=seed)
     assert scene.final == {start: [numbers] for start, numbers in scene.truth.items()}
 
 
+@pytest.mark.parametrize("settings", [{}, PARTS], ids=["whole batches", "halves and suffixes"])
 @pytest.mark.parametrize("seed", range(30))
-def test_a_worker_that_is_killed_counts_nothing_twice(seed: int) -> None:
-    scene = Scene(seed)
+def test_a_worker_that_is_killed_counts_nothing_twice(seed: int, settings: dict[str, Any]) -> None:
+    scene = Scene(seed, **settings)
     run(scene.play(lambda process, _stop: process.kill()), seed=seed)
     assert scene.final.keys() == scene.truth.keys()
     for start, states in scene.final.items():
