@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from esm.aws.ask import ask
 from esm.aws.session import AwsSession
 from esm.errors import SourceError, SourceNotFoundError
-from esm.templates.create_tables import create_table
+from esm.templates.create_shapes import check_shapes
+from esm.templates.create_tables import TABLE_PROPERTIES, create_table
+from esm.templates.document import Path
 from esm.templates.mappings import resources
 from esm.templates.parameters import as_text
 from esm.templates.resolver import Resolver
@@ -56,30 +58,58 @@ class _Door(NamedTuple):
         return await ask(self.session, service, self.region, operation, **parameters)
 
 
+class _Wanted(NamedTuple):
+    """A resource as it is to be. `properties`: those that it is made of; `unknown`: why it is left out."""
+
+    logical_id: str
+    kind: str
+    name: str
+    properties: Mapping[str, Any]
+    path: Path
+    unknown: str | None = None
+
+
 async def create(resolver: Resolver, session: AwsSession) -> AsyncIterator[Created]:
     """Creates every resource of the kinds above, one after the other; gives each when it is ready.
 
-    Raises `SourceError` when the service refuses, or a resource is not ready in time.
+    Raises `TemplateError`, before the first is made, for properties that no request can be made of; and `SourceError`
+    when the service refuses, or a resource is not ready in time.
     """
     door = _Door(session, resolver.template.region)
     redrives: list[tuple[str, Any]] = []
+    for wanted in list(_wanted(resolver)):
+        if wanted.unknown is not None:
+            yield Created(wanted.logical_id, wanted.kind, wanted.name, f"left out: {wanted.unknown}")
+            continue
+        try:
+            made = await CREATED[wanted.kind].make(door, wanted.name, wanted.properties)
+        except SourceError as error:
+            if error.code == "ParamValidationError":  # of the SDK, which has asked nobody
+                raise resolver.template.refused(wanted.path, " ".join(error.message.split())) from None
+            raise
+        if made and wanted.properties.get("RedrivePolicy"):
+            redrives.append((wanted.name, wanted.properties["RedrivePolicy"]))
+        yield Created(wanted.logical_id, wanted.kind, wanted.name, "created" if made else "exists")
+    for name, policy in redrives:  # when every queue is there
+        await _redrive(door, name, policy)
+
+
+def _wanted(resolver: Resolver) -> Iterator[_Wanted]:
+    """What is to be there. What nothing is made of, as a key of KMS, may be unknown. Raises `TemplateError`."""
     for logical_id, resource in resources(resolver):
         kind = resource["Type"]
         if kind not in CREATED:
             continue
-        path = ("Resources", logical_id, "Properties")
+        path: Path = ("Resources", logical_id, "Properties")
+        given = resource.get("Properties") or {}
         try:
-            properties = resolver.value(dict(resource.get("Properties") or {}), path)
-            name = resolver.names.name(logical_id)
+            properties = resolver.value({key: given[key] for key in CREATED[kind].made_of if key in given}, path)
+            wanted = _Wanted(logical_id, kind, resolver.names.name(logical_id), properties, path)
         except Unresolved as unknown:
-            yield Created(logical_id, kind, logical_id, f"left out: {unknown}")
+            yield _Wanted(logical_id, kind, logical_id, {}, path, str(unknown))
             continue
-        made = await CREATED[kind](door, name, properties)
-        if made and properties.get("RedrivePolicy"):
-            redrives.append((name, properties["RedrivePolicy"]))
-        yield Created(logical_id, kind, name, "created" if made else "exists")
-    for name, policy in redrives:  # when every queue is there
-        await _redrive(door, name, policy)
+        check_shapes(resolver.template, properties, path)
+        yield wanted
 
 
 async def _create_stream(door: _Door, name: str, properties: Mapping[str, Any]) -> bool:
@@ -162,15 +192,22 @@ async def _is(ready: Callable[[], Awaitable[bool]]) -> bool:
         return False  # not seen yet
 
 
-CREATED: Mapping[str, Callable[[_Door, str, Mapping[str, Any]], Awaitable[bool]]] = MappingProxyType(
+class _Recipe(NamedTuple):
+    """How a kind of resource is created. `make`: whether it had to be; `made_of`: the properties that it takes."""
+
+    make: Callable[[_Door, str, Mapping[str, Any]], Awaitable[bool]]
+    made_of: tuple[str, ...] = ()
+
+
+CREATED: Mapping[str, _Recipe] = MappingProxyType(
     {
-        "AWS::DynamoDB::GlobalTable": _create_table,
-        "AWS::DynamoDB::Table": _create_table,
-        "AWS::Kinesis::Stream": _create_stream,
-        "AWS::S3::Bucket": _create_bucket,
-        "AWS::SNS::Topic": _create_topic,
-        "AWS::SQS::Queue": _create_queue,
-        "AWS::Serverless::SimpleTable": _create_table,
+        "AWS::DynamoDB::GlobalTable": _Recipe(_create_table, TABLE_PROPERTIES),
+        "AWS::DynamoDB::Table": _Recipe(_create_table, TABLE_PROPERTIES),
+        "AWS::Kinesis::Stream": _Recipe(_create_stream, ("ShardCount", "StreamModeDetails")),
+        "AWS::S3::Bucket": _Recipe(_create_bucket),
+        "AWS::SNS::Topic": _Recipe(_create_topic, ("FifoTopic",)),
+        "AWS::SQS::Queue": _Recipe(_create_queue, (*_QUEUE_ATTRIBUTES, "RedrivePolicy")),
+        "AWS::Serverless::SimpleTable": _Recipe(_create_table, TABLE_PROPERTIES),
     }
 )
-"""How each kind of resource is created; whether it was."""
+"""How each kind of resource is created."""

@@ -10,9 +10,18 @@ from typing import Any
 
 from esm.templates.parameters import as_text
 
-__all__ = ["create_table"]
+__all__ = ["TABLE_PROPERTIES", "create_table"]
 
 _COPIED = ("AttributeDefinitions", "KeySchema", "LocalSecondaryIndexes")
+TABLE_PROPERTIES = (
+    *_COPIED,
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+    "PrimaryKey",
+    "ProvisionedThroughput",
+    "StreamSpecification",
+)
+"""What of a template's table goes into the request."""
 _INDEX = ("IndexName", "KeySchema", "Projection")
 _SIMPLE_TYPES = {"Binary": "B", "Number": "N", "String": "S"}
 

@@ -12,7 +12,7 @@ from aiobotocore.session import get_session
 
 from esm.aws.ask import ask
 from esm.aws.session import AwsSession
-from esm.errors import SourceNotFoundError
+from esm.errors import SourceNotFoundError, TemplateError
 from esm.mapping.settings import EventSourceMapping
 from esm.templates.create import Created, create
 from esm.templates.load import Plan, plan_of
@@ -59,9 +59,9 @@ TEMPLATE = """
 """
 
 
-def plan(account: str) -> Plan:
+def plan(account: str, text: str = TEMPLATE) -> Plan:
     options = Options(account=account, region="us-east-1", stack_name=f"shop{account}", environ={})
-    return plan_of(read_text(dedent(TEMPLATE).encode(), "template.yaml"), Path(__file__), options)
+    return plan_of(read_text(dedent(text).encode(), "template.yaml"), Path(__file__), options)
 
 
 @asynccontextmanager
@@ -101,6 +101,58 @@ async def test_what_a_template_defines_is_made_once(ministack: str, account: str
         answer = await ask(aws, "sqs", "us-east-1", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])
         assert answer["Attributes"]["VisibilityTimeout"] == "45"
         assert f"{name}-Dead.fifo" in answer["Attributes"]["RedrivePolicy"]
+
+
+ENCRYPTED = """
+    Resources:
+      Key: {Type: AWS::KMS::Key}
+      Stream:
+        Type: AWS::Kinesis::Stream
+        Properties:
+          StreamEncryption: {EncryptionType: KMS, KeyId: !GetAtt Key.Arn}
+          Tags: [{Key: key, Value: !GetAtt Key.KeyId}]
+      Queue: {Type: AWS::SQS::Queue, Properties: {KmsMasterKeyId: !GetAtt Key.Arn, VisibilityTimeout: 50}}
+      Topic: {Type: AWS::SNS::Topic, Properties: {KmsMasterKeyId: !GetAtt Key.Arn}}
+      Bucket: {Type: AWS::S3::Bucket, Properties: {BucketEncryption: !GetAtt Key.Arn}}
+      Table:
+        Type: AWS::DynamoDB::Table
+        Properties:
+          AttributeDefinitions: [{AttributeName: id, AttributeType: S}]
+          KeySchema: [{AttributeName: id, KeyType: HASH}]
+          SSESpecification: {SSEEnabled: true, KMSMasterKeyId: !GetAtt Key.Arn}
+"""
+
+
+async def test_what_is_unknown_and_not_needed_keeps_nothing_from_being_made(ministack: str, account: str) -> None:
+    async with signed_in(ministack, account) as aws:
+        states = {each.logical_id: each.state for each in await made(plan(account, ENCRYPTED), aws)}
+    assert states == dict.fromkeys(["Stream", "Queue", "Topic", "Bucket", "Table"], "created")
+
+
+@pytest.mark.parametrize(
+    ("resource", "place", "rule"),
+    [
+        ("Kinesis::Stream, Properties: {ShardCount: two}", "ShardCount", "a whole number is expected here"),
+        ("Kinesis::Stream, Properties: {StreamModeDetails: ON_DEMAND}", "StreamModeDetails", "an object is expected here"),
+        ("DynamoDB::Table, Properties: {KeySchema: id}", "KeySchema", "a list is expected here"),
+        ("DynamoDB::Table, Properties: {GlobalSecondaryIndexes: [id]}", "GlobalSecondaryIndexes.0", "an object is expected here"),
+        (
+            "DynamoDB::Table, Properties: {GlobalSecondaryIndexes: [{ProvisionedThroughput: {ReadCapacityUnits: {}}}]}",
+            "GlobalSecondaryIndexes.0.ProvisionedThroughput.ReadCapacityUnits",
+            "a whole number is expected here",
+        ),
+        ("DynamoDB::Table, Properties: {KeySchema: [{Name: id}]}", "", "Parameter validation failed"),
+    ],
+)
+async def test_what_no_request_can_be_made_of_refuses_the_file(
+    ministack: str, account: str, resource: str, place: str, rule: str
+) -> None:
+    text = f"Resources:\n  First: {{Type: AWS::SQS::Queue}}\n  R: {{Type: AWS::{resource}}}\n"
+    async with signed_in(ministack, account) as aws:
+        with pytest.raises(TemplateError, match=rule) as caught:
+            await made(plan(account, text), aws)
+    assert caught.value.path == ".".join(filter(None, ("Resources.R.Properties", place)))
+    assert caught.value.line == 3
 
 
 async def test_a_table_s_stream_is_looked_up(ministack: str, account: str) -> None:
