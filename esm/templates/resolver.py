@@ -79,6 +79,7 @@ class Resolver:
             return self._pseudo[name]
         if name in self.names:
             return self.names.ref(name)
+        self._check_generated(name)
         rule = (
             f"Template format error: Unresolved resource dependencies [{name}] in the Resources block of the template"
         )
@@ -87,9 +88,14 @@ class Resolver:
     def attribute(self, name: str, attribute: str, path: Path) -> str:
         """What `Fn::GetAtt` gives."""
         if name not in self.names:
+            self._check_generated(name)
             rule = f"Template error: instance of Fn::GetAtt references undefined resource {name}"
             raise self.template.refused(path, rule)
         return self.names.attribute(name, attribute)
+
+    def _check_generated(self, name: str) -> None:
+        if name.startswith(self.template.generated):
+            raise Unresolved(f"{name[:200]} is made when the template is deployed, and nothing is known of it here")
 
     def _pseudo_parameters(self) -> Mapping[str, Any]:
         template, account = self.template, self.options.account

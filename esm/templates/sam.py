@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path as FilePath
 from typing import Any
@@ -21,7 +22,13 @@ from esm.templates.template import Options, Template
 
 __all__ = ["compiled", "is_sam"]
 
-_FUNCTION = "AWS::Serverless::Function"
+_FUNCTION, _MAPPING = "AWS::Serverless::Function", "AWS::Lambda::EventSourceMapping"
+_SERVERLESS = "AWS::Serverless::"
+_IMPLICIT = ("ServerlessDeploymentApplication", "ServerlessHttpApi", "ServerlessRestApi")
+"""What the transform makes of a resource begins with that one's id; these it makes of events and settings.
+
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources.html
+"""
 _EVENTS = frozenset({"DocumentDB", "DynamoDB", "Kinesis", "MQ", "MSK", "SQS", "SelfManagedKafka"})
 """https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-eventsource.html"""
 _KEPT = frozenset(
@@ -80,11 +87,27 @@ def compiled(document: Document, folder: FilePath, options: Options) -> Template
         stack_name=options.stack_name_or(document.file, folder),
         region=region,
         origins=_origins(functions),
+        generated=(*_IMPLICIT, *(key for key, resource in given.items() if _is_serverless(resource))),
     )
 
 
 def _is_function(resource: Any) -> bool:
     return isinstance(resource, dict) and resource.get("Type") == _FUNCTION
+
+
+def _is_serverless(resource: Any) -> bool:
+    return isinstance(resource, dict) and str(resource.get("Type")).startswith(_SERVERLESS)
+
+
+def _mappings(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """The mappings that are resources themselves: the transform knows what their `!Ref Function.Alias` is."""
+    return {
+        key: deepcopy(resource)
+        for key, resource in resources.items()
+        if isinstance(resource, dict)
+        and resource.get("Type") == _MAPPING
+        and isinstance(resource.get("Properties"), dict)
+    }
 
 
 class _Code:
@@ -140,16 +163,17 @@ def _transformed(
     document: Document, functions: dict[str, Any], code: _Code, region: str, options: Options
 ) -> dict[str, Any]:
     given = {key: value for key, value in document.value.items() if key in ("Conditions", "Mappings", "Parameters")}
-    given |= {"Transform": "AWS::Serverless-2016-10-31", "Resources": _with_code(document, functions, code)}
+    resources = {**_mappings(document.value["Resources"]), **_with_code(document, functions, code)}
+    given |= {"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}
     shared = _globals(document, code)
     if shared:
         given["Globals"] = {"Function": shared}
-    resources = _translate(document, given, region, dict(options.parameters))
-    for key, resource in resources.items():
+    made = _translate(document, given, region, dict(options.parameters))
+    for key, resource in made.items():
         code.put_back(resource)
         if key in functions and "Metadata" in functions[key]:
             resource["Metadata"] = functions[key]["Metadata"]
-    return resources
+    return made
 
 
 def _globals(document: Document, code: _Code) -> dict[str, Any]:

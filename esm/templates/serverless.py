@@ -47,6 +47,7 @@ def compiled(document: Document, folder: FilePath, options: Options) -> Template
         stack_name=options.stack_name or compiler.prefix,
         region=options.region_or(_text(provider.get("region"))),
         origins=compiler.origins,
+        generated=("",),  # the framework and its plugins make what they like
     )
 
 

@@ -58,7 +58,8 @@ class Options:
 class Template:
     """`body`: the template; `origins`: where in the document a part of the body stands, when that is elsewhere.
 
-    `folder`: where its paths begin. `stack_name`, `region`: what the pseudo parameters say.
+    `folder`: where its paths begin. `stack_name`, `region`: what the pseudo parameters say. `generated`: how the ids of
+    resources begin that are none of the body's, and are made when the file is deployed.
     """
 
     document: Document
@@ -68,6 +69,7 @@ class Template:
     stack_name: str
     region: str
     origins: Mapping[Path, Path] = field(default_factory=dict)
+    generated: tuple[str, ...] = ()
 
     def origin(self, path: Path) -> Path:
         """Where in the document the body's `path` stands."""

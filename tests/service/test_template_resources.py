@@ -133,9 +133,17 @@ async def test_what_is_unknown_and_not_needed_keeps_nothing_from_being_made(mini
     ("resource", "place", "rule"),
     [
         ("Kinesis::Stream, Properties: {ShardCount: two}", "ShardCount", "a whole number is expected here"),
-        ("Kinesis::Stream, Properties: {StreamModeDetails: ON_DEMAND}", "StreamModeDetails", "an object is expected here"),
+        (
+            "Kinesis::Stream, Properties: {StreamModeDetails: ON_DEMAND}",
+            "StreamModeDetails",
+            "an object is expected here",
+        ),
         ("DynamoDB::Table, Properties: {KeySchema: id}", "KeySchema", "a list is expected here"),
-        ("DynamoDB::Table, Properties: {GlobalSecondaryIndexes: [id]}", "GlobalSecondaryIndexes.0", "an object is expected here"),
+        (
+            "DynamoDB::Table, Properties: {GlobalSecondaryIndexes: [id]}",
+            "GlobalSecondaryIndexes.0",
+            "an object is expected here",
+        ),
         (
             "DynamoDB::Table, Properties: {GlobalSecondaryIndexes: [{ProvisionedThroughput: {ReadCapacityUnits: {}}}]}",
             "GlobalSecondaryIndexes.0.ProvisionedThroughput.ReadCapacityUnits",

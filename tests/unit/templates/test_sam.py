@@ -107,6 +107,36 @@ def test_what_is_wrong_is_said_of_its_place_in_the_file(before: str, after: str,
     assert rule in said
 
 
+def test_a_mapping_of_its_own_may_name_what_the_transform_makes() -> None:
+    mapping = """\
+  Alone:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: {EventSourceArn: "arn:aws:sqs:us-east-1:000000000000:own", FunctionName: !Ref Work.Alias}
+"""
+    alone = next(each for each in plan(TEMPLATE + mapping).planned if each.logical_id == "Alone")
+    assert alone.mapping is not None
+    assert (alone.mapping.function.qualified_name, alone.line) == ("shop-Work:live", 35)
+    other = (TEMPLATE + mapping).replace("Work.Alias", "Work.Other")
+    alone = next(each for each in plan(other).planned if each.logical_id == "Alone")
+    assert alone.refusal == "Work.Other is made when the template is deployed, and nothing is known of it here"
+
+
+@pytest.mark.parametrize(
+    "named",
+    ['!Sub "https://${ServerlessRestApi}/Prod/"', "!GetAtt WorkRole.Arn", "!Ref ServerlessHttpApi", "!Ref Api.Stage"],
+)
+def test_what_the_transform_makes_is_unknown_here_and_no_fault(named: str) -> None:
+    ordered = plan(TEMPLATE.replace("{BOTH: own}", f"{{BOTH: own, URL: {named}}}")).planned[0]
+    assert ordered.mapping is not None
+    note = next(note for note in ordered.notes if note.startswith("environment variable URL is not set: "))
+    assert note.endswith(" is made when the template is deployed, and nothing is known of it here")
+
+
+def test_what_nobody_makes_refuses_the_file() -> None:
+    said = str(refused(TEMPLATE.replace("{BOTH: own}", "{BOTH: !Ref Nobody}")))
+    assert "Unresolved resource dependencies [Nobody]" in said
+
+
 def test_code_and_layers(tmp_path: Path) -> None:
     for folder in ("src", "deps/python"):
         (tmp_path / folder).mkdir(parents=True)

@@ -207,3 +207,12 @@ def test_functions_and_resources_in_parts() -> None:
     assert "environment variable KEY is not set" in one_.notes[0]
     assert "it runs on nodejs20.x" in str(two.refusal)
     assert "it is a container image" in str(three.refusal)
+
+
+@pytest.mark.parametrize("made", ["{Ref: ApiGatewayRestApi}", "{Fn::GetAtt: [GraphQlApi, ApiId]}", "!Sub '${HttpApi}'"])
+def test_what_the_framework_makes_is_unknown_here_and_no_fault(made: str) -> None:
+    text = TEMPLATE.format(event=f"stream: {ORDERS}", custom="a: b")
+    found = one(text.replace("  region:", f"  environment: {{API: {made}}}\n  region:", 1), "serverless.yml")
+    assert found.mapping is not None
+    note = next(note for note in found.notes if note.startswith("environment variable API is not set: "))
+    assert note.endswith(" is made when the template is deployed, and nothing is known of it here")
