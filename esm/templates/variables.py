@@ -14,6 +14,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from esm.templates.document import MAX_NODES, Document, Path, number
+from esm.templates.dotenv import dotenv
 from esm.templates.intrinsics import UNKNOWN
 from esm.templates.names import partition_of
 from esm.templates.parameters import as_text
@@ -47,6 +48,11 @@ class Variables:
         self._open: list[str] = []
         self._files: dict[FilePath, Any] = {}
         self._replaced = 0
+        self._environ = options.environ
+        if isinstance(document.value, dict) and document.value.get("useDotenv") is True:
+            # The stage chooses the file, and is known without it.
+            self._environ = {**dotenv(folder, self._stage(()), options.environ), **options.environ}
+            self._known.clear()
 
     def value(self) -> Any:
         """The whole file, without variables. Raises `TemplateError` for those that name each other in a circle."""
@@ -135,7 +141,7 @@ class Variables:
         return self._options.parameters.get(name)
 
     def _env(self, name: str, _: Path) -> str | None:
-        return self._options.environ.get(name)
+        return self._environ.get(name)
 
     def _sls(self, name: str, path: Path) -> str | None:
         return self._stage(path) if name == "stage" else None

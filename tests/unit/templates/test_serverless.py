@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from esm.templates.dotenv import parse_dotenv
 from esm.templates.mappings import Planned
 from tests.unit.templates.written import one, plan, refused
 
@@ -216,3 +217,63 @@ def test_what_the_framework_makes_is_unknown_here_and_no_fault(made: str) -> Non
     assert found.mapping is not None
     note = next(note for note in found.notes if note.startswith("environment variable API is not set: "))
     assert note.endswith(" is made when the template is deployed, and nothing is known of it here")
+
+
+DOTENV = """\
+useDotenv: true
+provider: {name: aws, runtime: python3.12, stage: "${opt:stage, env:STAGE, 'dev'}"}
+service: shop
+functions:
+  work:
+    name: work
+    handler: a.b
+    environment: {KEY: "${env:KEY}"}
+    events: [{sqs: "arn:aws:sqs:us-east-1:000000000000:${env:QUEUE}"}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "environ", "wanted"),
+    [
+        ("dev", {}, ("jobs-dev", "a b")),
+        ("prod", {}, ("jobs-prod", None)),  # one file alone
+        ("dev", {"QUEUE": "own"}, ("own", "a b")),
+        ("../x", {}, ("jobs-dev", "a b")),
+    ],
+)
+def test_a_file_of_variables_beside_it(
+    tmp_path: Path, stage: str, environ: dict[str, str], wanted: tuple[str, str | None]
+) -> None:
+    (tmp_path / ".env").write_text("# for me\nexport KEY='a b' # said\nSTAGE=ignored\nQUEUE=jobs-${SUFFIX:-dev}\n")
+    (tmp_path / ".env.prod").write_text('NAME=prod\nQUEUE="jobs-$NAME"\n')
+    given = {"parameters": {"stage": stage}, "environ": environ}
+    found = one(DOTENV, "serverless.yml", tmp_path, **given)
+    assert found.mapping is not None
+    assert (found.mapping.arn.name, found.mapping.function.environment.get("KEY")) == wanted
+    without = one(DOTENV.replace("true", "false", 1), "serverless.yml", tmp_path, **given)
+    assert (without.mapping is None) == ("QUEUE" not in environ)
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=", ""),
+        ("A = b ", "b"),
+        ("A=b#c", "b"),
+        ('A="b # c"', "b # c"),
+        ('A="b\\nc"', "b\nc"),
+        ("A='$HOME'", "$HOME"),
+        ("A=$HOME/x", "/root/x"),
+        ("A=\\$HOME", "$HOME"),
+        ("A=${NONE:-b}", "b"),
+        ("A=${NONE}", ""),
+        ('A="not closed', None),
+        ("no assignment", None),
+    ],
+)
+def test_lines_of_such_a_file(line: str, value: str | None) -> None:
+    assert parse_dotenv(f"B=1\n{line}\nC=2\n", {"HOME": "/root"}) == {
+        "B": "1",
+        **({} if value is None else {"A": value}),
+        "C": "2",
+    }
