@@ -43,10 +43,12 @@ class Planned:
 
     `mapping`: how it would run; `None` when its own settings hang on what is not known here. `refusal`: why it cannot
     run here, or not yet; `None`: it can. `notes`: what differs from Lambda and harms nothing. `line`: where it stands.
+    `function_key`: what the file itself calls the function.
     """
 
     logical_id: str
     function_id: str | None = None
+    function_key: str | None = None
     mapping: EventSourceMapping | None = None
     code: Code = field(default_factory=Code)
     refusal: str | None = None
@@ -61,7 +63,7 @@ class Planned:
     @property
     def names(self) -> frozenset[str]:
         """What it is called on the command line: its own logical id, and the function's id and name."""
-        named = {self.logical_id, self.function_id or self.logical_id}
+        named = {name for name in (self.logical_id, self.function_id, self.function_key) if name is not None}
         if self.mapping is not None:
             named |= {self.mapping.function.name, self.mapping.function.qualified_name}
             named |= set() if self.is_pending else {self.mapping.uuid}
@@ -132,16 +134,24 @@ def _planned(resolver: Resolver, lambdas: Lambdas, logical_id: str, resource: Ma
         mapping = _mapping(resolver, lambda_, given, path)
     except Unresolved as unknown:
         function_id = lambda_.logical_id if lambda_ else None
-        return Planned(logical_id=logical_id, function_id=function_id, refusal=str(unknown), line=line)
+        key = _function_key(resolver, function_id)
+        return Planned(
+            logical_id=logical_id, function_id=function_id, function_key=key, refusal=str(unknown), line=line
+        )
     return Planned(
         logical_id=logical_id,
         function_id=lambda_.logical_id,
+        function_key=_function_key(resolver, lambda_.logical_id),
         mapping=mapping,
         code=lambda_.code,
         refusal=lambda_.refusal,
         notes=lambda_.notes,
         line=line,
     )
+
+
+def _function_key(resolver: Resolver, function_id: str | None) -> str | None:
+    return None if function_id is None else str(resolver.template.origin(("Resources", function_id))[-1])
 
 
 def _function(resolver: Resolver, lambdas: Lambdas, given: Any, path: Path) -> Lambda:

@@ -205,6 +205,7 @@ def test_functions_and_resources_in_parts() -> None:
     assert one_.mapping is not None
     assert one_.mapping.function.environment == {"STAGE": "prod", "OWN": "x"}
     assert one_.mapping.function.name == "shop-prod-one"
+    assert {"one", "OneLambdaFunction", "shop-prod-one", "OneEventSourceMapping0"} <= one_.names
     assert "environment variable KEY is not set" in one_.notes[0]
     assert "it runs on nodejs20.x" in str(two.refusal)
     assert "it is a container image" in str(three.refusal)
