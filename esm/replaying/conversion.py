@@ -55,6 +55,7 @@ class Converter:
         self._paths, self._kind, self._key_names = paths, kind, key_names
         self._source, self._skip_invalid = source_arn or SOURCES.get(kind), skip_invalid
         self._at = 0.0
+        self._without_keys = False
 
     def write(self, target: Path, clock: Clock) -> None:
         """Writes it. Raises `RecordingError`, also for a line that is no record, unless it is to be left out.
@@ -87,9 +88,10 @@ class Converter:
             )
         names = " ".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in self._paths)
         unique = str(uuid5(NAMESPACE_URL, f"{source} {names}"))
-        return Header(
-            esm_recording=FORMAT_VERSION, kind=kind, source=source, id=unique, synthesised=SYNTHESISED[self._kind]
-        )
+        made_up = SYNTHESISED[self._kind]
+        if self._without_keys:
+            made_up += "; its items have no keys, as the table's key is not named"
+        return Header(esm_recording=FORMAT_VERSION, kind=kind, source=source, id=unique, synthesised=made_up)
 
     # -- what has no order but that of its lines -------------------------------------------------------------------
 
@@ -100,7 +102,8 @@ class Converter:
                 if self._kind == "firehose":
                     records: list[RecordedLine] = list(fired_records(line, number, self._at))
                 else:
-                    records = [change_of_export(line, number, self._key_names, self._at)]
+                    records = [change := change_of_export(line, number, self._key_names, self._at)]
+                    self._without_keys |= bytes(change.keys) == b"{}"
             except (ValueError, KeyError, TypeError) as error:
                 self._refuse(path, line_number, error)
                 continue

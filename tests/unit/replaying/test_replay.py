@@ -124,6 +124,11 @@ def test_a_dynamodb_export(tmp_path: Path) -> None:
     assert "INSERT" in summary.synthesised
     assert [item["dynamodb"]["Keys"]["id"]["S"] for item in seen.items] == ["1", "2"]
 
+    unnamed = replayed(path, function=seen.handle, skip_invalid=True)
+    assert [item["dynamodb"]["Keys"] for item in seen.items[2:]] == [{}, {}]
+    assert unnamed.synthesised.endswith("; its items have no keys, as the table's key is not named")
+    assert "no keys" not in summary.synthesised
+
 
 def test_what_firehose_wrote(tmp_path: Path) -> None:
     path = tmp_path / "delivered"
