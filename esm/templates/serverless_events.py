@@ -54,12 +54,14 @@ def mapping_of(document: Document, path: Path, kind: str, given: Any) -> tuple[d
     if kind in NOT_READ:
         reason = f"the source is {NOT_READ[kind]}: only Kinesis and DynamoDB streams and SQS queues are read"
         return {"EventSourceArn": {UNKNOWN: reason}}, {}
-    event = given if isinstance(given, dict) and "arn" in given else {"arn": given}
+    event = given if isinstance(given, dict) and not _is_function(given) else {"arn": given}
     names = _STREAM if kind == "stream" else _QUEUE
     allowed = {*names, *_OTHER_KEYS, *(_STREAM_KEYS if kind == "stream" else ())}
     for key in event:
         if key not in allowed:
             raise document.refused((*path, key), f"there is no such setting; there are {', '.join(sorted(allowed))}")
+    if event.get("arn") is None:
+        raise document.refused(path, "arn is expected here: the source's ARN, or a function that gives it")
     properties: dict[str, Any] = {**_DEFAULTS[kind], "EventSourceArn": event["arn"]}
     properties |= {name: _written(name, event[key]) for key, name in names.items() if event.get(key) is not None}
     if event.get("filterPatterns") is not None:
@@ -73,6 +75,12 @@ def mapping_of(document: Document, path: Path, kind: str, given: Any) -> tuple[d
         "FilterCriteria": "filterPatterns",
         "DestinationConfig": "destinations",
     }
+
+
+def _is_function(value: dict[str, Any]) -> bool:
+    """Whether a dict is what CloudFormation, or nobody here, makes a value of."""
+    name = next(iter(value)) if len(value) == 1 else ""
+    return name in ("Ref", UNKNOWN) or name.startswith("Fn::")
 
 
 def _written(name: str, value: Any) -> Any:

@@ -278,3 +278,17 @@ def test_lines_of_such_a_file(line: str, value: str | None) -> None:
         **({} if value is None else {"A": value}),
         "C": "2",
     }
+
+
+@pytest.mark.parametrize(
+    "written", ["stream: {type: dynamodb, batchSize: 1}", "sqs: {enabled: true}", "sqs:", "sqs: {}"]
+)
+def test_an_event_without_an_arn(written: str) -> None:
+    said = str(refused(TEMPLATE.format(event=written, custom="a: b"), "serverless.yml"))
+    assert said.startswith("serverless.yml:10:")
+    assert said.endswith(": arn is expected here: the source's ARN, or a function that gives it")
+
+
+@pytest.mark.parametrize("arn", ["{Ref: Source}", "!GetAtt Source.Arn", "{Fn::ImportValue: source}", "${ssm:/source}"])
+def test_an_event_that_is_its_arn(arn: str) -> None:
+    assert event(f"stream: {arn}").refusal is not None
