@@ -180,14 +180,13 @@ async def test_a_schema_of_another_version_is_refused(file: Path, version: objec
 @contextmanager
 def without_privileges() -> Iterator[None]:
     """As somebody who may not write everywhere, as a superuser may."""
-    superuser = os.geteuid() == 0
-    if superuser:
+    before = os.geteuid()
+    if before == 0:
         os.seteuid(NOBODY)
     try:
         yield
     finally:
-        if superuser:
-            os.seteuid(0)
+        os.seteuid(before)
 
 
 @pytest.fixture
@@ -314,8 +313,7 @@ async def test_a_damaged_row_is_named_and_the_others_are_left_alone(store: Sqlit
     for damage in damages:
         with raw(file) as other:
             other.execute("UPDATE esm_lease SET checkpoint = ? WHERE shard_id = 'shardId-1'", (damage,))
-        calls: list[Awaitable[object]] = [store.load("m"), store.renew(one)]
-        for call in calls:
+        for call in (store.load("m"), store.renew(one)):
             with pytest.raises(StoreError, match=r"m/shardId-1.*damaged"):
                 await call
         two = await store.renew(two)

@@ -52,9 +52,7 @@ class Play:
         return self.machine.take(self.now)
 
     def all(self) -> list[QueueCommand]:
-        taken = []
-        while (command := self.take()) is not None:
-            taken.append(command)
+        taken = list(iter(self.take, None))
         wake = self.machine.wake_at()
         assert wake is None or wake > self.now
         return taken
