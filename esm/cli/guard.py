@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
+from socket import inet_aton
 from urllib.parse import urlsplit
 
 from esm.cli.exits import Exit, Failure
@@ -12,6 +13,8 @@ from esm.mapping.settings import EventSourceMapping
 
 __all__ = ["check", "check_enabled", "check_sources", "is_aws", "shown"]
 
+_METADATA = IPv6Address("fd00:ec2::254")
+"""https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html"""
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
@@ -66,10 +69,20 @@ def _check_url(endpoint_url: str) -> None:
 
 def _check_address(endpoint_url: str) -> None:
     """No request of ours goes where machines keep their credentials: 169.254.169.254 and its like."""
-    with suppress(ValueError):  # a name
-        if ip_address(urlsplit(endpoint_url).hostname or "").is_link_local:
-            line = f"--endpoint-url={shown(endpoint_url)}: a link-local address holds a machine's metadata, and no AWS"
-            raise Failure(Exit.GUARD, line)
+    address = _address(urlsplit(endpoint_url).hostname or "")
+    if address is not None and (address.is_link_local or address == _METADATA):
+        line = f"--endpoint-url={shown(endpoint_url)}: a link-local address holds a machine's metadata, and no AWS"
+        raise Failure(Exit.GUARD, line)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """What the system takes it for, also when it is written as one number or in IPv6's form; `None`: it is a name."""
+    with suppress(OSError):
+        return IPv4Address(inet_aton(host))
+    with suppress(ValueError):
+        address = IPv6Address(host)
+        return address.ipv4_mapped or address
+    return None
 
 
 def is_aws(endpoint_url: str) -> bool:

@@ -30,7 +30,18 @@ def test_a_region_with_spaces_around_it_is_the_region() -> None:
     assert Options(environ={"AWS_REGION": " \n", "AWS_DEFAULT_REGION": "eu-west-2"}).region_or(None) == "eu-west-2"
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "169.254.170.2", "[fe80::1]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.170.2",
+        "[fe80::1]",
+        "2852039166",
+        "0xa9.0xfea9fe",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+    ],
+)
 def test_a_metadata_address_is_no_endpoint(host: str) -> None:
     for live in (False, True):
         with pytest.raises(Failure, match="holds a machine's metadata") as refused:

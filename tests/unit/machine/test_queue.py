@@ -48,11 +48,10 @@ class Play:
             rules, visibility_seconds=visibility, jitter=lambda: 0.5, new_id=lambda: f"r{next(ids)}", keep=keep
         )
 
-    def take(self) -> QueueCommand | None:
-        return self.machine.take(self.now)
-
     def all(self) -> list[QueueCommand]:
-        taken = list(iter(self.take, None))
+        taken = []
+        while (command := self.machine.take(self.now)) is not None:
+            taken.append(command)
         wake = self.machine.wake_at()
         assert wake is None or wake > self.now
         return taken
