@@ -17,6 +17,7 @@ __all__ = [
     "ARN",
     "ARN_LENGTH",
     "api_name",
+    "duration",
     "epoch_seconds",
     "flag",
     "integer",
@@ -88,6 +89,16 @@ def integer(field: str, value: object, *, minimum: int, maximum: int | None = No
     if maximum is not None and value > maximum:
         raise violated(field, value, f"Member must have value less than or equal to {maximum}", path=path)
     return int(value)
+
+
+def duration(field: str, value: object, *, zero: bool = False) -> float:
+    """`value`, a number of seconds above zero, or zero if that may be; infinity is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise violated(field, value, "Member must be a number")
+    if not (0 < value <= _LAST_SECOND or (zero and value == 0)):
+        least = "0 or more" if zero else "more than 0"
+        raise violated(field, value, f"Member must be a number of seconds, {least} and at most {_LAST_SECOND}")
+    return float(value)
 
 
 def flag(field: str, value: object) -> bool:

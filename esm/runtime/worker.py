@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from esm.errors import EsmError
-from esm.mapping.constraints import violated
+from esm.mapping.constraints import duration
 from esm.mapping.settings import EventSourceMapping, check_distinct
 from esm.mapping.states import not_found
 from esm.runtime.changes import Changes
@@ -74,13 +74,13 @@ class Worker:
     ) -> None:
         self._given = tuple(mappings)
         self._settings: dict[str, EventSourceMapping] | None = None
-        self.drain_timeout = drain_timeout
-        self._silent_after = _seconds("silent_after", silent_after)
+        self.drain_timeout = duration("drain_timeout", drain_timeout, zero=True)
+        self._silent_after = duration("silent_after", silent_after)
         self._restart_after = (
-            None if restart_silent_after is None else _seconds("restart_silent_after", restart_silent_after)
+            None if restart_silent_after is None else duration("restart_silent_after", restart_silent_after)
         )
         blocked_after = None if ports is not None else blocked_after
-        self._blocked_after = None if blocked_after is None else _seconds("blocked_after", blocked_after)
+        self._blocked_after = None if blocked_after is None else duration("blocked_after", blocked_after)
         self._resources = resources or Resources()
         self._store = open_store(store)
         self._observers = tuple(observers)
@@ -251,9 +251,3 @@ class Worker:
             raise EsmError("a Worker is used inside its `async with`")
         self._shift.home.check()
         return self._shift
-
-
-def _seconds(name: str, value: float) -> float:
-    if not value > 0:
-        raise violated(name, value, "Member must have value greater than 0")
-    return float(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 from esm.clock import Millis, SystemClock
 from esm.errors import MappingError
 from esm.handlers.invoker import Event, Invocation, Returned
+from esm.mapping.constraints import api_name
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.watchdog import Watchdog
 from esm.runtime.worker import Worker
@@ -236,7 +238,15 @@ def test_a_worker_has_one_and_leaves_no_thread_behind() -> None:
     assert len(listener.of(LoopBlocked)) == 2
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0])
-def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf, True, "5"])
+@pytest.mark.parametrize("name", ["blocked_after", "drain_timeout", "restart_silent_after", "silent_after"])
+def test_a_time_that_is_none_is_refused(name: str, seconds: Any) -> None:
+    """Before anything is begun: a stop that cannot be reckoned would be no stop."""
+    with pytest.raises(MappingError, match=api_name(name)[1:]):
+        Worker([], store="memory:", **{name: seconds})
+
+
+def test_no_time_at_all_is_one_for_a_drain_alone() -> None:
+    assert Worker([], store="memory:", drain_timeout=0).drain_timeout == 0
     with pytest.raises(MappingError, match="blockedAfter"):
-        Worker([], store="memory:", blocked_after=seconds)
+        Worker([], store="memory:", blocked_after=0)

@@ -66,6 +66,8 @@ USAGE = [
     (("run",), "MODULE:OBJECT"),
     (("run", "app:mappings", "--drain-timeout", "-1"), "--drain-timeout"),
     (("run", "app:mappings", "--drain-timeout", "soon"), "'soon'"),
+    (("run", "app:mappings", "--drain-timeout", "nan"), "--drain-timeout"),
+    (("run", "app:mappings", "--drain-timeout", "inf"), "--drain-timeout"),
     (("run", "app:mappings", "--log-level", "loud"), "'loud'"),
     (("run", "app:mappings", "--app-dir", "nowhere"), "'nowhere'"),
     (

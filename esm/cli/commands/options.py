@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,6 +111,13 @@ def as_json(command: Command) -> Command:
     return click.option("--json", "json", is_flag=True, help="As JSON.")(command)
 
 
+def _finite(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    """A stop that waits for ever, or for no number at all, would be none."""
+    if not isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value
+
+
 def drain_timeout(command: Command) -> Command:
     """How long an end may take."""
     decorate = click.option(
@@ -117,6 +125,7 @@ def drain_timeout(command: Command) -> Command:
         default=25.0,
         show_default=True,
         type=click.FloatRange(min=0),
+        callback=_finite,
         metavar="SECONDS",
         help="How long what is out gets to end after a signal.",
     )
