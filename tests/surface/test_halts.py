@@ -103,7 +103,7 @@ async def test_a_run_ends_by_itself_when_every_shard_is_halted(esm_: Esm) -> Non
         ended = await asyncio.to_thread(esm_, "run", "app:mappings", "--endpoint-url", server.url)
     assert ended.code == Exit.HALTED
     assert len(re.findall(r"^halted: handle < orders, shardId-\d+: .+", ended.out, re.MULTILINE)) == 2
-    assert "ended with shards that were halted (exit code 12)" in ended.out
+    assert "ended with shards that were halted or lost (exit code 12)" in ended.out
 
 
 @pytest.mark.service

@@ -16,7 +16,7 @@ from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 
 __all__ = ["as_json", "as_text", "lag_ms"]
 
-_HOW: dict[int, str] = {Exit.CLEAN: "ended clean", Exit.HALTED: "ended with shards that were halted"}
+_HOW: dict[int, str] = {Exit.CLEAN: "ended clean", Exit.HALTED: "ended with shards that were halted or lost"}
 _HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
 
 
