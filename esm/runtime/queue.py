@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import anyio
 
+from esm.clock import Millis
 from esm.errors import EsmError, SourceDeniedError, SourceError, SourceNotFoundError
 from esm.machine.pacing import PollPacer
 from esm.machine.queue import BatchSnapshot, QueueMachine
@@ -30,7 +31,7 @@ from esm.runtime.driver import Driver
 from esm.runtime.driver import Machine as DriverMachine
 from esm.runtime.filters import message_keeper
 from esm.runtime.perform import MappingContext
-from esm.runtime.perform_queue import QueuePerformer
+from esm.runtime.perform_queue import QueuePerformer, sent_at
 from esm.runtime.status import LaneStatus, QueueStatus, ShardStatus
 from esm.telemetry import facts
 
@@ -259,6 +260,7 @@ class QueueRunner:
                 bytes_held=machine.bytes_held,
                 lanes=tuple(self._lane(each) for each in machine.snapshot()),
                 last_error=performer.last_error,
+                oldest_age_ms=self._oldest_age_ms(),
                 waits_for=self._waits_for(),
                 queue=QueueStatus(
                     receives=machine.receives,
@@ -280,6 +282,11 @@ class QueueRunner:
             in_flight=batch.records if batch.state == "invoking" and not throttled else 0,
             last_error=self._performer.calls.errors.get(batch.slot),
         )
+
+    def _oldest_age_ms(self) -> Millis | None:
+        _, wanted = self._machine.unsettled()
+        sent = [at for at in map(sent_at, wanted) if at is not None]
+        return max(0, self._now - min(sent)) if sent else None
 
     def _waits_for(self) -> str | None:
         if self._machine.share.waiting:

@@ -1,4 +1,4 @@
-"""A queue's mapping that is changed while it runs: the new runner knows the queue as well as the first did."""
+"""A worker on a queue: a mapping that was changed knows it as well as before, and what its status says of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from esm.errors import SourceError
+from esm.management.health import scale
 from esm.mapping.function import Function
 from esm.runtime.real import queue_source
 from esm.runtime.worker import Worker
@@ -135,3 +136,22 @@ async def test_an_update_goes_on_where_the_function_may_now_take_longer_than_mes
         await asyncio.sleep(200)
     assert change.calls == 1
     assert worker.clean
+
+
+@simulated
+async def test_the_oldest_message_in_hand_is_the_lag_of_a_queue() -> None:
+    """What the pods of a queue are scaled by."""
+    change = Change(takes=15)
+    async with change.worker as worker:
+        await asyncio.sleep(1)
+        assert scale(worker.status())["largest_lag_seconds"] == 0
+        change.queue.send("a")
+        await asyncio.sleep(10)
+        change.queue.send("b")
+        await asyncio.sleep(2)
+        assert scale(worker.status())["work_waiting"] == 2
+        assert scale(worker.status())["largest_lag_seconds"] == pytest.approx(12, abs=0.5)
+        await asyncio.sleep(8)
+        assert scale(worker.status())["largest_lag_seconds"] == pytest.approx(10, abs=0.5)
+        await asyncio.sleep(10)
+        assert worker.status().mappings[0].shards[0].oldest_age_ms is None
