@@ -161,3 +161,22 @@ def test_a_module_s_mappings_load_nothing_of_templates(esm_: Esm) -> None:
     with esm_.running(python=(str(esm_.folder / "program.py"),)) as running:
         running.process.wait(30)
     assert running.out.splitlines()[-1] == "0 ['esm.templates', 'esm.templates.suffixes']"
+
+
+RECORDING = """\
+{"esm_recording": 1, "kind": "kinesis", "source": "arn:aws:kinesis:eu-west-1:000000000000:stream/orders", "id": "1"}
+{"shard_id": "s", "sequence_number": "1", "partition_key": "k1", "approximate_arrival_timestamp": 1.25, "data": "dGVh"}
+"""
+
+
+def test_a_file_of_esms_own_may_name_a_recording(esm_: Esm) -> None:
+    (esm_.folder / "orders.jsonl").write_text(RECORDING)
+    (esm_.folder / "code.py").write_text("def handle(event, context): print('saw', len(event['Records']))\n")
+    (esm_.folder / "esm.toml").write_text(
+        f"""\
+EventSourceMappings = [{{ EventSourceArn = "file://{esm_.folder.resolve()}/orders.jsonl", FunctionName = "orders" }}]
+Functions.orders.Handler = "code.handle"
+"""
+    )
+    ended = esm_("run", "esm.toml", "--store", "memory:")
+    assert (ended.code, "saw 1" in ended.out) == (0, True)

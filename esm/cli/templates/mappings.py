@@ -119,7 +119,8 @@ def file_mappings(
 
 def _check_account(mappings: Sequence[EventSourceMapping], at: Endpoint) -> None:
     """Raises `Failure` when what a template defines would be looked for in an account that AWS has not got."""
-    if at.url is None and any(mapping.arn.account == _LOCAL_ACCOUNT for mapping in mappings):
+    of_aws = [mapping for mapping in mappings if mapping.source_kind != "file"]
+    if at.url is None and any(mapping.arn.account == _LOCAL_ACCOUNT for mapping in of_aws):
         raise Failure(Exit.INVALID, "--live reads what the template defines in your account: give --account")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +33,8 @@ def test_it_may_begin_at_a_time() -> None:
         ({"starting_position": "LATEST"}, "StartingPosition of a recording must be TRIM_HORIZON or AT_TIMESTAMP."),
         ({"starting_position": "AT_TIMESTAMP"}, "Need to specify a timestamp"),
         ({"starting_position_timestamp": 17}, "StartingPositionTimestamp is valid only with"),
-        ({"batch_size": 0}, "Member must have value greater than or equal to 1"),
+        ({"batch_size": -1}, "Member must have value greater than or equal to 1"),
+        ({"batch_size": False}, "Member must be an integer"),
         ({"event_source_arn": "file://host/orders.jsonl"}, "Member must satisfy regular expression pattern"),
         ({"event_source_arn": "file:///var/"}, "Member must satisfy regular expression pattern"),
         ({"event_source_arn": "file:orders.jsonl"}, "Member must satisfy regular expression pattern"),
@@ -60,6 +62,12 @@ def test_it_takes_what_a_stream_takes_and_what_a_queue_takes(settings: dict[str,
 def test_a_size_that_is_not_known_is_not_written() -> None:
     assert "BatchSize" not in made().to_api()
     assert EventSourceMapping.from_api(made().to_api(), function="app:handle") == made()
+
+
+def test_a_copy_of_a_mapping_whose_size_is_not_known_yet() -> None:
+    assert replace(made(), enabled=False).batch_size == 0
+    with pytest.raises(MappingError, match="greater than or equal to 1"):
+        replace(made(), event_source_arn="arn:aws:kinesis:eu-west-1:000000000000:stream/orders")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,25 @@ def test_a_file(tmp_path: Path) -> None:
     assert second.mapping.function.qualified_name == "orders:live"
 
 
+def test_a_recording_is_a_source_here_too() -> None:
+    pattern = '{"partitionKey": ["k1"]}'
+    text = f"""\
+[[EventSourceMappings]]
+EventSourceArn = "file:///tmp/orders.jsonl"
+FunctionName = "orders"
+FilterCriteria = {{ Filters = [ {{ Pattern = '{pattern}' }} ] }}
+
+[Functions.orders]
+Handler = "app.handle"
+"""
+    (planned,) = plan(text, "esm.toml").planned
+    assert planned.refusal is None
+    assert planned.mapping is not None
+    assert (planned.mapping.source_kind, planned.mapping.filters) == ("file", [pattern])
+    said = "At $.partitionKey: expected an array or an object."
+    assert said in str(refused(text.replace('["k1"]', "5"), "esm.toml"))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
