@@ -116,6 +116,8 @@ DYNAMODB_DESCRIBE_STREAM_A_SECOND = 10
 SQS_MESSAGE_BYTES = 1_048_576
 """Body and attributes together: 1 MiB."""
 SQS_MESSAGE_ATTRIBUTES = 10
+SQS_RECEIVES = 1_000
+"""The most receives after which a redrive policy moves a message away."""
 SQS_RECEIVE_MESSAGES = 10
 SQS_WAIT_SECONDS = 20
 SQS_BATCH_ENTRIES = 10

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from esm.clock import Clock
 from esm.errors import MappingError
-from esm.mapping.limits import SQS_MESSAGE_ATTRIBUTES, SQS_MESSAGE_BYTES
+from esm.mapping.limits import SQS_MESSAGE_ATTRIBUTES, SQS_MESSAGE_BYTES, SQS_RECEIVES, SQS_VISIBILITY_SECONDS
 from esm.mapping.settings import EventSourceMapping
 from esm.records.sqs import MessageAttribute
 from esm.runtime.real import queue_source
@@ -43,6 +43,7 @@ class QueueStage:
         named = queue_arn.endswith(".fifo")
         if settings.fifo not in (None, named):
             raise ValueError("a queue is FIFO when its name ends in .fifo, and only then")
+        _check_settings(settings)
         self._queue = self._sqs.create_queue(
             queue_arn,
             visibility_timeout=settings.visibility_timeout,
@@ -83,6 +84,18 @@ class QueueStage:
             left=[message.body for message in queue.messages],
             dead_letters=[message.body for message in queue.dead],
         )
+
+
+def _check_settings(settings: Queue) -> None:
+    """Nothing, when there can be such a queue. Raises `ValueError`.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+    """
+    visibility, receives = settings.visibility_timeout, settings.max_receive_count
+    if not 0 <= visibility <= SQS_VISIBILITY_SECONDS:
+        raise ValueError(f"a visibility timeout is 0 to {SQS_VISIBILITY_SECONDS:,} seconds, not {visibility:,}")
+    if receives is not None and not 1 <= receives <= SQS_RECEIVES:
+        raise ValueError(f"maxReceiveCount is 1 to {SQS_RECEIVES:,}, not {receives:,}")
 
 
 def _check(event: Send, attributes: Mapping[str, MessageAttribute]) -> None:

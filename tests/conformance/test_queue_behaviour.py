@@ -277,3 +277,18 @@ def test_a_message_that_no_queue_takes_is_the_callers_mistake(message: Send, arn
 def test_a_message_of_a_mebibyte_is_taken() -> None:
     trace = simulate(mapping(nothing), [Send("x" * ((1 << 20) - 8), attributes={"n": 1})])
     assert len(trace.queue.deleted) == 1
+
+
+@pytest.mark.parametrize(
+    ("queue", "complaint"),
+    [
+        (Queue(visibility_timeout=-1), "a visibility timeout is 0 to 43,200 seconds, not -1"),
+        (Queue(visibility_timeout=43_201), "a visibility timeout is 0 to 43,200 seconds, not 43,201"),
+        (Queue(max_receive_count=0), "maxReceiveCount is 1 to 1,000, not 0"),
+        (Queue(max_receive_count=1_001), "maxReceiveCount is 1 to 1,000, not 1,001"),
+    ],
+)
+def test_a_queue_that_cannot_be_is_the_callers_mistake(queue: Queue, complaint: str) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html"""
+    with pytest.raises(ValueError, match=f"^{complaint}$"):
+        simulate(mapping(nothing), [], queue=queue)
