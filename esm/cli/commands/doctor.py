@@ -11,7 +11,10 @@ import click
 from esm.cli.commands.options import as_json, endpoint, template, which
 from esm.cli.doctor import diagnosis, findings_json, findings_text
 from esm.cli.exits import Exit
+from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load, select
+from esm.mapping.settings import EventSourceMapping
+from esm.telemetry.logs import configure_logging
 from esm.templates.suffixes import is_template
 
 __all__ = ["doctor_command"]
@@ -46,12 +49,19 @@ def doctor_command(
         esm doctor template.yaml --parameter Stage=prod --live
     """  # noqa: D301  # click's own mark
     where: dict[str, Any] = {"region": region, "live": live}
+    configure_logging(level="warning", json=json)
+    with stdout_kept():
+        mappings = _mappings(target, app_dir, (only, without), {"url": endpoint_url, **where}, typed)
+        found = diagnosis(mappings, endpoint_url=endpoint_url, **where)
+    click.echo(findings_json(found) if json else findings_text(found))
+    return Exit.CLEAN if found.sound else Exit.FINDINGS
+
+
+def _mappings(
+    target: str, app_dir: Path, chosen: tuple[Sequence[str], Sequence[str]], at: dict[str, Any], typed: dict[str, Any]
+) -> list[EventSourceMapping]:
     if is_template(target):
         from esm.cli.templates.mappings import Endpoint, Typed, placed_mappings  # noqa: PLC0415  # a module's need none of it
 
-        mappings = placed_mappings(target, Typed(**typed), only, without, Endpoint(url=endpoint_url, **where))
-    else:
-        mappings = select(load(target, app_dir), only, without)
-    found = diagnosis(mappings, endpoint_url=endpoint_url, **where)
-    click.echo(findings_json(found) if json else findings_text(found))
-    return Exit.CLEAN if found.sound else Exit.FINDINGS
+        return placed_mappings(target, Typed(**typed), *chosen, Endpoint(**at))
+    return select(load(target, app_dir), *chosen)

@@ -13,6 +13,7 @@ from esm.arn import SourceKind
 from esm.cli import filters as filtering
 from esm.cli.commands.options import Command, as_json, which
 from esm.cli.exits import Exit, Failure
+from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load, select
 
 __all__ = ["filter_command"]
@@ -42,7 +43,9 @@ def _given(
     patterns: Sequence[str],
 ) -> list[filtering.Filters]:
     if target is not None and not patterns and source is None:
-        return [filtering.of_mapping(mapping) for mapping in select(load(target, app_dir), only, without)]
+        with stdout_kept():
+            mappings = select(load(target, app_dir), only, without)
+        return [filtering.of_mapping(mapping) for mapping in mappings]
     if target is None and patterns and source is not None:
         return [filtering.typed(source, patterns)]
     raise click.UsageError("Give MODULE:OBJECT, or --source and --pattern.", click.get_current_context())

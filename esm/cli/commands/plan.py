@@ -10,6 +10,7 @@ import click
 
 from esm.cli.commands.options import template, which
 from esm.cli.exits import Exit
+from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load, select
 from esm.cli.plan import plan_json, plan_text
 from esm.clock import SystemClock
@@ -41,7 +42,8 @@ def plan_command(
     """  # noqa: D301  # click's own mark
     if is_template(target):
         return _plan_file(target, only, without, json=json, **typed)
-    mappings = select(load(target, app_dir), only, without)
+    with stdout_kept():
+        mappings = select(load(target, app_dir), only, without)
     check_offered(mappings, SystemClock().now())
     click.echo(plan_json(mappings) if json else plan_text(mappings))
     return Exit.CLEAN

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import click
 
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
+from esm.cli.interrupts import stdout_kept
 from esm.cli.load import check_either, load, look_in, only_one, select
 from esm.cli.memory import spare_the_collector
 from esm.cli.past.replay_shown import Bar, as_text, in_vain
@@ -93,12 +94,13 @@ def run_replay(options: Options) -> int:
     if elsewhere or options.endpoint_url is not None:
         guard.check_sources(elsewhere, options.endpoint_url, live=options.live or not elsewhere)
     configure_logging(level=options.log_level, json=options.json)
-    run = _replay(options)
-    with Ending(options.drain_timeout, whole_process=True) as ending:
-        try:
-            summary = asyncio.run(_run(run, options, ending))
-        except Stopped:
-            return Exit.CLEAN  # nothing was begun
+    with stdout_kept() if options.json else nullcontext():
+        run = _replay(options)
+        with Ending(options.drain_timeout, whole_process=True) as ending:
+            try:
+                summary = asyncio.run(_run(run, options, ending))
+            except Stopped:
+                return Exit.CLEAN  # nothing was begun
     click.echo(json.dumps(asdict(summary)) if options.json else as_text(summary, whole=not ending.signals))
     if run.broken is not None:
         raise run.broken

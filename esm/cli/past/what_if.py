@@ -91,8 +91,9 @@ def run_what_if(options: Options) -> int:
             raise Failure(Exit.INVALID, "--plot: name a setting to plot against, as in --batch-size 10..500")
     trials = _trials(options)
     traffic = read_traffic(options.recording, limit=options.limit)
-    mapping = _mapping(options, traffic)
-    behaviour = _behaviour(options, traffic, mapping)
+    with stdout_kept():  # it is for the numbers
+        mapping = _mapping(options, traffic)
+        behaviour = _behaviour(options, traffic, mapping)
     prices = Prices(options.price_requests, options.price_gb_second)
     outcomes = [_try(traffic, mapping, behaviour, settings, prices) for settings in _shown(trials)]
     if options.plot is not None:
@@ -170,9 +171,7 @@ def _check_finite(options: Options) -> None:
 
 
 def _measured(mapping: EventSourceMapping, traffic: Traffic) -> Behaviour:
-    """By calls; what the function prints goes to stderr, as stdout is for the numbers."""
-    with stdout_kept():
-        return asyncio.run(measured(mapping, shape_of(mapping), traffic.samples))
+    return asyncio.run(measured(mapping, shape_of(mapping), traffic.samples))
 
 
 def _try(
