@@ -263,9 +263,9 @@ def test_a_file_of_variables_beside_it(
         ("A=b#c", "b"),
         ('A="b # c"', "b # c"),
         ('A="b\\nc"', "b\nc"),
-        ("A='$HOME'", "$HOME"),
-        ("A=$HOME/x", "/here/x"),
-        ("A=\\$HOME", "$HOME"),
+        ("A='$PLACE'", "$PLACE"),
+        ("A=$PLACE/x", "here/x"),
+        ("A=\\$PLACE", "$PLACE"),
         ("A=${NONE:-b}", "b"),
         ("A=${NONE}", ""),
         ('A="not closed', None),
@@ -273,7 +273,7 @@ def test_a_file_of_variables_beside_it(
     ],
 )
 def test_lines_of_such_a_file(line: str, value: str | None) -> None:
-    assert parse_dotenv(f"B=1\n{line}\nC=2\n", {"HOME": "/here"}) == {
+    assert parse_dotenv(f"B=1\n{line}\nC=2\n", {"PLACE": "here"}) == {
         "B": "1",
         **({} if value is None else {"A": value}),
         "C": "2",
