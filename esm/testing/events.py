@@ -121,9 +121,9 @@ class PutConcurrency:
 class Queue:
     """The queue that a simulated mapping reads. `visibility_timeout`: seconds, 0 to 43,200.
 
-    `fifo`: `None`: as its name says. `max_receive_count`: receives after which a message goes to the dead-letter queue, 1
-    to 1,000; `None`: never. `duplicates`: how often, as a probability, a standard queue shows a message that is in flight.
-    `short`: how often a receive gives fewer messages than it could. `entry_fails`: how often an entry of a batch call
+    `fifo`: `None`: as its name says. `max_receive_count`: receives after which a message goes to the dead-letter queue,
+    1 to 1,000; `None`: never. `duplicates`: how often, as a probability, a standard queue shows a message that is in
+    flight. `short`: how often a receive gives fewer messages than it could. `entry_fails`: how often an entry of a batch call
     fails although nothing is wrong with it.
     """
 
