@@ -123,8 +123,8 @@ class Queue:
 
     `fifo`: `None`: as its name says. `max_receive_count`: receives after which a message goes to the dead-letter queue,
     1 to 1,000; `None`: never. `duplicates`: how often, as a probability, a standard queue shows a message that is in
-    flight. `short`: how often a receive gives fewer messages than it could. `entry_fails`: how often an entry of a batch
-    call fails although nothing is wrong with it.
+    flight. `short`: how often a receive gives fewer messages than it could. `entry_fails`: how often an entry of a
+    batch call fails although nothing is wrong with it.
     """
 
     visibility_timeout: int = 30
