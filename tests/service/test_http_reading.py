@@ -1,0 +1,52 @@
+"""How the HTTP client reads an answer: where it lies, as soon as it is whole."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from esm.aws.connection import Answer
+from esm.aws.http import HttpEndpoint
+from esm.errors import SourceError
+from tests.servers.scripted import ScriptedServer, Step, answer, head
+
+pytestmark = [pytest.mark.anyio, pytest.mark.service]
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: T.Op\r\nContent-Length: 2\r\n\r\n{}"
+BIG = bytes(range(256)) * 5000  # 1.28 MB
+
+
+async def body(endpoint: HttpEndpoint) -> bytes:
+    return await endpoint.send(REQUEST, 5, lambda got: bytes(got.body))
+
+
+@pytest.mark.parametrize("text", [b"no", BIG])
+async def test_what_cannot_be_read_is_told_and_the_connection_kept(text: bytes) -> None:
+    def refuse(got: Answer) -> None:
+        raise SourceError("Unreadable", f"{len(got.body)} bytes")
+
+    async with ScriptedServer([answer(text)]) as server, HttpEndpoint(server.url) as endpoint:
+        for _ in range(2):
+            with pytest.raises(SourceError, match=f"{len(text)} bytes"):
+                await endpoint.send(REQUEST, 5, refuse)
+        assert await body(endpoint) == text
+        assert server.connections == 1
+
+
+async def test_large_answers_that_come_at_once_do_not_mix() -> None:
+    parts = [bytes([number]) * (len(BIG) + number) for number in range(4)]
+    async with ScriptedServer(map(in_two, parts * 2)) as server, HttpEndpoint(server.url) as endpoint:
+        for _ in range(2):
+            assert sorted(await asyncio.gather(*(body(endpoint) for _ in parts))) == parts
+
+
+def in_two(text: bytes) -> Step:
+    async def step(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(200, {"Content-Length": str(len(text))}) + text[: len(text) // 2])
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(text[len(text) // 2 :])
+        await writer.drain()
+
+    return step
