@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
-
-import anyio
 
 from esm.errors import StoreError
 from esm.leasing.lease import Lease
+from esm.runtime.tasks import together
 from esm.stores.store import LeaseStore
 
 __all__ = ["AT_ONCE", "Holdings"]
@@ -57,6 +57,4 @@ class Holdings:
     async def _release_all(self, leases: Iterable[Lease]) -> None:
         left = iter(leases)
         while some := list(islice(left, AT_ONCE)):
-            async with anyio.create_task_group() as releasing:
-                for lease in some:
-                    releasing.start_soon(self.release, lease)
+            await together(partial(self.release, lease) for lease in some)

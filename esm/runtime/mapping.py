@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 
 import anyio
@@ -28,7 +29,7 @@ from esm.runtime.perform import MappingContext
 from esm.runtime.shard import ShardRunner
 from esm.runtime.status import ShardStatus
 from esm.runtime.stream_rules import starting_position, stream_rules
-from esm.runtime.tasks import Tasks
+from esm.runtime.tasks import Tasks, together
 from esm.telemetry import facts
 
 __all__ = ["MappingRunner"]
@@ -261,9 +262,7 @@ class MappingRunner:
         """
         due = (lease for lease in ready(list(self._leases.values())) if not self._is_running(lease))
         while not self._stopping and (some := list(islice(due, AT_ONCE))):
-            async with anyio.create_task_group() as taking:
-                for lease in some:
-                    taking.start_soon(self._begin, lease)
+            await together(partial(self._begin, lease) for lease in some)
 
     async def _begin(self, wanted: Lease) -> None:
         """Takes a lease and reads its shard, if it is to be had now."""

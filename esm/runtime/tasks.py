@@ -7,12 +7,12 @@ ten thousand shards would have one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 import anyio
 
-__all__ = ["Tasks", "end_all"]
+__all__ = ["Tasks", "end_all", "together"]
 
 AGAIN_S = 5.0
 """How long a task has to end before it is cancelled again: what it awaited may have swallowed the first (chosen).
@@ -77,3 +77,16 @@ async def end_all(tasks: Collection[asyncio.Task[None]]) -> None:
                 cancelled, again = error, False
     if cancelled is not None:
         raise cancelled
+
+
+async def together(calls: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Makes the calls at once; returns when all have ended. The first that fails cancels the others; raises its error.
+
+    Its error itself, and no group of one: that is what is told.
+    """
+    try:
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                tasks.start_soon(call)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None

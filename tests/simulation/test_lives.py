@@ -310,3 +310,17 @@ async def test_a_drain_of_no_time_is_clean_when_nothing_is_out() -> None:
         stand.put()
         await asyncio.sleep(1.5)
     assert not busy.clean
+
+
+@simulated
+async def test_a_fault_while_leases_are_taken_is_named_itself() -> None:
+    stand = Stand(shards=3)
+
+    async def begin(_self: MappingRunner, _lease: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MappingRunner, "_begin", begin)
+        async with stand.worker() as worker:
+            await until(lambda: bool(stand.of(facts.MappingFailed)))
+            assert worker.status().mappings[0].last_error == "ZeroDivisionError('a bug')"
