@@ -29,6 +29,8 @@ class Outbox:
 
     def add(self, members: list[Held], now: Millis) -> None:
         """Some more."""
+        if not members:
+            return
         if len(members) <= SQS_BATCH_ENTRIES:
             self._fresh.append((now, members))  # the usual case
         else:

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from esm.aws.connection import SCRATCH_BYTES, Answer
-from esm.errors import SourceError
+from esm.aws.connection import SCRATCH_BYTES
 from tests.servers.scripted import (
     Step,
     answer,
