@@ -38,6 +38,7 @@ def changed(mapping: EventSourceMapping, settings: Mapping[str, Any]) -> EventSo
         if name not in _NAMES:
             raise unknown(api_name(name), ("UUID", *map(api_name, _NAMES)))
     kept = {field.name: getattr(mapping, field.name) for field in fields(mapping)}
+    kept["batch_size"] = mapping.batch_size or None  # 0 is a recording's: as of what was recorded
     return EventSourceMapping(**{**kept, **settings})
 
 

@@ -261,3 +261,13 @@ def test_a_recording_as_a_mappings_source(esm_: Esm, file: Path) -> None:
     assert esm_("filter", "lint", "app:mappings").code == Exit.CLEAN
     file.unlink()
     assert "No such file" in esm_("run", "app:mappings", "--store", "memory:").err.splitlines()[-1]
+
+
+def test_a_recording_in_a_file_of_settings(esm_: Esm, file: Path) -> None:
+    mapping = f'[[EventSourceMappings]]\nEventSourceArn = "{file.resolve().as_uri()}"\nFunctionName = "all"\n'
+    (esm_.folder / "esm.toml").write_text(f'{mapping}[Functions.all]\nHandler = "app.handle"\n')
+    assert esm_("plan", "esm.toml").code == Exit.CLEAN
+    ended = esm_("run", "esm.toml", "--store", "memory:", "--json")
+    assert ended.code == Exit.CLEAN, ended.err
+    (summary,) = json.loads(ended.out)["mappings"]
+    assert summary["records"] == summary["read"] > 0

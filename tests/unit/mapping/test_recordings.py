@@ -10,6 +10,7 @@ import pytest
 from esm.arn import source_name
 from esm.errors import MappingError
 from esm.mapping.settings import EventSourceMapping
+from esm.runtime.changes import changed
 
 URL = "file:///var/recordings/orders.jsonl.zst"
 
@@ -57,6 +58,12 @@ def test_what_it_does_not_take(settings: dict[str, Any], message: str) -> None:
 def test_it_takes_what_a_stream_takes_and_what_a_queue_takes(settings: dict[str, Any]) -> None:
     mapping = made(**settings)
     assert EventSourceMapping.from_api(mapping.to_api(), function="app:handle") == mapping
+
+
+def test_what_is_changed_of_it_leaves_its_size_unknown() -> None:
+    mapping = changed(made(), {"enabled": False})
+    assert (mapping.enabled, mapping.batch_size) == (False, 0)
+    assert changed(mapping, {"batch_size": 20}).batch_size == 20
 
 
 def test_a_size_that_is_not_known_is_not_written() -> None:

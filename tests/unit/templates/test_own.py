@@ -102,6 +102,14 @@ def test_what_is_wrong_is_said_of_its_line(before: str, after: str, said: str) -
     assert str(refused(TOML.replace(before, after, 1), "esm.toml")).startswith(said)
 
 
+def test_a_recording_is_a_source() -> None:
+    text = TOML.replace('"arn:aws:kinesis:us-east-1:000000000000:stream/orders"', '"file:///recorded/orders.jsonl"', 1)
+    assert text != TOML
+    first = plan(text, "esm.toml").planned[0]
+    assert first.mapping is not None
+    assert (first.mapping.source_kind, first.mapping.event_source_arn) == ("file", "file:///recorded/orders.jsonl")
+
+
 def test_shapes() -> None:
     assert "a list of mappings is expected here" in refused("EventSourceMappings: a", "esm.yaml").rule
     assert "an object is expected here" in refused("EventSourceMappings: [a]", "esm.yaml").rule
