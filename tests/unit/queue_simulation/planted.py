@@ -258,6 +258,18 @@ def deletes_wait_for_ten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "__init__", init)
 
 
+def nothing_is_a_call(patch: pytest.MonkeyPatch) -> None:
+    real = Outbox.add
+
+    def add(self: Outbox, members: list[Held], now: int) -> None:
+        if members:
+            real(self, members, now)
+        else:
+            self._fresh.append((now, members))
+
+    patch.setattr(Outbox, "add", add)
+
+
 def concurrency_without_bound(patch: pytest.MonkeyPatch) -> None:
     real = Pollers._scale
     patch.setattr(Pollers, "_scale", lambda self, scaled: real(self, 100 * 60_000))

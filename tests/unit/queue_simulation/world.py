@@ -177,6 +177,8 @@ class World:
             self.begin(command)
         wake = self.machine.wake_at()
         self.check.require(wake is None or wake > self.now, "something is due and not given")
+        deletes = sum(isinstance(each, Delete) for each in self.check.out)
+        self.check.require(self.machine._settling._deletes.out == deletes, "a call is counted that is not out")
 
     def send(self) -> None:
         rng = self.rng
