@@ -42,7 +42,10 @@ def _mapping() -> dict[str, Any]:
         "BisectBatchOnFunctionError": {**_FLAG, "description": "Whether a failed batch is split in two."},
         "DestinationConfig": _destination(),
         "Enabled": {**_FLAG, "description": "Whether the source is read. Default: true."},
-        "EventSourceArn": {**_TEXT, "description": "A Kinesis or DynamoDB stream, an SQS queue, or a recording: file:///path."},
+        "EventSourceArn": {
+            **_TEXT,
+            "description": "A Kinesis or DynamoDB stream, an SQS queue, or a recording: file:///path.",
+        },
         "FilterCriteria": _filters(),
         "FunctionName": {
             **_TEXT,
