@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
 from enum import Enum, IntEnum, StrEnum
 from typing import Any
 
 import pytest
 
+from esm.errors import MappingError
 from esm.mapping import wire
-from esm.mapping.constraints import api_name, integer, missing, one_of, text, unknown, violated
+from esm.mapping.constraints import api_name, duration, integer, missing, one_of, text, unknown, violated
 
 
 class Size(IntEnum):
@@ -85,3 +87,13 @@ def test_an_unknown_name_is_named_in_the_error() -> None:
     assert unknown("x", ("a", "b")).field == "x"
     assert unknown(5, ("a", "b"), where="Tags").message == "Unknown parameter in Tags: '5', must be one of: a, b"
     assert unknown(5, ()).field is None
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, 1e300, True, "5", None])
+def test_what_is_no_number_of_seconds(value: Any) -> None:
+    with pytest.raises(MappingError, match="drainTimeout"):
+        duration("drain_timeout", value)
+
+
+def test_a_number_of_seconds() -> None:
+    assert (duration("drain_timeout", 2), duration("drain_timeout", 0, zero=True)) == (2.0, 0.0)
