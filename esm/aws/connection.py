@@ -28,7 +28,7 @@ SCRATCH_BYTES = 256 * 1024
 STRAIGHT_BYTES = 64 * 1024
 """A body with more than this still to come is read straight into place. (chosen)"""
 SPARE_BYTES = 16 * 1024 * 1024
-"""Of body buffers that are kept for the next answers: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
+"""The largest body buffer that is kept for the next answer: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
 HEAD_BYTES = 64 * 1024
 _CONTENT_LENGTH, _TRANSFER_ENCODING = len(b"content-length"), len(b"transfer-encoding")
 
@@ -36,28 +36,22 @@ _CONTENT_LENGTH, _TRANSFER_ENCODING = len(b"content-length"), len(b"transfer-enc
 class Buffers:
     """What the connections of an endpoint read into. `scratch`: whatever comes; `most`: bytes of an answer."""
 
-    __slots__ = ("_spares", "most", "scratch")
+    __slots__ = ("_spare", "most", "scratch")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
-        self._spares: list[bytearray] = []
+        self._spare: bytearray | None = None
 
     def take(self, size: int) -> bytearray:
         """Memory for a body of `size` bytes, or more."""
-        for at, spare in enumerate(self._spares):
-            if len(spare) >= size:
-                return self._spares.pop(at)
-        return bytearray(size)
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and len(spare) >= size else bytearray(size)
 
     def give_back(self, buffer: bytearray) -> None:
-        """It may hold the next body: of those that were used last as many are kept as are not too large together."""
-        kept, left = [], SPARE_BYTES
-        for spare in (buffer, *self._spares):
-            if len(spare) <= left:
-                kept.append(spare)
-                left -= len(spare)
-        self._spares = kept
+        """It may hold the next body."""
+        if len(buffer) <= SPARE_BYTES and (self._spare is None or len(self._spare) < len(buffer)):
+            self._spare = buffer
 
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
