@@ -104,6 +104,33 @@ def test_the_token_of_the_environment(esm_: Esm, tmp_path: Path) -> None:
     assert "the token has 5 characters" in ended.line
 
 
+CURIOUS = """
+import os, esm
+async def handle(event, context): print("the token is", os.environ.get("ESM_HTTP_TOKEN"), flush=True)
+orders = esm.EventSourceMapping(
+    event_source_arn="{arn}",
+    function=esm.Function(handle, isolation="{isolation}"),
+    starting_position="TRIM_HORIZON",
+)
+"""
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("isolation", ["auto", "process"])
+def test_no_function_has_the_token_of_the_environment(
+    esm_: Esm, tmp_path: Path, stream: Stream, isolation: str
+) -> None:
+    *_, last = stream.put("a")
+    with_token, port = Esm(tmp_path, {**esm_.settings, "ESM_HTTP_TOKEN": TOKEN}), free_port()
+    with_token.app(CURIOUS.replace("{arn}", stream.arn).replace("{isolation}", isolation))
+    log = ("--endpoint-url", stream.url, "--json", "--log-level", "debug")
+    with with_token.running("run", "app:orders", "--http", f"127.0.0.1:{port}", *log) as running:
+        running.until("checkpoint_stored", settled=last)
+        assert ask(port, "/livez")[0] == 401
+        assert running.end()[0] == 0
+    assert "the token is None" in running.said + running.out
+
+
 BLOCKING = """
 import time, esm
 async def charge(event, context): time.sleep(1.8)

@@ -30,12 +30,16 @@ class Probing:
 
     @classmethod
     def typed(cls, address: str | None, token_file: Path | None, hosts: Sequence[str]) -> Probing:
-        """Checked before anything is begun. Raises `ProbeError`, and `Failure` for a token that cannot be read."""
+        """Checked before anything is begun. Raises `ProbeError`, and `Failure` for a token that cannot be read.
+
+        The environment's token is taken out of it: no function, and no process of one, has a use for it.
+        """
+        of_environment = os.environ.pop(TOKEN_VARIABLE, None)
         if address is None:
             if token_file is not None or hosts:
                 raise Failure(Exit.INVALID, "--http-token-file and --http-host go with --http")
             return cls(address=None)
-        token = _token(token_file)
+        token = of_environment if token_file is None else _token(token_file)
         Door(Address.parse(address), token=token, hosts=hosts)
         return cls(address=address, token=token, hosts=hosts, metrics=_metrics())
 
@@ -53,10 +57,8 @@ class Probing:
         return serve(worker, self.address, token=self.token, hosts=self.hosts, metrics=self.metrics)
 
 
-def _token(file: Path | None) -> str | None:
-    """Of the file, or of the environment; never of the command line, which every process may read."""
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE)
+def _token(file: Path) -> str:
+    """Of a file: the command line is no place for it, as every process may read that."""
     try:
         return file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
