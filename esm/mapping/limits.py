@@ -105,6 +105,10 @@ KINESIS_GET_RECORDS_A_SECOND = 5
 """Of all the consumers of a shard together."""
 KINESIS_ITERATOR_SECONDS = 300
 
+# https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html
+KINESIS_RECORD_BYTES = 10_485_760
+KINESIS_PARTITION_KEY_CHARACTERS = 256
+
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
 DYNAMODB_GET_RECORDS = 1_000
 DYNAMODB_GET_RECORDS_BYTES = 1_048_576

@@ -97,7 +97,8 @@ def simulate(
     simulation takes far less memory without. A message that fails for ever is tried until the end. An `async def`
     handler that sleeps takes virtual time; a plain `def` takes none.
     A plain function; may be called inside a running event loop. Raises `MappingError` for a source that cannot be
-    simulated, and what is wrong with the events (`ValueError`: a closed shard; `KeyError`: no such shard).
+    simulated, and what is wrong with the events (`ValueError`: a closed shard, a record that Kinesis would not take, a
+    setting of another kind of source; `KeyError`: no such shard).
     """
     ordered = sorted(events, key=lambda event: event.at)
     build = partial(stage_of, mapping, ordered, shards=shards, seed=seed, keys=keys, view_type=view_type, queue=queue)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from esm.clock import Clock
 from esm.errors import MappingError
+from esm.mapping.limits import KINESIS_PARTITION_KEY_CHARACTERS, KINESIS_RECORD_BYTES
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.real import dynamodb_source, kinesis_source
 from esm.sources.reader import StreamSource
@@ -18,6 +19,9 @@ from esm.testing.queue_stage import QueueStage
 from esm.testing.shards import SimulatedStream
 
 __all__ = ["KinesisStage", "Stage", "TableStage", "key_names", "stage_of"]
+
+_SETTINGS = {"shards": ("kinesis", "dynamodb"), "keys": ("dynamodb",), "queue": ("sqs",)}
+"""What `simulate` takes for some kinds of source alone."""
 
 
 class Stage(Protocol):
@@ -59,8 +63,7 @@ class KinesisStage(_StreamStage):
     def play(self, event: SourceEvent) -> None:
         """Makes it happen now."""
         if isinstance(event, Put):
-            data = event.data.encode() if isinstance(event.data, str) else event.data
-            self._stream.put(data, event.key, event.shard)
+            self._stream.put(_checked(event), event.key, event.shard)
         else:
             _reshard(self._stream, event)
 
@@ -102,13 +105,35 @@ def stage_of(
     view_type: str,
     queue: Queue | None = None,
 ) -> Stage | QueueStage:
-    """The stage that a mapping reads from."""
+    """The stage that a mapping reads from. Raises `ValueError` for what another kind of source has."""
     arn = mapping.stream_arn
+    _check_settings(mapping, shards=shards != 1, keys=keys is not None, queue=queue is not None)
     if mapping.source_kind == "kinesis":
         return KinesisStage(clock, arn, shards, seed)
     if mapping.source_kind == "dynamodb":
         return TableStage(clock, arn, shards, seed, keys=keys or key_names(events), view_type=view_type)
     return QueueStage(clock, arn, queue or Queue(), seed)
+
+
+def _check_settings(mapping: EventSourceMapping, **given: bool) -> None:
+    """Nothing, when what is given is for such a source. Raises `ValueError`."""
+    for name, of_kinds in _SETTINGS.items():
+        if given[name] and mapping.source_kind not in of_kinds:
+            raise ValueError(f"{name}= is not for {mapping.source_kind}, as {mapping.event_source_arn} is")
+
+
+def _checked(event: Put) -> bytes:
+    """The record's data, when Kinesis takes such a record. Raises `ValueError`.
+
+    https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html
+    """
+    data = event.data.encode() if isinstance(event.data, str) else event.data
+    if not 1 <= len(event.key) <= KINESIS_PARTITION_KEY_CHARACTERS:
+        most = f"1 to {KINESIS_PARTITION_KEY_CHARACTERS} characters"
+        raise ValueError(f"a partition key has {most}, not {len(event.key)}")
+    if len(data) > KINESIS_RECORD_BYTES:
+        raise ValueError(f"a record has at most {KINESIS_RECORD_BYTES:,} bytes, not {len(data):,}")
+    return data
 
 
 def key_names(events: Iterable[SourceEvent]) -> tuple[str, ...]:
