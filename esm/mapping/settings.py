@@ -78,7 +78,7 @@ class EventSourceMapping:
 
     maximum_record_age_in_seconds: int
     """Seconds after which a record is given up, 60 to 604,800; -1: never. Streams only. Default: -1.
-    AWS: `MaximumRecordAgeInSeconds`.
+    AWS: `MaximumRecordAgeInSeconds`. The last call of a tumbling window has no records, so retries alone end it.
     """
 
     maximum_retry_attempts: int
