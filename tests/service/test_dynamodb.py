@@ -127,10 +127,13 @@ async def test_a_restart_repeats_nothing_and_misses_nothing(place: Place) -> Non
 
 
 async def test_latest_is_kept_over_a_restart_without_a_record(place: Place) -> None:
-    """No iterator begins at a time here: the shard is read from its start, and what is older is passed over."""
+    """No iterator begins at a time here: the shard is read from its start, and what is older is passed over.
+
+    Both the moment, which the `Date` of an answer tells, and the time of a change are whole seconds.
+    """
     stream, seen = await place.tables.create(), Seen()
     await place.tables.put(stream, {"id": {"S": "before"}})
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(2.1)
     async with place.worker(stream, seen, starting_position="LATEST"):
         await seen.until(lambda: bool(seen.of(facts.Polled)))
     await place.tables.put(stream, {"id": {"S": "meanwhile"}})

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from esm.cli.positions.moving import Held
 from esm.cli.positions.places import time_text, words
 from esm.cli.positions.skipping import Passed
@@ -106,7 +108,7 @@ def _where(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "position": checkpoint.settled,
         "ended": checkpoint.ended,
-        "start": asdict(checkpoint.start),
+        "start": msgspec.structs.asdict(checkpoint.start),
         "lanes": [layer.settled for layer in checkpoint.lanes],
         "window": None if window is None else {"start": window.start, "end": window.end},
     }
