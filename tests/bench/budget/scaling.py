@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench.budget.effort import BudgetEffort
 from tests.bench.budget.idle import Step
@@ -69,13 +71,23 @@ def draw(found: Sequence[Curve], path: Path) -> None:
 
     with rc_context({"svg.hashsalt": "esm", "svg.fonttype": "none", "font.size": 9}):
         drawn = Figure(figsize=(4 * len(found), 3.2), layout="constrained")
-        for axes, curve in zip(drawn.subplots(1, len(found)), found, strict=True):
-            for name, costs in curve.lines.items():
-                axes.plot(curve.points, costs, marker="o", label=name)
-            axes.set(xscale="log", yscale="log", xlabel=curve.what, ylabel=f"CPU, {curve.unit}")
-            axes.grid(visible=True, which="both", alpha=0.3)
-            axes.legend()
+        lines = [_draw(axes, curve) for axes, curve in zip(drawn.subplots(1, len(found)), found, strict=True)]
+        drawn.legend(handles=max(lines, key=len), loc="outside upper center", ncols=len(VARIANTS), frameon=False)
         drawn.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _draw(axes: Any, curve: Curve) -> list[Any]:
+    """Its lines. Ticks stand where it was measured; the other axis has whole decades, or the level would look steep."""
+    lines = [axes.plot(curve.points, costs, marker="o", label=name)[0] for name, costs in curve.lines.items()]
+    seen = [math.log10(cost) for costs in curve.lines.values() for cost in costs]
+    axes.set(xscale="log", yscale="log", xlabel=curve.what, ylabel=f"CPU, {curve.unit}")
+    axes.set_xticks(curve.points, [f"{point:,}" for point in curve.points])
+    decades = [10.0**power for power in range(math.floor(min(seen)), math.ceil(max(seen)) + 1)]
+    axes.set_yticks(decades, [f"{decade:,g}" for decade in decades])
+    axes.set_ylim(decades[0], decades[-1])
+    axes.minorticks_off()
+    axes.grid(visible=True, alpha=0.3)
+    return lines
 
 
 def _workload(name: str, records: int, size: int, batch_size: int) -> Workload:
