@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,13 +23,29 @@ from esm.aws.connection import Answer, Headers
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import from_sdk
 from esm.clock import Millis
-from esm.errors import SourceDeniedError
+from esm.errors import SourceDeniedError, SourceError
 
 __all__ = ["SdkPlane", "fallback_reason"]
 
 T = TypeVar("T")
 
 _OWN_CONNECTION = ("ssl_context", "resolver", "socket_factory")
+_HOT_CALLS = ("GetRecords", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
+_EVENTS = (
+    "provide-client-params",
+    "before-parameter-build",
+    "before-call",
+    "request-created",
+    "choose-signer",
+    "before-sign",
+    "before-send",
+    "response-received",
+    "before-parse",
+    "needs-retry",
+    "after-call",
+    "after-call-error",
+)
+"""What the SDK tells its hooks of a call. https://docs.aws.amazon.com/boto3/latest/guide/events.html"""
 
 
 class _Exchange:
@@ -58,7 +75,26 @@ def fallback_reason(client: AioBaseClient, *, fast: bool) -> str:
         "a client certificate is configured": config.client_cert is not None,
         "connector_args are configured": any(arguments.get(name) is not None for name in _OWN_CONNECTION),
     }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+    return next((reason for reason, holds in reasons.items() if holds), "") or _hooked(client)
+
+
+def _hooked(client: AioBaseClient) -> str:
+    """Of the first event of a hot call for which a hook is registered that is not the SDK's own; "" without such."""
+    service, events = client.meta.service_model.service_id.hyphenize(), client.meta.events
+    # There is no public way to ask who listens; a test sees to it that this one holds.
+    listening = events._emitter._handlers.prefix_search  # noqa: SLF001
+    for event in _EVENTS:
+        for operation in _HOT_CALLS:
+            if any(map(_is_foreign, listening(f"{event}.{service}.{operation}"))):
+                return f"a hook is registered for {event}"
+    return ""
+
+
+def _is_foreign(hook: Any) -> bool:
+    while isinstance(hook, partial):
+        hook = hook.func
+    module = getattr(hook, "__module__", None) or type(hook).__module__
+    return module.partition(".")[0] not in {"aiobotocore", "botocore", "esm"}
 
 
 class SdkPlane:
@@ -93,10 +129,11 @@ class SdkPlane:
                 raise from_sdk(error) from None
         finally:
             _EXCHANGE.reset(token)
-        if exchange.answer is not None:
-            self._newest = exchange.answer.headers
+        if exchange.answer is None:
+            raise SourceError("UnparsableAnswer", "a hook answered the call instead of the service")
+        self._newest = exchange.answer.headers
         try:
-            return read_answer(exchange.answer, decoder)  # type: ignore[arg-type]  # it answered, or raised
+            return read_answer(exchange.answer, decoder)
         except SourceDeniedError:
             self._credentials.refuse()
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -36,8 +37,8 @@ class AwsSession:
 
     `session`: an aiobotocore session of the caller's, with its credentials and configuration; `None`: a new one, which
     finds them as every AWS tool does. `endpoint_url`, `region_name`: for all services; `None`: as the SDK finds them.
-    `fast`: whether hot calls may bypass the SDK. Timeouts in seconds. `connections`: to each endpoint, at once. Belongs
-    to the loop it is used in.
+    `fast`: whether hot calls may bypass the SDK; `on_fallback(service, reason)` is told once of each service whose hot
+    calls do not. Timeouts in seconds. `connections`: to each endpoint, at once. Belongs to the loop it is used in.
     """
 
     def __init__(
@@ -51,8 +52,11 @@ class AwsSession:
         read_timeout: float = 10.0,
         clock: Clock | None = None,
         connections: int = CONNECTIONS,
+        on_fallback: Callable[[str, str], None] | None = None,
     ) -> None:
         self._connections = connections
+        self._on_fallback = on_fallback
+        self._fallen_back: set[str] = set()
         self._session = session if session is not None else get_session()
         self._endpoint_url, self._region_name, self._fast = endpoint_url, region_name, fast
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
@@ -137,6 +141,7 @@ class AwsSession:
     def _make_plane(self, client: AioBaseClient, read_timeout: float) -> DataPlane:
         reason = fallback_reason(client, fast=self._fast)
         if reason:
+            self._tell(client.meta.service_model.service_name, reason)
             return SdkPlane(client, self.credentials, reason=reason, timeout=self._connect_timeout + read_timeout)
         model, url = client.meta.service_model, client.meta.endpoint_url
         signer = Signer(
@@ -157,6 +162,11 @@ class AwsSession:
             now=self._clock.now,
             timeout=read_timeout,
         )
+
+    def _tell(self, service: str, reason: str) -> None:
+        if self._on_fallback is not None and service not in self._fallen_back:
+            self._fallen_back.add(service)
+            self._on_fallback(service, reason)
 
     def _tls(self, url: str) -> ssl.SSLContext | None:
         """The SDK's own settings, with the authorities it trusts or those of `AWS_CA_BUNDLE`; `None` for plain HTTP."""

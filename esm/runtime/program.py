@@ -73,6 +73,7 @@ class WorkerOptions(TypedDict, total=False):
     silent_after: float
     restart_silent_after: float | None
     blocked_after: float | None
+    fast: bool
 
 
 async def run(mappings: Iterable[EventSourceMapping], **options: Unpack[WorkerOptions]) -> bool:

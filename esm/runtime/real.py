@@ -27,6 +27,8 @@ from esm.sources.dynamodb import DynamoDBSource
 from esm.sources.kinesis import KinesisSource
 from esm.sources.reader import StreamSource
 from esm.sources.sqs import SqsSource
+from esm.telemetry.facts import CallsThroughSdk
+from esm.telemetry.observer import Observers
 
 __all__ = ["dynamodb_source", "function_arn", "kinesis_source", "queue_source", "real_ports", "role_arn", "worker_id"]
 
@@ -38,13 +40,28 @@ def real_ports(
     session: object,
     connections: int = CONNECTIONS,
     processes: int | None = None,
+    fast: bool = True,
+    observers: Observers | None = None,
 ) -> Ports:
     """Ports to AWS, or to whatever answers at `endpoint_url`. Nothing is called yet.
 
-    `connections`: to each endpoint. `processes`: of each function that has its own; `None`: as many as cores.
+    `connections`: to each endpoint. `processes`: of each function that has its own; `None`: as many as cores. `fast`:
+    whether hot calls may bypass the SDK; `observers` are told when they do not.
     """
     clock = SystemClock()
-    aws = AwsSession(session=session, endpoint_url=endpoint_url, region_name=region_name, connections=connections)
+
+    def on_fallback(service: str, reason: str) -> None:
+        if observers is not None:
+            observers.notice(CallsThroughSdk(at=clock.now(), service=service, reason=reason))
+
+    aws = AwsSession(
+        session=session,
+        endpoint_url=endpoint_url,
+        region_name=region_name,
+        fast=fast,
+        connections=connections,
+        on_fallback=on_fallback,
+    )
     kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
 
     shared = SharedProcesses(clock, processes=processes)

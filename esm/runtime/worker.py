@@ -48,7 +48,8 @@ class Worker:
     what it may take of the machine. `silent_after`: seconds after which a shard from which nothing comes is a fact
     (`ShardSilent`); `restart_silent_after`: seconds after which it is begun anew, `None`: never. `blocked_after`:
     seconds after which an event loop that does not turn is a fact (`LoopBlocked`), told by a thread; `None`: never, as
-    with `ports`.
+    with `ports`. `fast`: whether reads, receives and deletes may bypass the SDK, which costs up to ten times as
+    much; they go through it anyway where something unusual is configured (`CallsThroughSdk` says what).
 
     An async context manager: entering checks every source and begins to read; leaving stops. It may be entered again
     when it was left, with the mappings it had then. Installs no signal handler, and leaves no thread and no task.
@@ -71,6 +72,7 @@ class Worker:
         silent_after: float = SILENT_AFTER_S,
         restart_silent_after: float | None = None,
         blocked_after: float | None = BLOCKED_AFTER_S,
+        fast: bool = True,
     ) -> None:
         self._given = tuple(mappings)
         self._settings: dict[str, EventSourceMapping] | None = None
@@ -93,6 +95,7 @@ class Worker:
             session=session,
             connections=self._resources.connections,
             processes=self._resources.processes,
+            fast=fast,
         )
         self._shift: Shift | None = None
         self._starting = False
@@ -106,11 +109,12 @@ class Worker:
             self._settings = {mapping.uuid: mapping for mapping in self._given}
         self._starting = True
         try:
+            observers = Observers(self._observers)
             self._shift = Shift(
                 self._settings,
-                ports=self._ports or self._open_ports(),
+                ports=self._ports or self._open_ports(observers=observers),
                 store=self._store,
-                observers=Observers(self._observers),
+                observers=observers,
                 concurrency=self._concurrency,
                 resources=self._resources,
                 drain_timeout=self.drain_timeout,

@@ -14,6 +14,7 @@ import msgspec
 from esm.clock import Millis
 
 __all__ = [
+    "CallsThroughSdk",
     "CheckpointStored",
     "DestinationDelivered",
     "DestinationFailed",
@@ -285,6 +286,16 @@ class WorkerStopped(Fact, frozen=True, kw_only=True):
     """Nothing runs any more. `clean`: everything that was out ended by itself."""
 
     clean: bool
+
+
+class CallsThroughSdk(Fact, frozen=True, kw_only=True):
+    """Reads, receives and deletes of a service (`"kinesis"`) go through the whole SDK, which costs more.
+
+    `reason`: what is configured that they would pass by otherwise, or `fast=False`.
+    """
+
+    service: str
+    reason: str
 
 
 class LoopBlocked(Fact, frozen=True, kw_only=True):
