@@ -81,8 +81,7 @@ def fallback_reason(client: AioBaseClient, *, fast: bool) -> str:
 def _hooked(client: AioBaseClient) -> str:
     """Of the first event of a hot call for which a hook is registered that is not the SDK's own; "" without such."""
     service, events = client.meta.service_model.service_id.hyphenize(), client.meta.events
-    # There is no public way to ask who listens; a test sees to it that this one holds.
-    listening = events._emitter._handlers.prefix_search  # noqa: SLF001
+    listening = events._emitter._handlers.prefix_search  # noqa: SLF001  # there is no public way to ask who listens
     for event in _EVENTS:
         for operation in _HOT_CALLS:
             if any(map(_is_foreign, listening(f"{event}.{service}.{operation}"))):

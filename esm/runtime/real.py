@@ -49,18 +49,13 @@ def real_ports(
     whether hot calls may bypass the SDK; `observers` are told when they do not.
     """
     clock = SystemClock()
-
-    def on_fallback(service: str, reason: str) -> None:
-        if observers is not None:
-            observers.notice(CallsThroughSdk(at=clock.now(), service=service, reason=reason))
-
     aws = AwsSession(
         session=session,
         endpoint_url=endpoint_url,
         region_name=region_name,
         fast=fast,
         connections=connections,
-        on_fallback=on_fallback,
+        on_fallback=None if observers is None else partial(_tell, observers, clock),
     )
     kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
 
@@ -90,6 +85,10 @@ def real_ports(
         open_queue=partial(queue_source, sqs),
         threads=True,
     )
+
+
+def _tell(observers: Observers, clock: Clock, service: str, reason: str) -> None:
+    observers.notice(CallsThroughSdk(at=clock.now(), service=service, reason=reason))
 
 
 def kinesis_source(api: KinesisApi, mapping: EventSourceMapping, clock: Clock) -> KinesisSource:
