@@ -58,7 +58,6 @@ def real_ports(
         on_fallback=None if observers is None else partial(_tell, observers, clock),
     )
     kinesis, dynamodb, sqs = KinesisCalls(aws), DynamoDBStreamsCalls(aws), SqsCalls(aws)
-
     shared = SharedProcesses(clock, processes=processes)
 
     def open_source(mapping: EventSourceMapping) -> StreamSource:
@@ -69,22 +68,25 @@ def real_ports(
     async def open_to(destination: str) -> Destination:
         return await open_destination(destination, aws)
 
-    def open_invoker(mapping: EventSourceMapping, on_abandoned: OnAbandoned) -> Invoker:
-        function, arn = mapping.function, function_arn(mapping)
-        if function.isolation == "process":
-            return shared.open(function, arn, on_abandoned)
-        return FunctionInvoker(function, arn=arn, clock=clock, on_abandoned=on_abandoned)
-
     return Ports(
         clock=clock,
         rng=Random(),  # noqa: S311  # names and jitter, no secrets; seeded by the system, which is not asked for each
         open_source=open_source,
         open_destination=open_to,
-        open_invoker=open_invoker,
+        open_invoker=partial(_open_invoker, shared, clock),
         close=aws.close,
         open_queue=partial(queue_source, sqs),
         threads=True,
     )
+
+
+def _open_invoker(
+    shared: SharedProcesses, clock: Clock, mapping: EventSourceMapping, on_abandoned: OnAbandoned
+) -> Invoker:
+    function, arn = mapping.function, function_arn(mapping)
+    if function.isolation == "process":
+        return shared.open(function, arn, on_abandoned)
+    return FunctionInvoker(function, arn=arn, clock=clock, on_abandoned=on_abandoned)
 
 
 def _tell(observers: Observers, clock: Clock, service: str, reason: str) -> None:
