@@ -1,12 +1,13 @@
 """`esm.Worker` on a queue as a user runs it, with its store in SQLite, which a queue has no need of.
 
 Fifty handlers: five provisioned pollers have ten each. One handler: Lambda allows no less than two, so a lock in the
-function makes it one.
+function makes it one, unless it does nothing: then it is through before anything else can begin.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
@@ -47,10 +48,17 @@ def _handlers(plan: QueuePlan) -> dict[str, Any]:
         pollers = plan.handlers // SLOTS_A_POLLER
         config = {"MinimumPollers": pollers, "MaximumPollers": pollers}
         return {"function": handle, "provisioned_poller_config": config}
+    return {
+        "function": _one_at_a_time(handle) if plan.takes_ms else handle,
+        "scaling_config": {"MaximumConcurrency": 2},
+    }
+
+
+def _one_at_a_time(handle: Callable[[dict[str, Any], Any], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     lock = asyncio.Lock()
 
     async def one_at_a_time(event: dict[str, Any], context: Any) -> None:
         async with lock:
             await handle(event, context)
 
-    return {"function": one_at_a_time, "scaling_config": {"MaximumConcurrency": 2}}
+    return one_at_a_time
