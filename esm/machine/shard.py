@@ -27,7 +27,7 @@ from esm.machine.pacing import backoff
 from esm.machine.progress import Progress
 from esm.machine.rules import StreamRules
 from esm.machine.window import Phase, Spans, TumblingWindow
-from esm.records.position import Checkpoint, SequenceNumber, lane_of
+from esm.records.position import Checkpoint, SequenceNumber, by_lane
 from esm.records.record import Page
 from esm.records.window import Window
 
@@ -208,23 +208,13 @@ class ShardMachine:
 
     def _spread(self, records: Sequence[Any], kept: Sequence[Any]) -> None:
         """Puts the records of a page into their lanes."""
-        sizes = self._sizes(kept)
-        self.records_held += len(kept)
-        self.bytes_held += sum(sizes)
-        parts = [(kept, sizes)] if len(self.lanes) == 1 else self._by_key(kept, sizes)
-        self._open_lanes(records, [part[0] for part in parts])
-        for lane, (part_records, part_sizes) in zip(self.lanes, parts, strict=True):
-            lane.push(part_records, part_sizes)
-
-    def _by_key(self, kept: Sequence[Any], sizes: Sequence[int]) -> list[tuple[list[Any], list[int]]]:
-        """Order is kept by key: all records of one key go through one lane."""
-        count = len(self.lanes)
-        parts: list[tuple[list[Any], list[int]]] = [([], []) for _ in range(count)]
-        for record, size in zip(kept, sizes, strict=True):
-            part_records, part_sizes = parts[lane_of(record.key, count)]
-            part_records.append(record)
-            part_sizes.append(size)
-        return parts
+        parts: list[Sequence[Any]] = [kept] if len(self.lanes) == 1 else [*by_lane(kept, len(self.lanes))]
+        self._open_lanes(records, parts)
+        for lane, part in zip(self.lanes, parts, strict=True):
+            sizes = self._sizes(part)
+            self.records_held += len(part)
+            self.bytes_held += sum(sizes)
+            lane.push(part, sizes)
 
     def _open_lanes(self, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         """A lane that is as far as the shard was read stays where it is, just before its first open record."""

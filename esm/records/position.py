@@ -1,15 +1,14 @@
 """Where in a shard: a starting point, and how far each lane has come from it.
 
 A shard's records are spread over lanes by key (`ParallelizationFactor`). Each lane settles its records in order, so
-one sequence
-number a lane says all: every record of that lane at or below it is settled. Sequence numbers are decimal text of any
-width and are
-compared as integers (Kinesis writes 56 digits, DynamoDB 21 and more, local servers fewer).
+one sequence number a lane says all: every record of that lane at or below it is settled. Sequence numbers are decimal
+text of any width and are compared as integers (Kinesis writes 56 digits, DynamoDB 21 and more, local servers fewer).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 from zlib import crc32
 
 from msgspec import Struct
@@ -18,7 +17,7 @@ from msgspec.structs import replace
 from esm.clock import Millis
 from esm.records.window import Window
 
-__all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "lane_of"]
+__all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "by_lane", "lane_of"]
 
 SequenceNumber = str
 """Decimal digits, only ever compared as integers."""
@@ -29,13 +28,21 @@ def lane_of(key: str, lanes: int) -> int:
     return crc32(key.encode()) % lanes if lanes > 1 else 0
 
 
+def by_lane(records: Iterable[Any], lanes: int) -> list[list[Any]]:
+    """The records of each lane, in their order: all of one key go through one lane, as `lane_of` says."""
+    parts: list[list[Any]] = [[] for _ in range(lanes)]
+    puts = [part.append for part in parts]
+    for record in records:
+        puts[crc32(record.key.encode()) % lanes](record)
+    return parts
+
+
 class Position(Struct, frozen=True):
     """Where reading begins: a starting point of a mapping, or just after a record.
 
     Names are those of `ShardIteratorType`. `LATEST` carries the time (`at`, epoch ms) it was first asked for: whoever
-    comes
-    back to it without having read a record continues from that time, not from the new tip, or records would be lost.
-    Once a record was read it carries that record's `sequence_number`, and means that record.
+    comes back to it without having read a record continues from that time, not from the new tip, or records would be
+    lost. Once a record was read it carries that record's `sequence_number`, and means that record.
     """
 
     type: Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP", "AFTER_SEQUENCE_NUMBER"]

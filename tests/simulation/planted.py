@@ -7,7 +7,7 @@ Each is a mistake that a poller has been known to make. `plant` makes it for as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -186,7 +186,14 @@ def one_expired_record_takes_its_whole_batch_along(patch: Patch) -> None:
 @bug
 def keys_are_spread_in_turn(patch: Patch) -> None:
     turns = iter(range(10**9))
-    patch.setattr(shards, "lane_of", lambda _key, lanes: next(turns) % lanes)
+
+    def by_lane(records: Sequence[Any], lanes: int) -> list[list[Any]]:
+        parts: list[list[Any]] = [[] for _ in range(lanes)]
+        for record in records:
+            parts[next(turns) % lanes].append(record)
+        return parts
+
+    patch.setattr(shards, "by_lane", by_lane)
 
 
 @bug

@@ -186,11 +186,10 @@ def two_stores_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def lanes_by_place_and_not_by_key(patch: pytest.MonkeyPatch) -> None:
-    def by_key(self: ShardMachine, kept: Sequence[Any], sizes: Sequence[int]) -> list[tuple[list[Any], list[int]]]:
-        count = len(self.lanes)
-        return [(list(kept[i::count]), list(sizes[i::count])) for i in range(count)]
+    def by_lane(records: Sequence[Any], lanes: int) -> list[list[Any]]:
+        return [list(records[i::lanes]) for i in range(lanes)]
 
-    patch.setattr(ShardMachine, "_by_key", by_key)
+    patch.setattr(shard_module, "by_lane", by_lane)
 
 
 def wakes_a_millisecond_early_for_an_expiry(patch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esm.records.position import Checkpoint, LanePositions, Position, lane_of
+from esm.records.kinesis import KinesisRecord
+from esm.records.position import Checkpoint, LanePositions, Position, by_lane, lane_of
 
 HORIZON = Position.trim_horizon()
 
@@ -30,6 +31,13 @@ def test_the_lane_of_a_key_is_the_same_for_ever(key: str, lane: int) -> None:
 @given(KEYS, st.integers(1, 100))
 def test_every_key_has_a_lane(key: str, lanes: int) -> None:
     assert 0 <= lane_of(key, lanes) < lanes
+
+
+@given(st.lists(KEYS), st.integers(2, 10))
+def test_records_are_spread_by_their_keys_in_their_order(keys: list[str], lanes: int) -> None:
+    records = [KinesisRecord("", key, str(number), 0.0) for number, key in enumerate(keys)]
+    of_lanes = [[record for record in records if lane_of(record.key, lanes) == lane] for lane in range(lanes)]
+    assert by_lane(records, lanes) == of_lanes
 
 
 def test_a_position_is_named_as_its_iterator_type() -> None:
