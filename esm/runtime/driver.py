@@ -179,8 +179,8 @@ class Driver:
                 self._settled(command, now)
                 if out and self._together:
                     now = await self._with_the_others()
-                if self._error is not None:
-                    return  # what ends the driver begins nothing more
+                if self._error is not None or not self._running:
+                    return  # what ends the driver begins nothing more; nor does one that swallowed its cancellation
                 command = machine.take(now)
                 self._begin_due(now)
                 if command is None and len(self._parked) < self._parked_max:

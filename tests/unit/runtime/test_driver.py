@@ -1,0 +1,68 @@
+"""A driver ends, and begins nothing more, whatever becomes of what is out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from esm.runtime.driver import Driver, Machine
+from esm.testing.loop import SimClock
+from esm.testing.run import run
+
+
+class Endless:
+    """A machine that has `lanes` commands out, always."""
+
+    finished = drained = False
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        self.settled = 0
+        self.out: set[object] = set()
+
+    def demand(self) -> int:
+        return 0
+
+    def take(self, _now: int) -> object | None:
+        if len(self.out) >= self.lanes:
+            return None
+        command = object()
+        self.out.add(command)
+        return command
+
+    def settle(self, command: object, _report: Any, _now: int) -> None:
+        self.settled += 1
+        self.out.remove(command)
+
+    def wake_at(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("lanes_after", [3, 0], ids=["there is more to do", "there is nothing to do"])
+@pytest.mark.parametrize("parked_max", [0, 16])
+def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(
+    parked_max: int, lanes_after: int
+) -> None:
+    async def main() -> None:
+        machine, loop = Endless(lanes=3), asyncio.get_running_loop()
+        begun = []
+
+        async def perform(command: Any) -> Any:
+            begun.append(command)
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                machine.lanes = lanes_after
+
+        clock = SimClock(loop)  # type: ignore[arg-type]  # `run` gives a SimLoop
+        driver = Driver(cast("Machine", machine), perform, clock, lambda *_: None, parked_max=parked_max)
+        running = asyncio.create_task(driver.run())
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.wait([running], timeout=10)
+        assert running.cancelled()
+        assert (len(begun), machine.settled) == (3, 3)
+
+    run(main(), until=100)
