@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-from esm.errors import StoreError
-from esm.leasing.lease import Lease
+from esm.errors import LeaseLostError, StoreError
+from esm.leasing.lease import Lease, LeaseKey
 from esm.runtime.tasks import together
 from esm.stores.store import LeaseStore
 
@@ -23,29 +24,35 @@ class Holdings:
     def __init__(self, store: LeaseStore, mapping: str, owner: str) -> None:
         self.last_error: str | None = None
         self._store, self._mapping, self._owner = store, mapping, owner
+        self._held: dict[LeaseKey, Lease] = {}  # as they were taken; another may have some by now
         self._unheard = False  # whether one may be ours all the same: no answer came
 
     async def take(self, lease: Lease) -> Lease:
         """The lease, ours. Raises `StoreError`."""
         try:
-            return await self._store.take(lease, self._owner)
+            taken = await self._store.take(lease, self._owner)
         except BaseException:
             self._unheard = True
             raise
+        self._held[lease.key] = taken
+        return taken
 
     async def release(self, lease: Lease) -> None:
         """Gives it back, if that goes: the next owner takes it all the same."""
         try:
-            await self._store.release(lease)
+            with suppress(LeaseLostError):  # it is another's
+                await self._store.release(lease)
         except BaseException as error:
             self._unheard = True
             if not isinstance(error, StoreError):
                 raise
             self.last_error = str(error)
+        else:
+            self._held.pop(lease.key, None)
 
-    async def close(self, known: Iterable[Lease]) -> None:
-        """Gives back those that are known to be held, then those of which only the store knows."""
-        await self._release_all(known)
+    async def close(self) -> None:
+        """Gives back what was taken, whatever became of its shard, then that of which only the store knows."""
+        await self._release_all(list(self._held.values()))
         if self._unheard:
             try:
                 rows = await self._store.load(self._mapping)

@@ -180,9 +180,7 @@ class MappingRunner:
             if self.context.destination is not None:
                 ending.push_async_callback(self.context.destination.close)
             ending.push_async_callback(self._source.close)
-            gone = ("ended", "lost", "waiting")  # given back already, or another's
-            every = (*self._retired, *self._runners.values())
-            await self._holdings.close(runner.lease for runner in every if runner.state not in gone)
+            await self._holdings.close()
             self.last_error = self._holdings.last_error or self.last_error
 
     # -- shards ----------------------------------------------------------------------------------------------------

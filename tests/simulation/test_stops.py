@@ -10,6 +10,8 @@ import anyio
 import pytest
 
 from esm.errors import EsmError, SourceDeniedError, StoreError
+from esm.runtime.mapping import MappingRunner
+from esm.runtime.shard import ShardRunner
 from esm.telemetry import facts
 from esm.testing.run import run
 from tests.simulation.stand import Instead, Stand, shards, simulated, slow, until
@@ -205,3 +207,45 @@ async def test_a_halted_shard_is_given_up_with_its_mapping() -> None:
         await until(lambda: shards(worker)[0].state == "halted")
         await worker.update(worker.mappings[0].uuid, enabled=False)
         assert [row.owner for row in stand.store.rows.values()] == [None]
+
+
+@simulated
+async def test_the_lease_of_a_shard_whose_end_was_not_written_is_given_back() -> None:
+    stand = Stand()
+
+    async def fails(_n: int, real: Any, lease: Any, checkpoint: Any) -> Any:
+        if checkpoint.ended:
+            raise StoreError("not now")
+        return await real(lease, checkpoint)
+
+    stand.store = Instead(stand.store, checkpoint=fails)
+    async with stand.worker(drain_timeout=3.0) as worker:
+        stand.stream.split(0)
+        await until(lambda: shards(worker)[0].state == "ended")
+    assert [row.owner for row in stand.store.rows.values()] == [None] * 3
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10])
+def test_the_lease_of_a_shard_that_is_begun_anew_is_given_back(turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop may come before it is taken again."""
+
+    async def gone(_self: ShardRunner) -> None:
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        stand, restarted = Stand(), asyncio.Event()
+        restart = MappingRunner.restart
+
+        def told(self: MappingRunner, shard_id: str) -> None:
+            restart(self, shard_id)
+            restarted.set()
+
+        monkeypatch.setattr(MappingRunner, "restart", told)
+        async with stand.worker(restart_silent_after=60.0):
+            await restarted.wait()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        assert [row.owner for row in stand.store.rows.values()] == [None]
+
+    monkeypatch.setattr(ShardRunner, "_read_pages", gone)
+    run(main())
