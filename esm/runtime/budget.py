@@ -114,13 +114,13 @@ class Budget:
 class Share:
     """What one reader has of the budget. `held`: bytes. `waiting`: it was refused, and was not told of room since."""
 
-    __slots__ = ("_budget", "_polls", "_reserved", "_turn", "held", "waiting")
+    __slots__ = ("_budget", "_closed", "_polls", "_reserved", "_turn", "held", "waiting")
 
     def __init__(self, budget: Budget, *, polls: bool) -> None:
         self._budget, self._polls = budget, polls
         self.held = 0
         self.waiting = False
-        self._turn = False
+        self._closed = self._turn = False
         self._reserved = 0
 
     def has_room(self, size: int) -> bool:
@@ -191,7 +191,10 @@ class Share:
         await woken
 
     def close(self) -> None:
-        """Gives up all it has, for good."""
+        """Gives up all it has, for good; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._budget.shares -= 1
         self.hold(0)
         self.give_back(self._reserved)

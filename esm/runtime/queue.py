@@ -177,7 +177,8 @@ class QueueRunner:
         """Nothing: a queue has no shards."""
 
     async def close(self) -> None:
-        """Gives up destination and function; after `run`."""
+        """Gives up destination and function; after `run`, or instead of it."""
+        self._machine.share.close()
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self.context.invoker.close, 0)
             if self.context.destination is not None:

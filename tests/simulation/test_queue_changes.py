@@ -10,6 +10,7 @@ import pytest
 from esm.errors import SourceError
 from esm.management.health import scale
 from esm.mapping.function import Function
+from esm.runtime.budget import Budget, Share
 from esm.runtime.real import queue_source
 from esm.runtime.worker import Worker
 from esm.testing.run import run
@@ -155,3 +156,25 @@ async def test_the_oldest_message_in_hand_is_the_lag_of_a_queue() -> None:
         assert scale(worker.status())["largest_lag_seconds"] == pytest.approx(10, abs=0.5)
         await asyncio.sleep(10)
         assert worker.status().mappings[0].shards[0].oldest_age_ms is None
+
+
+@simulated
+async def test_a_queue_that_is_switched_off_and_changed_takes_no_part_of_memory() -> None:
+    """What is made for a change and never run counts as no reader."""
+    change = Change()
+    with pytest.MonkeyPatch.context() as patch:
+        budgets: list[Budget] = []
+        share = Budget.share
+
+        def told(self: Budget, **how: bool) -> Share:
+            budgets.append(self)
+            return share(self, **how)
+
+        patch.setattr(Budget, "share", told)
+        async with change.worker as worker:
+            (mapping,) = worker.mappings
+            for settings in ({"enabled": False}, {"batch_size": 5}, {"enabled": True}):
+                await worker.update(mapping.uuid, **settings)
+            (budget,) = set(budgets)
+            assert (len(budgets), budget.shares) == (4, 1)
+    assert (budget.shares, budget.used) == (0, 0)
