@@ -77,8 +77,12 @@ class Checker:
         self.require(0 < command.count <= min(10, rules.batch_size), "a receive asks for what one batch cannot hold")
         waiting = [record for record in self.waiting.values() if self.known_visible[record.message_id] > now]
         if rules.fifo:
-            groups = {record.group for record in waiting} - self._groups_handled()
-            giving_back = any(isinstance(each, ChangeVisibility) and not each.extends for each in self.out)
+            changes = [each for each in self.out if isinstance(each, ChangeVisibility)]
+            changing = [
+                record for each in changes for record in each.records
+            ]  # what goes back waits until that is over
+            groups = {record.group for record in waiting if record not in changing} - self._groups_handled()
+            giving_back = any(not each.extends for each in changes)
             enough = invoking + len(groups) + asked <= rules.concurrency_max
             self.require(enough or giving_back, "received without a slot for each")
         elif rules.batching_window_ms:

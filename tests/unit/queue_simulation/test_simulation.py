@@ -9,6 +9,8 @@ from tests.unit.queue_simulation.world import simulate
 from tests.unit.seeds import assert_rules_hold, reached, some_rule_breaks
 
 SEEDS = 80
+MET = (2910391,)
+"""Seeds of later runs that broke a rule once."""
 SEEDS_FOR_A_BUG = 150
 CHUNK = 20
 
@@ -16,6 +18,11 @@ CHUNK = 20
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_nothing_breaks_a_rule(first: int) -> None:
     assert_rules_hold(simulate, range(first, first + CHUNK))
+
+
+@pytest.mark.parametrize("seed", MET)
+def test_what_broke_a_rule_once_does_not_again(seed: int) -> None:
+    assert_rules_hold(simulate, range(seed, seed + 1))
 
 
 def test_the_seeds_reach_what_they_are_meant_to() -> None:
