@@ -91,10 +91,11 @@ class SqsEventShape:
 
     def size(self, message: SqsMessage) -> int:
         """Bytes of the item in the event's JSON, with the comma behind it."""
-        if message.message_attributes or message.md5_of_message_attributes is not None:
-            return self._exact_size(message)
-        # Without attributes the item says what the wire says, under names as long: nothing need be built to measure it.
-        return len(_json(message)) + self._beyond_the_wire
+        plain = not message.message_attributes and message.md5_of_message_attributes is None
+        if plain and type(message) is SqsMessage:  # what was recorded is written otherwise
+            # The item says what the wire says, under names as long: nothing need be built to measure it.
+            return len(_json(message)) + self._beyond_the_wire
+        return self._exact_size(message)
 
     def _exact_size(self, message: SqsMessage) -> int:
         return len(_json(self.item(message))) + len(",")

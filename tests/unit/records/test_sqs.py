@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
+from esm.records.recording import RecordedMessage
 from esm.records.sqs import SMALL, MessageAttribute, SqsEventShape, SqsMessage
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
@@ -116,9 +117,9 @@ def test_what_cannot_be_settled_is_no_message(name: str) -> None:
 ATTRIBUTE = st.builds(MessageAttribute, st.text(), st.none() | st.text(), st.none() | st.text())
 
 
-@given(
-    message=st.builds(
-        SqsMessage,
+def messages_of(kind: type[SqsMessage]) -> st.SearchStrategy[SqsMessage]:
+    return st.builds(
+        kind,
         message_id=st.text(),
         receipt_handle=st.text(),
         body=st.text(),
@@ -126,9 +127,10 @@ ATTRIBUTE = st.builds(MessageAttribute, st.text(), st.none() | st.text(), st.non
         attributes=st.dictionaries(st.text(), st.text()),
         message_attributes=st.dictionaries(st.text(), ATTRIBUTE, max_size=2),
         md5_of_message_attributes=st.none() | st.just("") | st.text(),
-    ),
-    windowed=st.booleans(),
-)
+    )
+
+
+@given(message=messages_of(SqsMessage) | messages_of(RecordedMessage), windowed=st.booleans())
 def test_a_size_is_that_of_the_item_whether_or_not_one_is_built(message: SqsMessage, windowed: bool) -> None:
     of = shape(windowed=windowed)
     assert of.size(message) == len(msgspec.json.encode(of.item(message))) + 1
