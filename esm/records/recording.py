@@ -157,13 +157,11 @@ class RecordedMessage(SqsMessage, omit_defaults=True):
     @property
     def arrived_at(self) -> Millis:
         """`SentTimestamp`, epoch ms; 0 when it is not there."""
-        sent = self.attributes.get("SentTimestamp", "")
-        return int(sent) if sent.isascii() and sent.isdecimal() and len(sent) < _DIGITS_MAX else 0
+        return self.sent_at or 0
 
 
 RecordedLine = RecordedKinesis | RecordedChange | RecordedMessage
 
-_DIGITS_MAX = 20
 _RECORDS: dict[SourceKind, type[RecordedLine]] = {
     "kinesis": RecordedKinesis,
     "dynamodb": RecordedChange,

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from esm.clock import Millis
+
 __all__ = ["SMALL", "MessageAttribute", "SqsEventShape", "SqsMessage"]
 
 SMALL = 64 << 10
@@ -26,6 +28,7 @@ _SYSTEM = {
 
 _FIELDS = ("messageId", "receiptHandle", "body", "attributes", "messageAttributes")
 
+_DIGITS_MAX = 20
 _json = msgspec.json.Encoder().encode
 
 
@@ -55,6 +58,12 @@ class SqsMessage(msgspec.Struct, gc=False, rename="pascal"):
     def group(self) -> str:
         """The message group; "" when it has none. Messages of a standard queue may have one, for fairness."""
         return self.attributes.get("MessageGroupId", "")
+
+    @property
+    def sent_at(self) -> Millis | None:
+        """When it was sent, epoch ms; `None` where the queue, or a recording, does not say."""
+        text = self.attributes.get("SentTimestamp", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX else None
 
 
 class SqsEventShape:

@@ -31,7 +31,7 @@ from esm.runtime.perform import MappingContext
 from esm.sources.sqs import SqsSource
 from esm.telemetry import facts
 
-__all__ = ["QueuePerformer", "sent_at"]
+__all__ = ["QueuePerformer"]
 
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a queue alone that does not exist (chosen)."""
@@ -152,8 +152,8 @@ class QueuePerformer:
 
     def age_ms(self, records: list[Any], now: Millis) -> Millis:
         """Since its last message was sent; 0 where the queue does not say."""
-        at = sent_at(records[-1])
-        return 0 if at is None else max(0, now - at)
+        sent_at: Millis | None = records[-1].sent_at
+        return 0 if sent_at is None else max(0, now - sent_at)
 
     def read(self, answer: Invocation, command: Deliver) -> Answered:
         """By the rules of the mapping."""
@@ -184,9 +184,3 @@ def _trouble(error: SourceError | TimeoutError) -> SourceError:
 def _tens(records: Sequence[Any]) -> list[list[Any]]:
     rest = iter(records)
     return list(iter(lambda: list(islice(rest, SQS_BATCH_ENTRIES)), []))
-
-
-def sent_at(message: Any) -> Millis | None:
-    """When it was sent; `None` where the queue does not say."""
-    text: str = message.attributes.get("SentTimestamp", "")
-    return int(text) if text.isdecimal() else None

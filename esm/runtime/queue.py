@@ -31,7 +31,7 @@ from esm.runtime.driver import Driver
 from esm.runtime.driver import Machine as DriverMachine
 from esm.runtime.filters import message_keeper
 from esm.runtime.perform import MappingContext
-from esm.runtime.perform_queue import QueuePerformer, sent_at
+from esm.runtime.perform_queue import QueuePerformer
 from esm.runtime.status import LaneStatus, QueueStatus, ShardStatus
 from esm.telemetry import facts
 
@@ -286,7 +286,7 @@ class QueueRunner:
 
     def _oldest_age_ms(self) -> Millis | None:
         _, wanted = self._machine.unsettled()
-        sent = [at for at in map(sent_at, wanted) if at is not None]
+        sent = [at for message in wanted if (at := message.sent_at) is not None]
         return max(0, self._now - min(sent)) if sent else None
 
     def _waits_for(self) -> str | None:

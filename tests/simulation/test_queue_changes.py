@@ -178,3 +178,24 @@ async def test_a_queue_that_is_switched_off_and_changed_takes_no_part_of_memory(
             (budget,) = set(budgets)
             assert (len(budgets), budget.shares) == (4, 1)
     assert (budget.shares, budget.used) == (0, 0)
+
+
+@simulated
+async def test_a_time_that_is_none_keeps_no_status_from_being_told_and_nothing_from_being_closed() -> None:
+    """A recording may say anything."""
+    change = Change(takes=15)
+
+    async def says_anything(_n: int, real: Any, *args: Any, **named: Any) -> Any:
+        messages = await real(*args, **named)
+        for message in messages:
+            message.attributes["SentTimestamp"] = "1" * 5000
+        return messages
+
+    change.api = Instead(change.sqs, receive_message=says_anything)
+    async with change.worker as worker:
+        change.queue.send("a")
+        await asyncio.sleep(5)
+        (shard,) = worker.status().mappings[0].shards
+        assert (shard.records_held, shard.oldest_age_ms) == (1, None)
+    assert change.calls == 1
+    assert worker.clean
