@@ -309,6 +309,8 @@ async def test_a_damaged_row_is_named_and_the_others_are_left_alone(store: Sqlit
         7,
         '{"start": {"type": "HERE"}}',
         '{"start": {"type": "LATEST"}, "lanes": [{"settled": ["x"]}]}',
+        '{"start": {"type": "LATEST"}, "lanes": [{"settled": [""]}]}',
+        '{"start": {"type": "LATEST"}, "lanes": [{"settled": []}]}',
     ]
     for damage in damages:
         with raw(file) as other:
