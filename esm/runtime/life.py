@@ -162,8 +162,10 @@ class Life:
         runner, self.runner = self.runner, None
         if runner is not None:
             self._left = runner.shards(), runner.last_processing_result
-            self._error = runner.last_error or self._error
-            await runner.close()
+            try:
+                await runner.close()
+            finally:
+                self._error = runner.last_error or self._error  # also why a lease was not given back
 
     def status(self, reserved: int | None) -> MappingStatus:
         """What it looks like now."""

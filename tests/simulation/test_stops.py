@@ -249,3 +249,17 @@ def test_the_lease_of_a_shard_that_is_begun_anew_is_given_back(turns: int, monke
 
     monkeypatch.setattr(ShardRunner, "_read_pages", gone)
     run(main())
+
+
+@simulated
+async def test_why_a_lease_was_not_given_back_is_told() -> None:
+    stand = Stand()
+
+    async def fails(*_: Any) -> None:
+        raise StoreError("not now")
+
+    stand.store = Instead(stand.store, release=fails)
+    async with stand.worker() as worker:
+        await until(lambda: shards(worker)[0].state == "reading")
+        status = await worker.update(worker.mappings[0].uuid, enabled=False)
+        assert status.last_error == "not now"
