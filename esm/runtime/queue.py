@@ -136,7 +136,7 @@ class QueueRunner:
                 with anyio.CancelScope() as self._asking:  # a stop does not wait for an answer
                     await self._ask()
             error = await self._run_to_stop()
-        except anyio.get_cancelled_exc_class():
+        except BaseException:
             self._activity = "stopped"
             await self._flush()
             raise
@@ -189,14 +189,17 @@ class QueueRunner:
     async def _run_to_stop(self) -> Exception | None:
         """What went wrong, if anything did: a fault of one mapping must not end the others."""
         error = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow_attributes)
-            tasks.start_soon(self._follow_to_the_end)
-            try:
-                await self._driver.run()
-            except Exception as raised:  # noqa: BLE001  # whatever it is, it halts this mapping, loudly, and no other
-                error = raised
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._follow_attributes)
+                tasks.start_soon(self._follow_to_the_end)
+                try:
+                    await self._driver.run()
+                except Exception as raised:  # noqa: BLE001  # whatever it is, it halts this mapping, loudly, and no other
+                    error = raised
+                tasks.cancel_scope.cancel()
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None  # a bug, by its own name
         return error
 
     async def _follow_attributes(self) -> None:

@@ -13,6 +13,7 @@ from esm.mapping.function import Function
 from esm.runtime.budget import Budget, Share
 from esm.runtime.real import queue_source
 from esm.runtime.worker import Worker
+from esm.telemetry import facts
 from esm.testing.run import run
 from esm.testing.sqs import SimulatedSqs
 from tests.simulation.stand import Instead, Stand, simulated
@@ -199,3 +200,25 @@ async def test_a_time_that_is_none_keeps_no_status_from_being_told_and_nothing_f
         assert (shard.records_held, shard.oldest_age_ms) == (1, None)
     assert change.calls == 1
     assert worker.clean
+
+
+@simulated
+async def test_a_fault_beside_what_is_handled_is_named_itself_and_gives_messages_back() -> None:
+    """As after any end: what is done is deleted, and the rest shown at once. Then the mapping is begun anew."""
+    change = Change(takes=15, visibility_timeout=600)
+
+    async def describe(n: int, real: Any, *args: Any) -> Any:
+        if n == 2:
+            raise ZeroDivisionError("a bug")
+        return await real(*args)
+
+    change.api = Instead(change.api, get_queue_attributes=describe)
+    async with change.worker as worker:
+        await asyncio.sleep(50)
+        change.queue.send("a")
+        await asyncio.sleep(12)
+        (failed,) = change.stand.of(facts.MappingFailed)
+        assert failed.error == "ZeroDivisionError('a bug')"
+        (returned,) = change.stand.of(facts.MessagesReturned)
+        assert (returned.messages, returned.missed) == (1, 0)
+        assert worker.status().mappings[0].shards[0].state == "reading"
