@@ -308,9 +308,7 @@ async def test_a_damaged_row_is_named_and_the_others_are_left_alone(store: Sqlit
         b"\0",
         7,
         '{"start": {"type": "HERE"}}',
-        '{"start": {"type": "LATEST"}, "lanes": [{"settled": ["x"]}]}',
-        '{"start": {"type": "LATEST"}, "lanes": [{"settled": [""]}]}',
-        '{"start": {"type": "LATEST"}, "lanes": [{"settled": []}]}',
+        *(f'{{"start": {{"type": "LATEST"}}, "lanes": [{{"settled": {none}}}]}}' for none in ('["x"]', '[""]', "[]")),
     ]
     for damage in damages:
         with raw(file) as other:
