@@ -6,12 +6,14 @@ import sys
 from importlib.util import find_spec
 
 from esm.cli.exits import Exit
+from esm.handlers.output import outlive_readers
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Runs the command line and ends the process."""
+    outlive_readers()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         print(  # noqa: T201  # before there is anything else to say it with

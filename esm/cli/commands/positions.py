@@ -204,8 +204,6 @@ def _export(*, file: Path, store: str, **which: Any) -> None:
     try:
         with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as stream:
             stream.writelines(f"{line}\n" for line in lines_of(held.leases))
-    except BrokenPipeError:
-        raise  # whoever reads has had enough: no fault
     except OSError as error:
         raise Failure(Exit.INVALID, f"FILE={str(file)!r}: {error.strerror}") from None
 

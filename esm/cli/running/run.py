@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -82,18 +81,8 @@ def _run(options: Options, ending: Ending) -> int:
     status = _ran(worker)
     code = _code(ending, status)
     write = as_json if options.json else as_text
-    _say(write(status, tally, code, clock.now() - began))
+    print(write(status, tally, code, clock.now() - began), flush=True)  # noqa: T201  # the command's output
     return code
-
-
-def _say(summary: str) -> None:
-    """Whoever reads it may have gone by the same signal: that changes nothing of how the worker ended."""
-    try:
-        print(summary, flush=True)  # noqa: T201  # the command's output
-    except BrokenPipeError:
-        # What is not written would be tried again at the interpreter's end.
-        # https://docs.python.org/3/library/signal.html#note-on-sigpipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ran(worker: Worker) -> WorkerStatus:
