@@ -60,6 +60,23 @@ def test_what_code_prints_is_on_stderr(loud: Esm, typed: str) -> None:
     assert "imported" in ended.err
 
 
+@pytest.mark.parametrize("command", ["show --json", "set LATEST --all --dry-run --json", "export"])
+def test_whose_positions_they_are_is_asked_of_an_application_that_prints(loud: Esm, command: str) -> None:
+    header = json.dumps({"format": "esm-positions", "version": 1})
+    loud("positions", "import", "-", typed=f"{header}\n")
+    ended = loud("positions", *command.split(), "--app", "app:mappings")
+    assert (ended.code, json.loads(ended.out) is not None) == (0, True)
+    assert "imported" in ended.err
+
+
+def test_a_plan_imports_the_modules_that_functions_are_named_by(loud: Esm) -> None:
+    (loud.folder / "work.py").write_text(APP.replace("imported", "called by its name"))
+    loud.app(APP.replace("function=handle", "function='work:handle'"))
+    ended = loud("plan", "app:mappings", "--json")
+    assert json.loads(ended.out)[0]["Handler"] == "work:handle (in a thread)"
+    assert "called by its name" in ended.err
+
+
 def test_a_replay_for_people_leaves_what_is_printed_where_it_was(loud: Esm) -> None:
     assert "called" in loud("replay", "orders.jsonl", "--function", "app:handle").out
 

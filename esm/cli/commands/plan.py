@@ -44,8 +44,9 @@ def plan_command(
         return _plan_file(target, only, without, json=json, **typed)
     with stdout_kept():
         mappings = select(load(target, app_dir), only, without)
-    check_offered(mappings, SystemClock().now())
-    click.echo(plan_json(mappings) if json else plan_text(mappings))
+        check_offered(mappings, SystemClock().now())
+        said = plan_json(mappings) if json else plan_text(mappings)
+    click.echo(said)
     return Exit.CLEAN
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from esm.cli.exits import Exit, Failure
+from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load
 from esm.clock import SystemClock
 from esm.errors import LeaseLostError
@@ -38,7 +39,10 @@ class Selection:
 
     def known(self) -> dict[str, EventSourceMapping]:
         """The mappings of `app` by uuid; none without it."""
-        return {} if self.app is None else {each.uuid: each for each in load(self.app, self.app_dir)}
+        if self.app is None:
+            return {}
+        with stdout_kept():
+            return {each.uuid: each for each in load(self.app, self.app_dir)}
 
     def of(self, leases: Sequence[Lease], known: dict[str, EventSourceMapping]) -> list[Lease]:
         """The leases that are meant, by mapping and shard. Raises `Failure` for a name that none of them has."""
