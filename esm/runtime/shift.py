@@ -9,6 +9,7 @@ off unsettled; positions are stored and leases released. Nothing is acknowledged
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -33,6 +34,9 @@ from esm.telemetry import facts
 from esm.telemetry.observer import Observers
 
 __all__ = ["Shift"]
+
+LAST_S = 0.2
+"""What each part has to close, however long those before it took: a stop is over 2 s after its drain (chosen)."""
 
 
 class Shift:
@@ -86,6 +90,7 @@ class Shift:
         self._stopping = asyncio.Event()
         self._stop_now = False
         self._scope: anyio.CancelScope | None = None
+        self._close_by = math.inf  # in the loop's time
 
     @property
     def stopping(self) -> bool:
@@ -167,21 +172,21 @@ class Shift:
                 self._scope.cancel()
             await self.mappings.wait()
         self.clean = at_rest or not self._scope.cancelled_caught
+        self._close_by = anyio.current_time() + CLOSE_S
 
     async def _close(self) -> None:
         """Under a bounded shield: also when everything is being cancelled, leases are released if that goes quickly.
 
         What one of them raises keeps none of the others open.
         """
+        by = min(self._close_by, anyio.current_time() + CLOSE_S)
         with anyio.CancelScope(shield=True):
             async with AsyncExitStack() as last:
-                last.push_async_callback(_in_time, self._store.close)
-                last.push_async_callback(_in_time, self._ports.close)
-                with anyio.move_on_after(CLOSE_S):
-                    await self.mappings.close()
+                for close in (self._store.close, self._ports.close, self.mappings.close):  # the last of them first
+                    last.push_async_callback(_in_time, close, by)
 
 
-async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
+async def _in_time(close: Callable[[], Awaitable[None]], by: float) -> None:
     """Closes it, or leaves it to itself: another process may hold the store's file for half a minute."""
-    with anyio.move_on_after(CLOSE_S):
+    with anyio.CancelScope(deadline=max(by, anyio.current_time() + LAST_S)):
         await close()

@@ -150,6 +150,30 @@ def test_what_does_not_come_to_an_end_is_left_to_itself(part: str) -> None:
     run(main())
 
 
+@simulated
+async def test_a_stop_is_over_two_seconds_after_its_drain_whatever_hangs() -> None:
+    """As when another process holds the store's file: nothing is written, released or closed any more."""
+    stand, closed = Stand(), []
+
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    async def close_ports() -> None:
+        closed.append("ports")
+        await asyncio.sleep(3600)
+
+    stand.store = Instead(stand.store, checkpoint=never, release=never, close=never)
+    worker = stand.worker(drain_timeout=3.0, ports=stand.ports(close=close_ports))
+    async with worker:
+        stand.put()
+        await until(lambda: stand.store.calls["checkpoint"] > 0)
+        stopping = stand.clock.now()
+    assert 3000 <= stand.clock.now() - stopping <= 5000
+    assert not worker.clean
+    assert closed == ["ports"]
+    assert stand.store.calls["release"] == stand.store.calls["close"] == 1
+
+
 @pytest.mark.parametrize("turns", range(12))
 def test_whatever_was_taken_is_released_wherever_a_start_is_cut_off(turns: int) -> None:
     """Also a lease whose shard never came to its first turn."""
