@@ -7,6 +7,7 @@ whole SDK, for what only the SDK can do. Same bytes out, same values and errors 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -153,9 +154,11 @@ def time_of(headers: Headers) -> Millis | None:
     https://www.rfc-editor.org/rfc/rfc9110#name-date
     """
     try:
-        return round(parsedate_to_datetime(header(headers, b"date")).timestamp()) * 1000
-    except ValueError:
+        date = parsedate_to_datetime(header(headers, b"date"))
+    except (ValueError, OverflowError):
         return None
+    # One of its forms names no zone, and is of Greenwich all the same.
+    return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * 1000
 
 
 class _Refusal(msgspec.Struct):
