@@ -112,8 +112,16 @@ def _unknown_inner_key(source: SourceKind, steps: list[str], _leaf: Leaf) -> _Pr
     keys = _INNER.get((source, steps[0]))
     if keys and len(steps) > 1 and steps[1] not in keys:
         return _Problem(f"no {source} record has the key {_meant(steps[1], keys)}, in {steps[0]}", holds=True)
-    if steps[0] == "messageAttributes" and len(steps) > 1 and steps[-1] not in _ATTRIBUTE:
-        return _Problem(f"no message attribute has the key {_meant(steps[-1], _ATTRIBUTE)}", holds=True)
+    return _of_an_attribute(steps) if steps[0] == "messageAttributes" and len(steps) > 1 else None
+
+
+def _of_an_attribute(steps: list[str]) -> _Problem | None:
+    *above, last = steps
+    if len(above) == 1:
+        said = 'is an object, because a value stands below its kind; write {"stringValue": [...]}'
+        return _Problem(f"messageAttributes.{last} {said}", holds=True)
+    if last not in _ATTRIBUTE:
+        return _Problem(f"no message attribute has the key {_meant(last, _ATTRIBUTE)}", holds=True)
     return None
 
 

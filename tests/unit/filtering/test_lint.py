@@ -101,7 +101,13 @@ def image(leaf: Any) -> dict[str, Any]:
             "sqs",
             {"messageAttributes": {"kind": ["order"]}},
             "never",
-            "no message attribute has the key kind; there are binaryListValues, ",
+            'messageAttributes.kind is an object, because a value stands below its kind; write {"stringValue": [...]}',
+        ),
+        (
+            "sqs",
+            {"messageAttributes": {"stringValue": ["order"]}},
+            "never",
+            "messageAttributes.stringValue is an object",
         ),
         (
             "sqs",
