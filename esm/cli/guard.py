@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address
-from socket import inet_aton
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AI_NUMERICHOST, getaddrinfo
 from urllib.parse import urlsplit
 
 from esm.cli.exits import Exit, Failure
@@ -69,7 +69,7 @@ def _check_url(endpoint_url: str) -> None:
 
 def _check_address(endpoint_url: str) -> None:
     """No request of ours goes where machines keep their credentials: 169.254.169.254 and its like."""
-    address = _address(urlsplit(endpoint_url).hostname or "")
+    address = _address(_host(endpoint_url))
     if address is not None and (address.is_link_local or address == _METADATA):
         line = f"--endpoint-url={shown(endpoint_url)}: a link-local address holds a machine's metadata, and no AWS"
         raise Failure(Exit.GUARD, line)
@@ -77,15 +77,22 @@ def _check_address(endpoint_url: str) -> None:
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     """What the system takes it for, also when it is written as one number or in IPv6's form; `None`: it is a name."""
-    with suppress(OSError):
-        return IPv4Address(inet_aton(host))
-    with suppress(ValueError):
-        address = IPv6Address(host)
-        return address.ipv4_mapped or address
-    return None
+    try:
+        (_, _, _, _, where), *_ = getaddrinfo(host, None, flags=AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    address = ip_address(str(where[0]).partition("%")[0])  # without the interface it is reached by
+    return address if isinstance(address, IPv4Address) else address.ipv4_mapped or address
+
+
+def _host(endpoint_url: str) -> str:
+    """The host as it is looked for: letters that stand for others are those, and its last dot says nothing."""
+    host = urlsplit(endpoint_url).hostname or ""
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode()
+    return host.rstrip(".")
 
 
 def is_aws(endpoint_url: str) -> bool:
     """Whether an endpoint is AWS's own."""
-    host = urlsplit(endpoint_url).hostname or ""
-    return host.endswith(_AWS_HOSTS)
+    return _host(endpoint_url).endswith(_AWS_HOSTS)

@@ -40,6 +40,10 @@ def test_a_region_with_spaces_around_it_is_the_region() -> None:
         "0xa9.0xfea9fe",
         "[::ffff:169.254.169.254]",
         "[fd00:ec2::254]",
+        "[fd00:ec2::254%1]",
+        "169.254.169.254.",
+        "169\u3002254\u3002169\u3002254",
+        "\u2460\u2465\u2468.254.169.254",
     ],
 )
 def test_a_metadata_address_is_no_endpoint(host: str) -> None:
@@ -48,6 +52,15 @@ def test_a_metadata_address_is_no_endpoint(host: str) -> None:
             guard.check_sources([ARN], f"http://{host}/latest", live=live)
         assert refused.value.code == Exit.GUARD
     guard.check_sources([ARN], "http://127.0.0.1:4566", live=False)
+
+
+@pytest.mark.parametrize(
+    "host", ["amazonaws.com.", "AMAZONAWS.com:443", "\uff41mazonaws.com", "amazonaws\u3002com", "api.aws."]
+)
+def test_aws_is_aws_however_its_name_is_written(host: str) -> None:
+    with pytest.raises(Failure, match="add --live if that is meant") as refused:
+        guard.check_sources([ARN], f"https://kinesis.us-east-1.{host}", live=False)
+    assert refused.value.code == Exit.GUARD
 
 
 @pytest.mark.parametrize("key", ["EndpointUrl", "Live", "Store"])
