@@ -308,7 +308,10 @@ async def test_a_damaged_row_is_named_and_the_others_are_left_alone(store: Sqlit
         b"\0",
         7,
         '{"start": {"type": "HERE"}}',
-        *(f'{{"start": {{"type": "LATEST"}}, "lanes": [{{"settled": {none}}}]}}' for none in ('["x"]', '[""]', "[]")),
+        *(
+            f'{{"start": {{"type": "LATEST"}}, "lanes": [{{"settled": {none}}}]}}'
+            for none in ('["x"]', '[""]', '["5", ""]', "[]")
+        ),
     ]
     for damage in damages:
         with raw(file) as other:
