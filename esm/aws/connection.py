@@ -297,5 +297,6 @@ class Connection(asyncio.BufferedProtocol):
             value = self._read(answer)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
             waiter.set_exception(error)
+            del waiter  # the error knows this frame: each would hold the other until garbage is looked for
         else:
             waiter.set_result(value)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -32,6 +35,28 @@ async def test_what_cannot_be_read_is_told_and_the_connection_kept(text: bytes) 
                 await endpoint.send(REQUEST, 5, refuse)
         assert await body(endpoint) == text
         assert server.connections == 1
+
+
+async def test_what_could_not_be_read_is_gone_without_a_look_for_garbage() -> None:
+    told: list[weakref.ref[SourceError]] = []
+
+    def unreadable() -> SourceError:
+        error = SourceError("Unreadable", "no")
+        told.append(weakref.ref(error))
+        return error
+
+    def refuse(_: Answer) -> None:
+        raise unreadable()
+
+    async with ScriptedServer([answer(b"no")]) as server, HttpEndpoint(server.url) as endpoint:
+        gc.disable()
+        try:
+            with suppress(SourceError):
+                await endpoint.send(REQUEST, 5, refuse)
+            await asyncio.sleep(0)
+            assert [error() for error in told] == [None]
+        finally:
+            gc.enable()
 
 
 async def test_large_answers_that_come_at_once_do_not_mix() -> None:
