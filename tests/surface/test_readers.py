@@ -7,7 +7,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint, LanePositions, Position
 from esm.stores.portable import lines_of
+from tests.surface.streams import Stream
 from tests.surface.typed import PATIENCE, Esm
 
 ARN = "arn:aws:kinesis:eu-west-1:000000000000:stream/orders"
@@ -111,6 +113,37 @@ def test_a_function_that_prints_for_nobody_has_not_failed(loud: Esm, which: str)
     with nobody() as pipe:
         assert ended(loud, f"replay orders.jsonl {which} --batch-size 10", pipe) == 0
     assert seen(loud.folder) == RECORDS
+
+
+@pytest.mark.service
+def test_a_worker_goes_on_when_nobody_reads_its_log(esm_: Esm, stream: Stream) -> None:
+    """As `esm run ... 2>&1 | head` leaves it."""
+    esm_.app(APP.replace(ARN, stream.arn).replace("LATEST", "TRIM_HORIZON"))
+    stream.put("1", "2")
+    typed = ("run", "app:mappings", "--endpoint-url", stream.url, "--log-level", "debug")
+    with nobody() as pipe:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "esm.cli", *typed],
+            cwd=esm_.folder,
+            env=esm_.environment(),
+            stdout=pipe,
+            stderr=pipe,
+        )
+    try:
+        until(lambda: (esm_.folder / "seen").exists() and seen(esm_.folder) == 2, process)
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    over = time.perf_counter() + PATIENCE
+    while not holds():
+        assert process.poll() is None
+        assert time.perf_counter() < over
+        time.sleep(0.05)
 
 
 def test_positions_are_moved_whoever_reads_of_it(loud: Esm) -> None:
