@@ -182,7 +182,8 @@ def _each(given: Mapping[str, Any], limits: Limits) -> Settings:
         if name not in constraints:
             raise unknown(name, tuple(constraints))
     named = {name: value for name, value in given.items() if value is not None}
-    if str(named.get("event_source_arn")).startswith(FILE_URL) and repr(named.get("batch_size")) == "0":
+    arn, size = named.get("event_source_arn"), named.get("batch_size")
+    if isinstance(arn, str) and arn.startswith(FILE_URL) and type(size) is int and size == 0:
         del named["batch_size"]  # of a recording, what a copy of its mapping says where no size was given
     if not named.get("event_source_arn"):
         raise _unrecognized(None)

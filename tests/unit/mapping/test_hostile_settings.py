@@ -117,6 +117,7 @@ def test_any_keywords(keywords: dict[str, Any]) -> None:
 @example("tags", {"\ud800": "\ud800"})
 @example("destination_config", "file:///\ud800\n")
 @example("filter_criteria", ["[" * 4000])
+@example("event_source_arn", 10**5000)  # which Python does not write
 def test_one_hostile_setting_in_a_stream(name: str, value: Any) -> None:
     survives(**{"event_source_arn": STREAM, "function": print, "starting_position": "LATEST", name: value})
 
