@@ -304,9 +304,7 @@ async def test_a_file_replaced_underneath_is_noticed_before_anything_is_answered
 async def test_a_damaged_row_is_named_and_the_others_are_left_alone(store: SqliteStore, file: Path) -> None:
     one, two = await held(store, "shardId-1"), await held(store, "shardId-2")
     damages = [
-        "{",
-        b"\0",
-        7,
+        *("{", b"\0", 7),
         '{"start": {"type": "HERE"}}',
         *(
             f'{{"start": {{"type": "LATEST"}}, "lanes": [{{"settled": {none}}}]}}'
