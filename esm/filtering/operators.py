@@ -108,7 +108,7 @@ def at(place: str, step: str) -> str:
     """The place of a key below `place`."""
     if step.replace("-", "_").replace("$", "_").isidentifier() and len(step) <= 60:  # noqa: PLR2004  # fits a message
         return f"{place}.{step}"
-    return f"{place}[{json.dumps(step[:60], ensure_ascii=False)}]"
+    return f"{place}[{json.dumps(step[:60], ensure_ascii=not step.isprintable())}]"
 
 
 def parse_matcher(entry: Any, place: str) -> Matcher:

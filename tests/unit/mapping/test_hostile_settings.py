@@ -123,6 +123,8 @@ def test_one_hostile_setting_in_a_stream(name: str, value: Any) -> None:
 
 
 @given(st.sampled_from(NAMES), VALUES)
+@example("filter_criteria", [{"\x7f": None}])
+@example("filter_criteria", [{"\x9b2J": [{"\x85": 1}]}])
 def test_one_hostile_setting_in_a_queue(name: str, value: Any) -> None:
     survives(**{"event_source_arn": QUEUE, "function": "shop:handle", name: value})
 
