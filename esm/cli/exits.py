@@ -64,7 +64,7 @@ MEANINGS = {
     Exit.STORE: "the store of positions cannot be used",
     Exit.GUARD: "refused: real sources need --endpoint-url or --live",
     Exit.DESTINATION: "an on-failure destination cannot be opened",
-    Exit.NOT_INSTALLED: "the packages of the command line are missing",
+    Exit.NOT_INSTALLED: "packages are missing that the command line, or an option of it, needs",
     Exit.FINDINGS: "esm filter lint, or esm doctor, found something to mend",
     Exit.HALTED: "a shard was halted, or all went to another worker: the summary says why",
     Exit.IN_USE: "refused: a live worker reads a shard whose position was to be moved",
@@ -103,14 +103,14 @@ def failure_of(error: Exception) -> Failure:
 
 def of_mapping(error: SourceError, source: str, endpoint_url: str | None) -> Failure:
     """What keeps a mapping from its source, and what to do."""
-    said = f"{source}: {error}"
+    said = f"{source}: {error}".rstrip(".")
     if isinstance(error, SourceNotFoundError):
-        return Failure(Exit.SOURCE_MISSING, f"{said}; create it, or mend event_source_arn, region or account")
+        return Failure(Exit.SOURCE_MISSING, f"{said}; create it, or mend its name, region or account")
     if error.code == "NoCredentialsError":
         what = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; a local AWS takes any"
         return Failure(Exit.SOURCE_DENIED, f"{said}; {what}")
     if error.code == "NoRegionError":
-        return Failure(Exit.INVALID, f"{said.rstrip('.')}; write it into the ARN, or give --region or AWS_REGION")
+        return Failure(Exit.INVALID, f"{said}; write it into the ARN, or give --region or AWS_REGION")
     if isinstance(error, SourceDeniedError):
         return Failure(Exit.SOURCE_DENIED, f"{said}; mend the credentials, or allow what deploy/iam-policy.json lists")
     where = f" at {endpoint_url}" if endpoint_url else ""

@@ -189,7 +189,17 @@ def test_a_stream_that_is_not_there(esm_: Esm, ministack: str) -> None:
     ended = esm_("run", "app:mappings", "--endpoint-url", ministack)
     assert ended.code == Exit.SOURCE_MISSING
     assert ended.line.startswith(f"esm: {ARN}: ResourceNotFoundException")
-    assert "create it" in ended.line
+    assert ended.line.endswith("not found; create it, or mend its name, region or account")
+
+
+@pytest.mark.service
+def test_a_queue_that_is_not_there(esm_: Esm, ministack: str) -> None:
+    queue = "arn:aws:sqs:eu-west-1:123456789012:nobody"
+    esm_.app(f"{APP}\nmappings = make(event_source_arn={queue!r}, starting_position=None)")
+    ended = esm_("run", "app:mappings", "--endpoint-url", ministack)
+    assert ended.code == Exit.SOURCE_MISSING
+    assert ended.line.startswith(f"esm: {queue}: QueueDoesNotExist: ")
+    assert ended.line.endswith(" exist; create it, or mend its name, region or account")
 
 
 @pytest.mark.service
