@@ -55,6 +55,7 @@ _BUCKET = "esm.local"
 _ROLE = "arn:aws:iam::000000000000:role/esm"
 """Keeps the transform from making a role, and from the policies that it would have."""
 _NAMED = re.compile(r"\[([^\[\]]+)\]")
+_PROPERTY = re.compile(r"\b[Pp]roperty '?([A-Za-z]+)")
 
 
 def is_sam(value: Mapping[str, Any]) -> bool:
@@ -233,7 +234,19 @@ def _refused(document: Document, messages: list[str]) -> TemplateError:
     """The first fault that the transform found, at the function or event that it names."""
     first = min(messages)
     more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-    return document.refused(_place(document, _NAMED.findall(first)), " ".join(first.split()) + more)
+    path, value = _with_property(document, _place(document, _NAMED.findall(first)), first)
+    return document.refused(path, " ".join(first.split()) + more, value)
+
+
+def _with_property(document: Document, path: Path, message: str) -> tuple[Path, Any]:
+    """The place of the property that the message names, and what stands there; `path` as it is when there is none."""
+    found: Any = document.value
+    for key in (*path, "Properties"):
+        found = found.get(key) if isinstance(found, dict) else None
+    named = _PROPERTY.search(message)
+    if named is None or not isinstance(found, dict) or found.get(named[1]) is None:
+        return path, None
+    return (*path, "Properties", named[1]), found[named[1]]
 
 
 def _place(document: Document, names: list[str]) -> Path:
