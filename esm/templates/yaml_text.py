@@ -63,7 +63,7 @@ def parse_yaml(text: str, file: str) -> Node:
         for event in _events(text):
             reader.take(event)
     except yaml.YAMLError as error:
-        raise _not_yaml(error, file) from None
+        raise _not_yaml(error, text, file) from None
     return reader.tree.root or Node(None, 1, 1)
 
 
@@ -76,9 +76,11 @@ def _events(text: str) -> Iterator[Any]:
         loader.dispose()
 
 
-def _not_yaml(error: yaml.YAMLError, file: str) -> TemplateError:
+def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> TemplateError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+    if mark is not None and text[mark.index : mark.index + 1] == "\t":
+        said = "a tab stands where YAML takes spaces"
     line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
     return TemplateError(f"not YAML: {said}", file=file, line=line, column=column)
 

@@ -42,7 +42,9 @@ HOSTILE_YAML = {
     "two documents": ("a: 1\n---\nb: 2", "more than one document"),
     "a list for a key": ("? [a]\n: b", "a key must be text"),
     "a million marks": ("!" * 1_000_000, "none of CloudFormation's short forms"),
-    "a million tabs": ("\t" * 1_000_000, "not YAML"),
+    "a million tabs": ("\t" * 1_000_000, "a tab stands where YAML takes spaces"),
+    "a tab that indents": ("a:\n\tb: 1", "a tab stands where YAML takes spaces"),
+    "a backquote": ("a: `b`", "found character that cannot start any token"),
     "a control character": ("a: \x00", "not YAML"),
 }
 HOSTILE_JSON = {
