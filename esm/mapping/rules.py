@@ -128,7 +128,7 @@ def check_starting_time(starting_position_timestamp_ms: Millis | None, now: Mill
         )
 
 
-def check_visibility_timeout(queue_seconds: int, function: Function) -> None:
+def check_visibility_timeout(queue_seconds: int, function: Function, event_source_arn: str) -> None:
     """Nothing, when the queue hides a message for as long as the function may take. Raises `MappingError` (observed).
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -137,8 +137,8 @@ def check_visibility_timeout(queue_seconds: int, function: Function) -> None:
         raise MappingError(
             f"Queue visibility timeout: {queue_seconds} seconds is less than "
             f"Function timeout: {function.timeout:g} seconds",
-            field="function",
-            value=function.timeout,
+            field="event_source_arn",
+            value=event_source_arn,
         )
 
 

@@ -120,7 +120,7 @@ class QueueRunner:
                     await self._stop.wait()
             else:
                 if tries is not None:
-                    check_visibility_timeout(seconds, self.mapping.function)
+                    check_visibility_timeout(seconds, self.mapping.function, self.mapping.event_source_arn)
                 self._machine.visibility_seconds = max(1, seconds)
                 self._activity, self.last_error = "reading", None
                 return

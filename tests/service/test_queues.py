@@ -320,7 +320,8 @@ async def test_a_queue_that_was_purged_is_read_on(ministack: str, account: str, 
 
 async def test_a_queue_that_is_missing_or_too_quick_is_refused(ministack: str, account: str, queues: Queues) -> None:
     arn = await queues.create(visibility=2)
-    with pytest.raises(esm.MappingError, match="Queue visibility timeout: 2 seconds is less than"):
+    with pytest.raises(esm.MappingError, match="Queue visibility timeout: 2 seconds is less than") as caught:
         await worker(ministack, account, arn, Ledger(), timeout=3.0).__aenter__()
+    assert (caught.value.field, caught.value.value) == ("event_source_arn", arn)  # of several queues, this one
     with pytest.raises(esm.SourceError, match="QueueDoesNotExist"):
         await worker(ministack, account, arn + "-not", Ledger()).__aenter__()
