@@ -64,7 +64,7 @@ def of_mapping(mapping: EventSourceMapping) -> Filters:
 
 def typed(source: SourceKind, patterns: Sequence[str]) -> Filters:
     """The patterns that were typed as text, or as `@name` of a file. Raises `Failure`."""
-    texts = [_read("--pattern", text[1:]) if text.startswith("@") else text for text in patterns]
+    texts = [_read("--pattern", text[1:], shown=text) if text.startswith("@") else text for text in patterns]
     return Filters("", source, texts, Limits())
 
 
@@ -171,11 +171,12 @@ def _checked(record: Any, number: int, source: SourceKind) -> dict[str, Any]:
     )
 
 
-def _read(option: str, name: str) -> str:
+def _read(option: str, name: str, *, shown: str | None = None) -> str:
+    typed = f"{option}={shown or name!r}"
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return raw.decode("utf-8-sig")
     except OSError as error:
-        raise Failure(Exit.INVALID, f"{option}={name!r}: {error.strerror}") from error
+        raise Failure(Exit.INVALID, f"{typed}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Failure(Exit.INVALID, f"{option}={name!r}: is not UTF-8 at byte {error.start}") from error
+        raise Failure(Exit.INVALID, f"{typed}: is not UTF-8 at byte {error.start}") from error

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import tomllib
 from importlib.metadata import version
 
 import pytest
@@ -113,6 +114,19 @@ def test_a_run_has_no_fact_built_of_each_checkpoint() -> None:
     observers = Observers([Tally(), Halts(lambda: None)])
     assert not observers.wants(facts.CheckpointStored)
     assert observers.wants(facts.ShardHalted)
+
+
+@pytest.mark.parametrize("group", ["filter", "positions"])
+def test_no_line_of_a_group_s_commands_is_cut(esm_: Esm, group: str) -> None:
+    listed = esm_(group, "--help").out.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
+def test_the_file_in_the_help_of_schema_is_one(esm_: Esm) -> None:
+    shown = esm_("schema", "--help").out
+    text = shown[shown.index("[[EventSourceMappings]]") : shown.index("esm schema >")]
+    assert tomllib.loads(text)["Functions"]["orders"] == {"Handler": "app.handle", "CodeUri": "src"}
 
 
 def test_help_fits_on_a_screen_and_no_line_is_cut(esm_: Esm) -> None:

@@ -79,6 +79,12 @@ USAGE = [
     (("run", "app:nothing"), "holds no mapping"),
     (("run", "app:later"), "async def"),
     (("run", "app:twice", *LOCAL), "already exists"),
+    (
+        ("run", "app:mappings", *LOCAL, "--create-resources"),
+        "--create-resources is for a FILE, and 'app:mappings' is none.",
+    ),
+    (("plan", "app:mappings", "--parameter", "Stage=prod"), "--parameter is for a FILE, and 'app:mappings' is none."),
+    (("doctor", "app:mappings", "--account", "123456789012"), "--account is for a FILE"),
     (("rum",), "No such command 'rum'"),
     (("run", "app:mappings", "--sotre", "x"), "--sotre"),
 ]

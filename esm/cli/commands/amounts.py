@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-__all__ = ["BYTES", "MOMENT", "SPAN"]
+__all__ = ["BYTES", "MOMENT", "SPAN", "check_between"]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BYTES = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
@@ -45,6 +45,12 @@ class _Moment(click.ParamType[float]):
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time: write 2026-01-05T10:00:00Z, or epoch seconds", param, ctx)
+
+
+def check_between(first: float | None, last: float | None, options: str) -> None:
+    """Nothing, when there is some time from the first moment to the last. Raises `click.UsageError`: of `options`."""
+    if first is not None and last is not None and last <= first:
+        raise click.UsageError(f"{options}: there is no time between them.", click.get_current_context())
 
 
 SPAN = _Amount("span", _SECONDS, "90, 30s, 10m, 2h or 1d")

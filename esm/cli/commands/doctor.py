@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import as_json, endpoint, template, which
+from esm.cli.commands.options import as_json, endpoint, of_a_file, template, which
 from esm.cli.doctor import diagnosis, findings_json, findings_text
 from esm.cli.exits import Exit
 from esm.cli.interrupts import stdout_kept
@@ -48,6 +48,7 @@ def doctor_command(
         esm doctor app:mappings --live --only handle --json
         esm doctor template.yaml --parameter Stage=prod --live
     """  # noqa: D301  # click's own mark
+    of_a_file(target)
     where: dict[str, Any] = {"region": region, "live": live}
     configure_logging(level="warning", json=json)
     with stdout_kept():

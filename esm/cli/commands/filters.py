@@ -61,7 +61,7 @@ def filter_command() -> None:
     """  # noqa: D301  # click's own mark
 
 
-@filter_command.command("explain")
+@filter_command.command("explain", short_help="Say why each record passes or is dropped.")
 @_filters
 @click.option("--record", "records", multiple=True, required=True, metavar="FILE", help="Records; - is stdin.")
 def _explain(*, records: Sequence[str], json: bool, **which: Any) -> None:
@@ -84,7 +84,7 @@ def _explain(*, records: Sequence[str], json: bool, **which: Any) -> None:
     click.echo(filtering.explain_json(explained) if json else filtering.explain_text(explained))
 
 
-@filter_command.command("lint")
+@filter_command.command("lint", short_help="Warn of patterns that never match, or always do.")
 @_filters
 def _lint(*, json: bool, **which: Any) -> int:
     """Warn of patterns that AWS accepts and that never match, or always do.

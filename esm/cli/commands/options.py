@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from esm.templates.suffixes import is_template
 
 __all__ = [
     "Command",
@@ -17,11 +20,13 @@ __all__ = [
     "drain_timeout",
     "endpoint",
     "logged",
+    "of_a_file",
     "store",
     "template",
     "which",
 ]
 
+_OF_A_FILE = ("parameter", "account", "stack_name", "imports", "create_resources")
 _LEVELS = ("debug", "info", "warning", "error")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -104,6 +109,15 @@ def template(command: Command) -> Command:
     ):
         command = decorate(command)
     return command
+
+
+def of_a_file(target: str) -> None:
+    """Nothing, when what was typed goes with `target`. Raises `click.UsageError` for what only a template has."""
+    context = click.get_current_context()
+    typed = (name for name in _OF_A_FILE if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    option = None if is_template(target) else next(typed, None)
+    if option is not None:
+        raise click.UsageError(f"--{option.replace('_', '-')} is for a FILE, and {target!r} is none.", context)
 
 
 def as_json(command: Command) -> Command:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import template, which
+from esm.cli.commands.options import of_a_file, template, which
 from esm.cli.exits import Exit
 from esm.cli.interrupts import stdout_kept
 from esm.cli.load import load, select
@@ -23,15 +23,20 @@ __all__ = ["plan_command"]
 @click.command("plan")
 @which
 @template
-@click.option("--region", metavar="NAME", help="For a FILE: the region of what it defines.")
+@click.option(
+    "--region",
+    metavar="NAME",
+    help="For a FILE: the region of what it defines.  [default: AWS_REGION, or us-east-1]",
+)
 @click.option("--json", "json", is_flag=True, help="As JSON, in the words of AWS's API.")
 def plan_command(
     *, target: str, app_dir: Path, only: Sequence[str], without: Sequence[str], json: bool, **typed: Any
 ) -> int:
     """Show what would run: sources, functions and settings. Touches nothing.
 
-    A star marks what is not Lambda's default. What `esm run` would refuse to start with is refused here. Of a template,
-    every mapping is listed, also one that cannot run here, with the reason; the exit code is 15 then.
+    A star marks what is not Lambda's default. Settings that `esm run` would refuse are refused here; whether sources
+    are there, `esm doctor` says. Of a template, every mapping is listed, also one that cannot run here, with the
+    reason; the exit code is 15 then. A template's code is not imported.
 
     \b
         esm plan app:mappings
@@ -40,6 +45,7 @@ def plan_command(
         esm plan cdk.out/Shop.template.json --except ReportsFunction
         esm plan serverless.yml --parameter stage=prod --region eu-west-1
     """  # noqa: D301  # click's own mark
+    of_a_file(target)
     if is_template(target):
         return _plan_file(target, only, without, json=json, **typed)
     with stdout_kept():

@@ -89,7 +89,7 @@ def _show(*, store: str, json: bool, **which: Any) -> None:
     click.echo(shown.positions_json(held) if json else shown.positions_text(held))
 
 
-@positions_command.command("set")
+@positions_command.command("set", short_help="Move shards to a starting point or a sequence number.")
 @click.argument("position")
 @_which
 @_all
@@ -104,7 +104,7 @@ def _set(*, position: str, **typed: Any) -> None:
     \b
         esm positions set LATEST --all
         esm positions set 49590338271490256608559692538361571095921575989136588898 --shard shardId-000000000000
-        esm positions set end --mapping 5a1b --shard shardId-000000000003 --dry-run
+        esm positions set end --app app:mappings --mapping handle --shard shardId-000000000003 --dry-run
     """  # noqa: D301  # click's own mark
     place = place_of(position, SystemClock().now())
     _move(place, command=f"set {position}", one=is_of_one_shard(position), **typed)
@@ -133,7 +133,7 @@ def _rewind(*, time: str, **typed: Any) -> None:
     _move(lambda _checkpoint: beginning_at(Position.at_timestamp(at)), command=f"rewind --to {time}", **typed)
 
 
-@positions_command.command("skip")
+@positions_command.command("skip", short_help="Pass over the next records of one shard.")
 @click.argument("count", metavar="N", type=click.IntRange(1, 1_000_000))
 @_which
 @store
@@ -198,7 +198,7 @@ def _export(*, file: Path, store: str, **which: Any) -> None:
 
     \b
         esm positions export positions.jsonl
-        esm positions export --mapping 5a1b >positions.jsonl
+        esm positions export --app app:mappings --mapping handle >positions.jsonl
     """  # noqa: D301  # click's own mark
     held = asyncio.run(stored.look(store, Selection(**which)))
     try:
@@ -208,7 +208,7 @@ def _export(*, file: Path, store: str, **which: Any) -> None:
         raise Failure(Exit.INVALID, f"FILE={str(file)!r}: {error.strerror}") from None
 
 
-@positions_command.command("import")
+@positions_command.command("import", short_help="Move shards to the positions in a file.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @store
 @_moving

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.amounts import BYTES, MOMENT, SPAN
+from esm.cli.commands.amounts import BYTES, MOMENT, SPAN, check_between
 from esm.cli.commands.options import endpoint, logged
 from esm.cli.past.record import Options, run_record
 
@@ -47,4 +47,5 @@ def record_command(**typed: Any) -> int:
             --redact '$.card' --redact '$..email' --endpoint-url http://127.0.0.1:4566
         esm record arn:aws:sqs:eu-west-1:123456789012:jobs -o jobs.jsonl --copy --live --duration 1m
     """  # noqa: D301  # click's own mark
+    check_between(typed["since"], typed["until"], "--from and --until")
     return run_record(Options(**typed))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.amounts import MOMENT
+from esm.cli.commands.amounts import MOMENT, check_between
 from esm.cli.commands.options import Command, choosing, drain_timeout, endpoint, logged
 from esm.cli.past.replay import Options, run_replay
 
@@ -86,4 +86,5 @@ def replay_command(**typed: Any) -> int:
             --from 2026-01-05T10:00:00Z --to 2026-01-05T11:00:00Z
         esm replay export.json.gz --table-key id --function app:handle
     """  # noqa: D301  # click's own mark
+    check_between(typed["start"], typed["end"], "--from and --to")
     return run_replay(Options(**typed))

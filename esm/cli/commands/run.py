@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from esm.cli.commands.options import drain_timeout, endpoint, logged, store, template, which
+from esm.cli.commands.options import drain_timeout, endpoint, logged, of_a_file, store, template, which
 from esm.cli.running.run import Options, run
 
 __all__ = ["run_command"]
@@ -51,4 +51,5 @@ def run_command(**typed: Any) -> int:
         esm run template.yaml --endpoint-url http://127.0.0.1:4566 --create-resources --watch
         esm run template.yaml --live --account 123456789012 --region eu-west-1 --parameter Stage=prod
     """  # noqa: D301  # click's own mark
+    of_a_file(typed["target"])
     return run(Options(**typed))

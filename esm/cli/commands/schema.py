@@ -21,6 +21,7 @@ def schema_command() -> None:
         FunctionName = "orders"
         StartingPosition = "TRIM_HORIZON"
 
+    \b
         [Functions.orders]
         Handler = "app.handle"
         CodeUri = "src"

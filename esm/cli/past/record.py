@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from esm.arn import SourceKind
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
 from esm.cli.terminal import beside, is_terminal, seconds
@@ -59,8 +60,8 @@ def run_record(options: Options) -> int:
     configure_logging(level=options.log_level, json=options.json)
     try:
         recorder = _recorder(options)
-    except ValueError as error:  # no ARN, no JSON path
-        raise Failure(Exit.INVALID, str(error)) from None
+    except ValueError as error:  # no JSON path
+        raise Failure(Exit.INVALID, f"--redact: {error}") from None
     guard.check_sources([options.source], options.endpoint_url, live=options.live)
     with Ending(5.0, whole_process=True) as ending:
         try:
@@ -82,7 +83,7 @@ def _recorder(options: Options) -> Recorder:
     if options.trim_horizon and options.since is not None:
         raise Failure(Exit.INVALID, "it begins either at --trim-horizon or at --from")
     messages: Literal["copy", "drain"] | None = "drain" if options.drain else "copy" if options.copy else None
-    if source_kind(options.source) == "sqs" and messages is None:
+    if _kind(options.source) == "sqs" and messages is None:
         raise Failure(Exit.INVALID, "of a queue messages are copied (--copy) or taken (--drain): say which")
     position: Any = "TRIM_HORIZON" if options.trim_horizon else "LATEST" if options.since is None else options.since
     return Recorder(
@@ -102,6 +103,13 @@ def _recorder(options: Options) -> Recorder:
         ),
         observers=[LogObserver()],
     )
+
+
+def _kind(source: str) -> SourceKind:
+    try:
+        return source_kind(source)
+    except ValueError as error:
+        raise Failure(Exit.INVALID, f"ARN: {error}") from None
 
 
 async def _record(recorder: Recorder, options: Options, ending: Ending) -> None:
