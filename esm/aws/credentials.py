@@ -7,6 +7,7 @@ from typing import Any
 
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+from botocore.exceptions import ProfileNotFound
 
 from esm.aws.errors import from_sdk
 from esm.aws.signing import Credentials
@@ -88,5 +89,7 @@ class CredentialSource:
 
 
 def _denied(error: Exception) -> SourceDeniedError:
+    if isinstance(error, ProfileNotFound):  # its text has the profile's name and nothing else
+        return SourceDeniedError("ProfileNotFound", str(error))
     told = from_sdk(error)
     return told if isinstance(told, SourceDeniedError) else SourceDeniedError("CredentialRetrievalError", told.code)

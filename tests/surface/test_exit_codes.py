@@ -234,6 +234,13 @@ def test_no_credentials(esm_: Esm) -> None:
     assert "set AWS_ACCESS_KEY_ID" in ended.line
 
 
+def test_a_profile_that_is_not_there(esm_: Esm) -> None:
+    esm_.app(f"{APP}\nmappings = make()")
+    ended = Esm(esm_.folder, {"AWS_PROFILE": "nobody"})("run", "app:mappings", *LOCAL)
+    assert ended.code == Exit.SOURCE_DENIED
+    assert f"{ARN}: ProfileNotFound: The config profile (nobody) could not be found; mend" in ended.line
+
+
 def test_an_endpoint_that_does_not_answer(esm_: Esm) -> None:
     esm_.app(f"{APP}\nmappings = make()")
     url = f"http://127.0.0.1:{free_port()}"
