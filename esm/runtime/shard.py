@@ -125,7 +125,8 @@ class ShardRunner:
         Whoever writes learns it from the store; a shard without records, or without hope, writes nothing.
         """
         if row.epoch > self.lease.epoch and self.state in ("reading", "draining", "halted"):
-            text = f"lease {row.key.mapping}/{row.key.shard_id}: is under epoch {row.epoch} by now"
+            why = "its position was moved, or it was given up" if row.owner is None else "another worker took it"
+            text = f"lease {row.key.mapping}/{row.key.shard_id}: {why} (epoch {row.epoch})"
             error = LeaseLostError(text, free=row.owner is None)
             if self.state == "halted":
                 self.lose(error)

@@ -95,6 +95,18 @@ async def test_a_shard_that_is_lost_at_its_end_says_so() -> None:
 
 
 @simulated
+async def test_a_shard_that_was_taken_while_it_was_idle_says_by_whom() -> None:
+    stand = Stand()
+    async with stand.worker() as worker:
+        await asyncio.sleep(2)
+        (key,) = stand.store.rows
+        stand.store.rows[key] = structs.replace(stand.store.rows[key], owner="another", epoch=7)
+        await asyncio.sleep(60)
+        shard = shards(worker)[0]
+        assert (shard.state, str(shard.last_error).rpartition(": ")[2]) == ("lost", "another worker took it (epoch 7)")
+
+
+@simulated
 async def test_what_a_function_did_after_its_lease_went_is_settled_by_nobody() -> None:
     """H7, and the other lanes begin nothing more."""
     stand = Stand()
