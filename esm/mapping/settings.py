@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Required, TypedDict, Unpack
+from typing import Any, Literal, Required, TypedDict, Unpack, cast
 
 from esm.arn import Arn, SourceKind
 from esm.clock import Millis
 from esm.errors import MappingError
 from esm.mapping import rules
+from esm.mapping.constraints import violated
 from esm.mapping.function import Function, Handler
 from esm.mapping.limits import Limits
 
@@ -24,6 +25,7 @@ __all__ = [
     "Settings",
     "StartingPosition",
     "check_distinct",
+    "mappings_of",
 ]
 
 StartingPosition = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
@@ -247,6 +249,16 @@ class Settings(Changeable, total=False):
     starting_position: StartingPosition | None
     starting_position_timestamp: datetime | float | None
     uuid: str | None
+
+
+def mappings_of(given: object) -> tuple[EventSourceMapping, ...]:
+    """Those that were given. Raises `MappingError` for one that stands alone, and for what is none."""
+    several: tuple[object, ...] = tuple(given) if isinstance(given, Iterable) else ()
+    wrong = [each for each in several if not isinstance(each, EventSourceMapping)]
+    if wrong or not isinstance(given, Iterable):
+        what = wrong[0] if wrong else given
+        raise violated("mappings", type(what).__name__, "Member must be a list of esm.EventSourceMapping")
+    return cast("tuple[EventSourceMapping, ...]", several)
 
 
 def check_distinct(mappings: Iterable[EventSourceMapping]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from esm.errors import EsmError
 from esm.mapping.constraints import duration
-from esm.mapping.settings import EventSourceMapping, check_distinct
+from esm.mapping.settings import EventSourceMapping, check_distinct, mappings_of
 from esm.mapping.states import not_found
 from esm.runtime.changes import Changes
 from esm.runtime.concurrency import Concurrency
@@ -74,7 +74,7 @@ class Worker:
         blocked_after: float | None = BLOCKED_AFTER_S,
         fast: bool = True,
     ) -> None:
-        self._given = tuple(mappings)
+        self._given = mappings_of(mappings)
         self._settings: dict[str, EventSourceMapping] | None = None
         self.drain_timeout = duration("drain_timeout", drain_timeout, zero=True)
         self._silent_after = duration("silent_after", silent_after)

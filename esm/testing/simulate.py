@@ -21,6 +21,7 @@ from esm.destinations.memory import MemoryDestination
 from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Event, Invoker
 from esm.handlers.invoker import Invocation as Answer
+from esm.mapping.constraints import violated
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import Ports
 from esm.runtime.real import function_arn
@@ -100,6 +101,8 @@ def simulate(
     simulated, and what is wrong with the events (`ValueError`: a closed shard, a record that Kinesis would not take, a
     setting of another kind of source; `KeyError`: no such shard).
     """
+    if not isinstance(mapping, EventSourceMapping):
+        raise violated("mapping", type(mapping).__name__, "Member must be one esm.EventSourceMapping")
     ordered = sorted(events, key=lambda event: event.at)
     build = partial(stage_of, mapping, ordered, shards=shards, seed=seed, keys=keys, view_type=view_type, queue=queue)
     scene = _Scene(mapping, ordered, build, until, seed, keep_events=keep_events)

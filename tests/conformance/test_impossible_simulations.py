@@ -57,3 +57,9 @@ def test_a_record_that_no_stream_takes(event: Put, complaint: str) -> None:
 def test_the_longest_partition_key_is_taken() -> None:
     trace = simulate(mapping(STREAM), [Put("ä", key="ä" * 256, at=-1.0)], shards=2)
     assert [call.outcome for call in trace.invocations] == ["succeeded"]
+
+
+def test_one_mapping_is_simulated() -> None:
+    given: Any = [mapping(STREAM)]
+    with pytest.raises(esm.MappingError, match=r"Value 'list' at 'mapping' .* one esm.EventSourceMapping"):
+        simulate(given, [Put(b"1", key="a")])

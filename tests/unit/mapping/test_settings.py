@@ -18,7 +18,7 @@ from esm.errors import MappingError
 from esm.mapping import rules, settings
 from esm.mapping.function import Function
 from esm.mapping.limits import Limits
-from esm.mapping.settings import EventSourceMapping, check_distinct
+from esm.mapping.settings import EventSourceMapping, check_distinct, mappings_of
 
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 TABLE = "arn:aws:dynamodb:ddblocal:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
@@ -271,3 +271,20 @@ def test_the_same_mapping_twice(source: str, begins: str) -> None:
 def test_one_uuid_for_two_sources() -> None:
     with pytest.raises(MappingError, match="ResourceConflictException: Two event source mappings have the UUID orders"):
         check_distinct([stream(uuid="orders"), queue(uuid="orders")])
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [(stream(), "EventSourceMapping"), ([stream(), "app:handle"], "str"), ("app:mappings", "str"), (3, "int")],
+)
+def test_what_is_no_list_of_mappings(given: Any, what: str) -> None:
+    with pytest.raises(
+        MappingError, match=f"Value '{what}' at 'mappings' .* a list of esm.EventSourceMapping"
+    ) as caught:
+        mappings_of(given)
+    assert caught.value.field == "mappings"
+
+
+def test_mappings_are_those_that_were_given() -> None:
+    assert mappings_of(iter(())) == ()
+    assert mappings_of([stream()]) == (stream(),)
