@@ -112,6 +112,7 @@ def _attribute(owner: Any, name: str, target: str, module_name: str) -> Any:
 def _called(found: Any, target: str) -> Any:
     if isinstance(found, EventSourceMapping) or not callable(found):
         return found
+    _check_arguments(found, target)
     try:
         given = found()
     except EsmError:
@@ -124,6 +125,19 @@ def _called(found: Any, target: str) -> Any:
         given.close()
         raise Failure(Exit.INVALID, f"MODULE:OBJECT={target!r}: is an async def; a plain one is called here")
     return given
+
+
+def _check_arguments(found: Any, target: str) -> None:
+    """Nothing, when it can be called without any. Raises `Failure`: mostly a handler was typed, not its mappings."""
+    try:
+        signature = inspect.signature(found)
+    except ValueError:
+        return  # some builtins do not tell: the call will
+    try:
+        signature.bind()
+    except TypeError:
+        line = f"MODULE:OBJECT={target!r}: takes {signature}; name mappings, or a function without arguments for them"
+        raise Failure(Exit.INVALID, line) from None
 
 
 def _mappings(found: Any, target: str) -> list[EventSourceMapping]:

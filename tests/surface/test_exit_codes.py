@@ -76,6 +76,7 @@ USAGE = [
     ),
     (("run", "app:mappings", "--except", "handle"), "no mapping is left"),
     (("run", "app:number"), "holds a int"),
+    (("run", "app:handle"), "takes (event, context); name mappings, or a function without arguments for them"),
     (("run", "app:nothing"), "holds no mapping"),
     (("run", "app:later"), "async def"),
     (("run", "app:twice", *LOCAL), "already exists"),
