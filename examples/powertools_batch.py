@@ -1,4 +1,4 @@
-"""A function with AWS Lambda Powertools, as it is on Lambda: its batch processor says which records failed.
+"""A function with Powertools (`pip install 'aws-lambda-powertools[parser]'`), as on Lambda: it says what failed.
 
 $ python examples/powertools_batch.py
 espresso
