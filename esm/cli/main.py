@@ -5,25 +5,32 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from esm.cli.exits import Exit
-from esm.handlers.output import outlive_readers
-
 __all__ = ["main"]
+
+_AT_ONCE = 71
+"""`Exit.AT_ONCE`, whose module may be what is being imported when a signal comes."""
 
 
 def main() -> None:
     """Runs the command line and ends the process."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # before there was anything to stop
+        code = _AT_ONCE
+    sys.exit(code)
+
+
+def _run() -> int:
+    from esm.cli.exits import Exit  # noqa: PLC0415  # takes a while, in which somebody may press Ctrl-C
+    from esm.handlers.output import outlive_readers  # noqa: PLC0415  # as above
+
     outlive_readers()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         print(  # noqa: T201  # before there is anything else to say it with
             f"esm: the command line needs {' and '.join(missing)}: pip install 'asyncio-esm[cli]'", file=sys.stderr
         )
-        sys.exit(Exit.NOT_INSTALLED)
-    try:
-        from esm.cli.command_line import run_command_line  # noqa: PLC0415  # needs what was looked for
+        return Exit.NOT_INSTALLED
+    from esm.cli.command_line import run_command_line  # noqa: PLC0415  # needs what was looked for
 
-        code = run_command_line(sys.argv[1:])
-    except KeyboardInterrupt:  # before there was anything to stop
-        code = Exit.AT_ONCE
-    sys.exit(code)
+    return run_command_line(sys.argv[1:])
