@@ -102,7 +102,7 @@ def test_patterns_from_a_file(esm_: Esm) -> None:
     assert ended.out.endswith("passes. Filter 1 matches.\n")
     missing = esm_("filter", "lint", *KINESIS, "@refund.json")
     assert missing.code == Exit.INVALID
-    assert missing.line == "esm: --pattern='refund.json': No such file or directory"
+    assert missing.line == "esm: --pattern='@refund.json': No such file or directory"
 
 
 def test_a_record_cannot_write_to_the_terminal(esm_: Esm) -> None:
