@@ -304,9 +304,9 @@ def test_a_concurrency_above_what_is_reserved_is_accepted() -> None:
 
 def test_a_queue_that_hides_messages_for_too_short() -> None:
     """Observed. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"""
-    rules.check_visibility_timeout(60, Function(handle, timeout=60))
+    rules.check_visibility_timeout(60, Function(handle, timeout=60), QUEUE)
     with pytest.raises(MappingError) as caught:
-        rules.check_visibility_timeout(30, Function(handle, timeout=60))
+        rules.check_visibility_timeout(30, Function(handle, timeout=60), QUEUE)
     assert (caught.value.code, caught.value.message) == (
         INVALID,
         "Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds",
