@@ -62,7 +62,15 @@ class SqsMessage(msgspec.Struct, gc=False, rename="pascal"):
     @property
     def sent_at(self) -> Millis | None:
         """When it was sent, epoch ms; `None` where the queue, or a recording, does not say."""
-        text = self.attributes.get("SentTimestamp", "")
+        return self._number("SentTimestamp")
+
+    @property
+    def receives(self) -> int:
+        """How often it was received, this time among them; 1 where the queue, or a recording, does not say."""
+        return self._number("ApproximateReceiveCount") or 1
+
+    def _number(self, attribute: str) -> int | None:
+        text = self.attributes.get(attribute, "")
         return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX else None
 
 

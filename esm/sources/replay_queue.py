@@ -248,6 +248,5 @@ class RecordedQueue:
 
 def _counted(message: RecordedMessage, receives: int) -> RecordedMessage:
     """The message as a later receive shows it."""
-    before = message.attributes.get("ApproximateReceiveCount", "1")
-    count = (int(before) if before.isascii() and before.isdecimal() else 1) + receives - 1
-    return msgspec.structs.replace(message, attributes={**message.attributes, "ApproximateReceiveCount": str(count)})
+    count = str(message.receives + receives - 1)
+    return msgspec.structs.replace(message, attributes={**message.attributes, "ApproximateReceiveCount": count})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from esm.records.sqs import SqsMessage
 from esm.sources.files.reel import Reel
@@ -80,6 +81,20 @@ def test_what_is_not_deleted_comes_again_as_often_as_it_may(tmp_path: Path) -> N
         assert counts == ["1", "2", "3"]
         assert await receive(queue, wait_seconds=60) == []
         assert queue.left == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("told", ["", "often", "-1", pytest.param("9" * 5000, id="long")])
+def test_a_number_of_receives_that_is_none_counts_as_the_first(tmp_path: Path, told: str) -> None:
+    """A recording may say anything."""
+
+    async def main() -> None:
+        odd = message("a")
+        odd.attributes["ApproximateReceiveCount"] = told
+        queue = queue_of(tmp_path, [odd], max_receive_count=2)
+        counts = [(await receive(queue, wait_seconds=60))[0].attributes["ApproximateReceiveCount"] for _ in range(2)]
+        assert counts == [told, "2"]
 
     run(main())
 
