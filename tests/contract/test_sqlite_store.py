@@ -303,13 +303,11 @@ async def test_a_file_replaced_underneath_is_noticed_before_anything_is_answered
 
 async def test_a_damaged_row_is_named_and_the_others_are_left_alone(store: SqliteStore, file: Path) -> None:
     one, two = await held(store, "shardId-1"), await held(store, "shardId-2")
+    layers = ('["x"]', '[""]', '["5", ""]', "[]")
     damages = [
         *("{", b"\0", 7),
         '{"start": {"type": "HERE"}}',
-        *(
-            f'{{"start": {{"type": "LATEST"}}, "lanes": [{{"settled": {none}}}]}}'
-            for none in ('["x"]', '[""]', '["5", ""]', "[]")
-        ),
+        *(f'{{"start": {{"type": "LATEST"}}, "lanes": [{{"settled": {layer}}}]}}' for layer in layers),
     ]
     for damage in damages:
         with raw(file) as other:

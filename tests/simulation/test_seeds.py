@@ -5,6 +5,8 @@ A failure prints its seed first; `pytest tests/simulation --seed S` plays it aga
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from esm.testing.loop import EPOCH
@@ -61,7 +63,10 @@ def test_the_worlds_are_not_peaceful() -> None:
 
 
 def test_a_violation_names_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esm.machine.shard.lane_of", lambda _key, _lanes: 0)
+    def all_in_the_first(records: list[Any], lanes: int) -> list[list[Any]]:
+        return [records, *([] for _ in range(lanes - 1))]
+
+    monkeypatch.setattr("esm.machine.shard.by_lane", all_in_the_first)
     monkeypatch.setattr("tests.simulation.checker.lane_of", lambda _key, _lanes: 1)
     with pytest.raises(ViolationError, match=r"^seed \d+: "):
         _play_all(range(200))
