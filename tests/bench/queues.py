@@ -153,7 +153,8 @@ taken within a round. Before anything is measured, each variant has to delete ea
 `delete_message_batch` that build Lambda's event and do nothing when something fails; sqs-consumer has
 `handleMessageBatch` and its batch delete, and hands out its own messages. One handler in flight does nothing. Fifty
 wait 5 ms each: boto3 has fifty threads for them, aiobotocore fifty tasks, sqs-consumer fifty consumers on one client,
-esm five provisioned pollers of ten. Lambda allows no concurrency of one, so esm has two, and a lock in the function.
+esm five provisioned pollers of ten. Lambda allows no concurrency of one, so esm has two;
+doing nothing, they never overlap.
 `localstack` is the `SqsPoller` of LocalStack called without its pauses, one in a thread for each handler.
 """
 
