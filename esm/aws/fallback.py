@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 _OWN_CONNECTION = ("ssl_context", "resolver", "socket_factory")
 _HOT_CALLS = ("GetRecords", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
+_HARMLESS = frozenset({"aiobotocore", "aws_lambda_powertools", "botocore", "esm"})
+"""Whose hooks hot calls may pass by. Powertools, once imported, adds its name to the user agent of every session."""
 _EVENTS = (
     "provide-client-params",
     "before-parameter-build",
@@ -93,7 +95,7 @@ def _is_foreign(hook: Any) -> bool:
     while isinstance(hook, partial):
         hook = hook.func
     module = getattr(hook, "__module__", None) or type(hook).__module__
-    return module.partition(".")[0] not in {"aiobotocore", "botocore", "esm"}
+    return module.partition(".")[0] not in _HARMLESS
 
 
 class SdkPlane:

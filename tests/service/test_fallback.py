@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from functools import partial
 from typing import Any
 
@@ -44,6 +45,15 @@ async def reason(session: AioSession, service: str) -> str:
 @pytest.mark.parametrize("service", ["kinesis", "dynamodbstreams", "sqs"])
 async def test_a_session_with_no_hooks_but_the_sdks_is_fast(service: str) -> None:
     assert await reason(signed_in(), service) == ""
+
+
+async def test_what_powertools_registers_in_every_session_slows_nothing_down() -> None:
+    """It adds its name to the user agent, which is no reason to pay more for every call."""
+    importlib.import_module("aws_lambda_powertools")
+    session = signed_in()
+    hooks = session.get_component("event_emitter")._emitter._handlers.prefix_search("request-created")
+    assert any(hook.__module__.startswith("aws_lambda_powertools") for hook in hooks)
+    assert await reason(session, "kinesis") == ""
 
 
 @pytest.mark.parametrize(
