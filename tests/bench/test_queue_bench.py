@@ -57,13 +57,13 @@ def test_with_a_total_a_message_counts_once_however_often_it_is_deleted(counter:
 @pytest.mark.parametrize("variant", PYTHON)
 def test_a_poller_deletes_every_message_with_one_handler_and_with_fifty(variant: str) -> None:
     one = drain_all(variant, 1, 0, TOTAL)
-    for _ in range(3):  # a machine that does something else meanwhile lets fewer run at once
-        many = drain_all(variant, 50, 40, TOTAL)
+    for takes_ms in (40, 80, 160):  # a machine that does something else meanwhile begins fewer in that time
+        many = drain_all(variant, 50, takes_ms, TOTAL)
         if many.most_out >= 250:
             break
     assert (one.given, one.deleted) == (many.given, many.deleted) == (TOTAL, TOTAL)
     assert one.most_out <= 50
-    assert many.most_out >= 100
+    assert many.most_out >= 250
 
 
 def test_a_comparison_of_queues_becomes_a_page(tmp_path: Path) -> None:

@@ -276,9 +276,8 @@ async def test_a_stop_with_no_time_for_a_poll_cuts_it_off_and_says_so(
 
 
 async def test_a_worker_that_is_cut_off_gives_back_what_it_handled(
-    ministack: str, account: str, queues: Queues, monkeypatch: pytest.MonkeyPatch
+    ministack: str, account: str, queues: Queues
 ) -> None:
-    monkeypatch.setattr("esm.runtime.queue.FLUSH_S", 20.0)  # a machine that has much to do answers later than in one
     arn, ledger = await queues.create(visibility=60), Ledger(30.0)
     await queues.send_many(arn, ["1", "2"])
     async with worker(ministack, account, arn, ledger, timeout=60.0) as running:
