@@ -1,6 +1,8 @@
 """The `.env` file beside a serverless.yml, which gives `${env:...}` what the environment does not.
 
 https://www.serverless.com/framework/docs/environment-variables
+Read as the framework's own reader for Node does. python-dotenv is no substitute: of `KEY=a#b` it keeps the comment, and
+it replaces no `$NAME`.
 """
 
 from __future__ import annotations
