@@ -13,6 +13,7 @@ through turns of the loop first, a page is out of the processor's cache when it 
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -28,30 +29,41 @@ SCRATCH_BYTES = 256 * 1024
 STRAIGHT_BYTES = 64 * 1024
 """A body with more than this still to come is read straight into place. (chosen)"""
 SPARE_BYTES = 16 * 1024 * 1024
-"""The largest body buffer that is kept for the next answer: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
+"""Body buffers that are kept for the next answers, together: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
+ROUND_BYTES = 256 * 1024
+"""Body buffers are multiples of this, so that one also fits an answer that is a little larger. (chosen)"""
 HEAD_BYTES = 64 * 1024
 _CONTENT_LENGTH, _TRANSFER_ENCODING = len(b"content-length"), len(b"transfer-encoding")
 
 
 class Buffers:
-    """What the connections of an endpoint read into. `scratch`: whatever comes; `most`: bytes of an answer."""
+    """What the connections of an endpoint read into. `scratch`: whatever comes; `most`: bytes of an answer.
+
+    As many bodies may be on their way as there are connections; memory that is new to the process costs as much again
+    as reading into it.
+    """
 
     __slots__ = ("_spare", "most", "scratch")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
-        self._spare: bytearray | None = None
+        self._spare: list[bytearray] = []  # the smallest first
 
     def take(self, size: int) -> bytearray:
         """Memory for a body of `size` bytes, or more."""
-        spare, self._spare = self._spare, None
-        return spare if spare is not None and len(spare) >= size else bytearray(size)
+        for index, spare in enumerate(self._spare):
+            if len(spare) >= size:
+                return self._spare.pop(index)
+        return bytearray(-(-size // ROUND_BYTES) * ROUND_BYTES)
 
     def give_back(self, buffer: bytearray) -> None:
-        """It may hold the next body."""
-        if len(buffer) <= SPARE_BYTES and (self._spare is None or len(self._spare) < len(buffer)):
-            self._spare = buffer
+        """It may hold the next body. Of more than is kept the smallest go."""
+        if len(buffer) > SPARE_BYTES:
+            return
+        insort(self._spare, buffer, key=len)
+        while sum(map(len, self._spare)) > SPARE_BYTES:
+            del self._spare[0]
 
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
