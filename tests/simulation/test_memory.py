@@ -13,7 +13,7 @@ from esm.errors import MappingError
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.answer_size import AnswerSize
-from esm.runtime.budget import LITTLE, Budget, Share
+from esm.runtime.budget import LITTLE, PARTS, Budget, Share
 from esm.runtime.real import queue_source
 from esm.runtime.resources import Resources
 from esm.runtime.worker import Worker
@@ -230,19 +230,36 @@ def test_when_all_is_held_one_record_is_for_one_of_a_thousand() -> None:
     run(main())
 
 
-def test_fifty_that_know_nothing_yet_can_ask_at_once() -> None:
+def test_hundreds_that_know_nothing_yet_can_ask_at_once() -> None:
     """Room for thirteen whole answers is not kept by thirteen: thousands of shards would begin one after the other."""
     budget, whole = Budget(256 * MIB), 20 * MIB
     shares = [budget.share() for _ in range(1000)]
     given = [size for share in shares if (size := share.reserve(whole))]
-    assert len(given) > 50
-    assert given[:5] == [whole] * 5
+    assert len(given) > 300
+    assert given[0] == budget.limit // PARTS
     assert given == sorted(given, reverse=True)
     assert sum(given) == budget.used <= budget.limit
     for share in shares[1:]:
         share.close()
     shares[0].give_back(given[0])
     assert shares[0].reserve(budget.limit) == budget.limit  # it is alone now
+
+
+def test_of_thousands_that_are_idle_none_waits_while_there_are_connections_for_them() -> None:
+    """What may have been written to 8,000 shards within two seconds is far more than there is room for."""
+    resources, size = Resources(), AnswerSize("kinesis")
+    size.learn(0, 0, behind_ms=0, now=0)
+    budget = Budget(resources.bytes_in_flight)
+    shares = [budget.share() for _ in range(8000)]
+    given = [share.reserve(size.expected(1000)) for share in shares[: 2 * resources.connections]]
+    assert min(given) >= LITTLE
+    few = [share.reserve(size.expected(1000)) for share in _fresh(budget.limit, 8)]
+    assert few == [size.expected(1000)] * 8  # where they are few, each may ask for all of it
+
+
+def _fresh(limit: int, count: int) -> list[Share]:
+    budget = Budget(limit)
+    return [budget.share() for _ in range(count)]
 
 
 def test_room_is_told_to_as_many_as_get_a_part_of_it() -> None:
@@ -256,7 +273,7 @@ def test_room_is_told_to_as_many_as_get_a_part_of_it() -> None:
         holder.give_back(budget.limit)
         await asyncio.sleep(1)
         assert told == waiting[: len(told)]
-        assert 50 < len(told) < 70
+        assert 300 < len(told) < 360
         assert budget.free < LITTLE
 
     run(main())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from esm.clock import Millis
-from esm.runtime.rounds import LONG_MS, ROUND_MS, Rounds
+from esm.machine.pacing import PollPacer
+from esm.runtime.rounds import A_FEW, LONG_MS, ROUND_MS, SPREAD_MS, Rounds
 from esm.testing.loop import SimClock
 from esm.testing.run import run
 
@@ -39,14 +42,66 @@ async def test_long_waits_end_at_the_next_round_and_short_ones_at_their_time() -
 
 
 @simulated
-async def test_thousands_that_are_due_together_take_one_timer() -> None:
+async def test_thousands_that_are_due_in_turn_take_a_timer_a_round() -> None:
     clock, loop = SimClock(), asyncio.get_running_loop()
     rounds, now = Rounds(clock), clock.now()
     before = loop.steps  # type: ignore[attr-defined]  # of the simulated loop
-    waits = [rounds.at(now + 1000 + index % ROUND_MS, now) for index in range(5000)]
+    waits = [rounds.at(now + 1000 + index % 1000, now) for index in range(5000)]
     await asyncio.sleep(10)
     assert all(wait.done() for wait in waits)
-    assert loop.steps - before < 10  # type: ignore[attr-defined]  # as above
+    assert loop.steps - before < 1000 / ROUND_MS + 10  # type: ignore[attr-defined]  # as above
+
+
+@simulated
+async def test_few_that_are_due_together_end_together() -> None:
+    clock = SimClock()
+    rounds, now = Rounds(clock), clock.now()
+    waits = [rounds.at(now + 1000 - index % ROUND_MS, now) for index in range(A_FEW)]
+    await waits[0]
+    assert all(wait.done() for wait in waits)
+    assert clock.now() == now + 1000
+
+
+@simulated
+async def test_thousands_that_are_due_together_are_spread_in_their_order() -> None:
+    clock = SimClock()
+    rounds, now = Rounds(clock), clock.now()
+    ended: list[tuple[Millis, int]] = []
+    waits = [rounds.at(now + 1000, now) for _ in range(8000)]
+    for index, wait in enumerate(waits):
+        wait.add_done_callback(lambda _, index=index: ended.append((clock.now() - now, index)))  # type: ignore[misc]
+    await asyncio.sleep(1.2)
+    await rounds.at(clock.now() + 1, clock.now())  # short waits are not held up by those that are spread
+    assert clock.now() == now + 1201
+    assert not waits[-1].done()
+    await asyncio.sleep(1)
+    at_once = 8000 * ROUND_MS // SPREAD_MS
+    assert [index for _, index in sorted(ended)] == list(range(8000))
+    assert max(Counter(at for at, _ in ended).values()) == at_once == sum(at == 1000 for at, _ in ended)
+
+
+@simulated
+async def test_shards_that_were_all_late_once_are_not_all_due_at_once_ever_after() -> None:
+    """As after a function that held up the loop. Each is then read once a second again."""
+    clock, shards = SimClock(), 8000
+    rounds, late = Rounds(clock), clock.now()
+    reads: list[list[Millis]] = [[] for _ in range(shards)]
+
+    async def read_on(number: int) -> None:
+        pacer = PollPacer(next_at=late + number % 1000)  # it was their turn while nothing moved
+        while True:
+            await rounds.at(max(pacer.next_at, late + 1000), clock.now())
+            reads[number].append(clock.now())
+            pacer.after_page(clock.now(), more=False)
+
+    readers = [asyncio.create_task(read_on(number)) for number in range(shards)]
+    await asyncio.sleep(8)
+    together = Counter(at for times in reads for at in times)
+    assert max(together.values()) == shards * ROUND_MS // SPREAD_MS
+    assert {after - before for times in reads for before, after in pairwise(times[1:])} == {1000}
+    assert max(times[0] for times in reads) <= late + 1000 + SPREAD_MS
+    for reader in readers:
+        reader.cancel()
 
 
 @simulated
