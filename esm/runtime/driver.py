@@ -191,6 +191,8 @@ class Driver:
             if not cancelled_by_nobody():
                 raise
             self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
+        finally:
+            self._lanes.discard(asyncio.current_task())
 
     def _park(self) -> asyncio.Future[tuple[Command, Millis]]:
         parked: asyncio.Future[tuple[Command, Millis]] = asyncio.get_running_loop().create_future()
@@ -216,9 +218,11 @@ class Driver:
         cancelled = None
         while self._lanes:
             try:
-                await asyncio.wait(self._lanes)
+                done, _ = await asyncio.wait(self._lanes)
             except asyncio.CancelledError as error:
                 cancelled = error
+            else:
+                self._lanes -= done  # those that were cancelled before their first step, too
         if cancelled is not None:
             raise cancelled
 
@@ -232,9 +236,7 @@ class Driver:
             self._parked.pop().set_result((command, now))
             return
         # A task group of anyio's costs four times as much a task (measured), and this is the one place where it counts.
-        task = asyncio.create_task(self._lane(command, now))
-        self._lanes.add(task)
-        task.add_done_callback(self._lanes.discard)
+        self._lanes.add(asyncio.create_task(self._lane(command, now)))
 
     def _begin_due(self, now: Millis) -> None:
         machine = self._machine
@@ -252,12 +254,13 @@ class Driver:
         self._arm(machine.wake_at(), now)
 
     def _arm(self, wake_at: Millis | None, now: Millis) -> None:
-        if wake_at is not None and wake_at <= now:
-            raise InvariantError("the machine says that something is due and gives nothing")
-        if wake_at == self._timer_at:
+        """A timer that ends sooner stays, and looks again then: most of what is waited for comes without one."""
+        if wake_at is None:
             return
-        self._disarm()
-        if wake_at is not None:
+        if wake_at <= now:
+            raise InvariantError("the machine says that something is due and gives nothing")
+        if self._timer_at is None or wake_at < self._timer_at:
+            self._disarm()
             self._timer_at = wake_at
             self._timer = asyncio.get_running_loop().call_later((wake_at - now) / 1000, self._on_timer)
 
