@@ -63,6 +63,9 @@ _URL = msgspec.json.Decoder(_Url)
 _ATTRIBUTES = msgspec.json.Decoder(_Attributes)
 _BATCH = msgspec.json.Decoder(_Batch)
 
+_MD5 = md5(usedforsecurity=False)
+"""Of nothing: a copy of it costs a third less than another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Queue:
@@ -111,9 +114,7 @@ class SqsCalls:
         answer, _ = await queue.polls.call("ReceiveMessage", parameters, _RECEIVED)
         messages = answer.messages or []
         for message in messages:
-            if md5(message.body.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest() != (
-                message.md5_of_body
-            ):
+            if _sum_of(message.body) != message.md5_of_body:
                 raise SourceError("ChecksumMismatch", f"message {message.message_id} is not what its MD5 says")
         return messages
 
@@ -163,3 +164,10 @@ class SqsCalls:
             client = await self._session.client("sqs", region)
             url = f"{client.meta.endpoint_url.rstrip('/')}/{arn.account}/{arn.resource}"
         return _Queue(url, plane, polls)
+
+
+def _sum_of(body: str) -> str:
+    """What `MD5OfBody` has to be."""
+    digest = _MD5.copy()
+    digest.update(body.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
