@@ -19,11 +19,11 @@ class BudgetEffort:
     and records of a round.
     """
 
-    streams: Effort = field(default_factory=lambda: Effort(rounds=3, cpu_s=0.5, wall_s=0.9))
+    streams: Effort = field(default_factory=lambda: Effort(rounds=5, cpu_s=0.8, wall_s=1.3))
     drawn: Effort = field(default_factory=lambda: Effort(rounds=1, cpu_s=0.4, wall_s=0.8))
-    queue: Window = field(default_factory=lambda: Window(warm_up_s=0.8, seconds=1.0))
-    delays: Window = field(default_factory=lambda: Window(warm_up_s=0.5, seconds=3.0))
-    queue_rounds: int = 3
+    queue: Window = field(default_factory=lambda: Window(warm_up_s=0.8, seconds=1.5))
+    delays: Window = field(default_factory=lambda: Window(warm_up_s=0.5, seconds=6.0))
+    queue_rounds: int = 5
     stall_s: float = 3.0
     stream_delays_s: float = 8.0
     hold_s: float = 20.0
