@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from itertools import pairwise
 from typing import Any
 
@@ -67,9 +67,13 @@ async def test_thousands_that_are_due_together_are_spread_in_their_order() -> No
     clock = SimClock()
     rounds, now = Rounds(clock), clock.now()
     ended: list[tuple[Millis, int]] = []
+
+    def note(index: int, _: object) -> None:
+        ended.append((clock.now() - now, index))
+
     waits = [rounds.at(now + 1000, now) for _ in range(8000)]
     for index, wait in enumerate(waits):
-        wait.add_done_callback(lambda _, index=index: ended.append((clock.now() - now, index)))  # type: ignore[misc]
+        wait.add_done_callback(partial(note, index))
     await asyncio.sleep(1.2)
     await rounds.at(clock.now() + 1, clock.now())  # short waits are not held up by those that are spread
     assert clock.now() == now + 1201
