@@ -29,6 +29,10 @@ from esm.errors import SourceError
 __all__ = ["CONNECTIONS", "AwsSession"]
 
 CONNECTIONS = 128
+
+LONG_POLL_CONNECTIONS = 1 << 16
+"""To an endpoint, for calls that take as long as they please: each that is out has one, and behind one nothing waits.
+Which of them are out is decided elsewhere (chosen: no limit, in a number)."""
 """To one endpoint of one service, at once (chosen)."""
 
 
@@ -97,7 +101,8 @@ class AwsSession:
     ) -> DataPlane:
         """How the hot calls of a service are made; shared and closed as clients are. Raises as `client` does.
 
-        `read_timeout`: seconds for a whole call, `None`: the session's; such calls have connections of their own.
+        `read_timeout`: seconds for a whole call, `None`: the session's; such calls have connections of their own, and
+        as many as they want.
         """
         key = (service, region_name, self._read_timeout if read_timeout is None else read_timeout)
         plane = self._planes.get(key)
@@ -121,7 +126,7 @@ class AwsSession:
         config = AioConfig(
             connect_timeout=self._connect_timeout,
             read_timeout=read_timeout,
-            max_pool_connections=self._connections,
+            max_pool_connections=self._connections_for(read_timeout),
             retries={"total_max_attempts": 1, "mode": "standard"},
             s3={"addressing_style": "path"} if self._endpoint_url else None,
         )
@@ -152,7 +157,10 @@ class AwsSession:
             user_agent=client.meta.config.user_agent,
         )
         endpoint = HttpEndpoint(
-            url, tls=self._tls(url), connect_timeout=self._connect_timeout, max_connections=self._connections
+            url,
+            tls=self._tls(url),
+            connect_timeout=self._connect_timeout,
+            max_connections=self._connections_for(read_timeout),
         )
         return FastPlane(
             endpoint,
@@ -162,6 +170,9 @@ class AwsSession:
             now=self._clock.now,
             timeout=read_timeout,
         )
+
+    def _connections_for(self, read_timeout: float) -> int:
+        return self._connections if read_timeout == self._read_timeout else LONG_POLL_CONNECTIONS
 
     def _tell(self, service: str, reason: str) -> None:
         if self._on_fallback is not None and service not in self._fallen_back:

@@ -24,6 +24,12 @@ PARTS = 64
 left, so some three hundred can ask at once, more than there are connections (chosen: with 8, half of the polls of 8,000
 idle shards stood in line, for up to half a second)."""
 
+POLLS = 8
+"""Polls of a reader that may be out for long, about: an idle queue begins with five (chosen)."""
+
+FEW = 8
+"""Readers that need not think of each other's polls (chosen)."""
+
 LITTLE = 64 << 10
 """Bytes that are worth a read (chosen)."""
 
@@ -128,6 +134,14 @@ class Share:
     def has_room(self, size: int) -> bool:
         """Whether `reserve` would give something."""
         return self._allowed(size) > 0
+
+    def fair(self, size: int) -> int:
+        """What of `size` a poll may count on, so that the polls of all readers can be out at once.
+
+        Where readers are few it is all of it, and those wait for whom there is no room: what is held stays in bounds.
+        """
+        budget = self._budget
+        return size if budget.shares <= FEW else min(size, budget.limit // (POLLS * budget.shares))
 
     def reserve(self, size: int) -> int:
         """Bytes that may be asked for now, `size` at the most, and are reserved; 0: none, wait."""

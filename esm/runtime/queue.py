@@ -50,10 +50,10 @@ FLUSH_S = 1.0
 """How long the last deletes and releases may take when everything else was cut off (chosen)."""
 
 RECEIVE_BYTES = 1 << 20
-"""What a receive is taken to bring before one has (chosen)."""
+"""What a receive is taken to bring before one has, where there are few queues (chosen)."""
 
-RECEIVE_BYTES_MIN = 64 << 10
-"""What it is taken to bring at the least (chosen)."""
+RECEIVE_BYTES_MIN = 16 << 10
+"""What it is taken to bring at the least (chosen: so the polls of 3,000 idle queues are all out at once)."""
 
 PARKED_MAX = 16
 """Tasks that stay for what comes next (chosen): about so many of ten handlers' receives and deletes end together."""
@@ -317,13 +317,18 @@ class _Machine(QueueMachine):
         super().__init__(*args, **named)
 
     def has_room(self) -> bool:
-        if self.share.has_room(self._expected):
+        if self.share.has_room(self._likely):
             return True
         self.share.when_free(self._wake)
         return False
 
     def receiving(self, receive: Receive) -> None:
-        self._reserved[receive] = self.share.reserve(self._expected)
+        self._reserved[receive] = self.share.reserve(self._likely)
+
+    @property
+    def _likely(self) -> int:
+        """The polls of idle queues are out all the time: those of thousands cannot each have room for the most."""
+        return max(RECEIVE_BYTES_MIN, self.share.fair(self._expected))
 
     def accept(self, receive: Receive, received: Received, now: int) -> int:
         filtered = super().accept(receive, received, now)

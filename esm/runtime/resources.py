@@ -33,7 +33,8 @@ class Resources:
     are cores that this process may use."""
 
     connections: int = 128
-    """Connections to each endpoint of each service. Default: 128 (chosen)."""
+    """Connections to each endpoint of each service; long polls of queues have theirs beside them, one for each that is
+    out. Default: 128 (chosen)."""
 
     def __post_init__(self) -> None:
         """Every limit is a whole number."""

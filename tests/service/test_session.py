@@ -18,10 +18,11 @@ from botocore.credentials import ReadOnlyCredentials
 
 from esm.aws.kinesis import KinesisCalls
 from esm.aws.session import AwsSession
+from esm.aws.sqs import SqsCalls
 from esm.clock import Millis, SystemClock
 from esm.errors import SourceDeniedError, SourceError
 from tests.servers.certificate import Certificate
-from tests.servers.scripted import ScriptedServer, answer, error
+from tests.servers.scripted import ScriptedServer, answer, error, hang
 from tests.servers.sessions import bare, signed_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.service]
@@ -339,3 +340,33 @@ async def test_a_client_that_cannot_be_made(settings: dict[str, str], code: str)
         with pytest.raises(SourceError) as caught:
             await aws.client("kinesis")
         assert caught.value.code == code
+
+
+@PLANES
+async def test_long_polls_are_all_out_however_few_connections_others_may_have(*, fast: bool) -> None:
+    """One that waits for a connection hears of no message for as long as the others last."""
+    polls = 8
+
+    async def url_of_queue(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = writer.get_extra_info("sockname")
+        await answer({"QueueUrl": f"http://{host}:{port}/123456789012/jobs"})(_, writer)
+
+    attributes = answer({"Attributes": {"VisibilityTimeout": "30"}})
+    steps = [url_of_queue, attributes, *([hang()] * polls)]
+    async with (
+        ScriptedServer(steps) as server,
+        AwsSession(signed_in(), endpoint_url=server.url, fast=fast, connections=1) as aws,
+        asyncio.TaskGroup() as tasks,
+    ):
+        calls = SqsCalls(aws)
+        queue = "arn:aws:sqs:eu-west-1:123456789012:jobs"
+        await calls.get_queue_attributes(queue)
+        out = [
+            tasks.create_task(calls.receive_message(queue, 10, wait_seconds=20, visibility_seconds=30))
+            for _ in range(polls)
+        ]
+        async with asyncio.timeout(10):
+            while len(server.requests) < 2 + polls:  # noqa: ASYNC110  # the server tells nobody
+                await asyncio.sleep(0.01)
+        for poll in out:
+            poll.cancel()

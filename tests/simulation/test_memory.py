@@ -14,6 +14,7 @@ from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.answer_size import AnswerSize
 from esm.runtime.budget import LITTLE, PARTS, Budget, Share
+from esm.runtime.queue import RECEIVE_BYTES, RECEIVE_BYTES_MIN
 from esm.runtime.real import queue_source
 from esm.runtime.resources import Resources
 from esm.runtime.worker import Worker
@@ -131,6 +132,22 @@ async def test_what_a_queue_gives_is_of_the_same_budget() -> None:
         assert queue_status.receives > 0
     assert 500_000 < most <= MIB
     assert len(set(done)) == 200
+
+
+def test_the_polls_of_thousands_of_idle_queues_are_all_out_at_once() -> None:
+    """Each is out for twenty seconds: who waits for room hears of no message for as long."""
+    budget = Budget(Resources().bytes_in_flight)
+    queues = [budget.share(polls=True) for _ in range(3000)]
+    for _ in range(5):
+        assert all(queue.reserve(max(RECEIVE_BYTES_MIN, queue.fair(RECEIVE_BYTES))) for queue in queues)
+
+
+def test_where_queues_are_few_each_poll_has_room_for_all_that_it_may_bring() -> None:
+    budget = Budget(2 * MIB)
+    first, second = (budget.share(polls=True) for _ in range(2))
+    assert first.fair(MIB) == second.fair(MIB) == MIB
+    assert first.reserve(first.fair(MIB)) == MIB
+    assert not second.has_room(2 * MIB)
 
 
 class Model:
