@@ -31,7 +31,7 @@ class QueuePlan:
     """What one process does. `handlers`: how many may be in flight; `takes_ms`: how long each waits, 0: not at all.
 
     `url`: of the server; `queue_url`: of the queue. `folder`: for files. `timed`: the bodies say when they were sent,
-    and how long ago that was is written to `delays` in the folder, in milliseconds.
+    and how long ago that was is written to `delays` in the folder, in milliseconds. `queues`: how many are polled.
     """
 
     url: str
@@ -40,6 +40,7 @@ class QueuePlan:
     takes_ms: int
     folder: str
     timed: bool = False
+    queues: int = 1
 
 
 class Handler:

@@ -17,7 +17,7 @@ from tests.bench.queue_client import DELAYS, QueuePlan
 from tests.bench.queue_server import COUNTER_BYTES, Count, Counter
 from tests.bench.workloads import QUEUE_PATH
 
-__all__ = ["QueueSample", "Window", "drain_all", "measure_delays", "measure_queue"]
+__all__ = ["IdleQueues", "QueueSample", "Window", "drain_all", "measure_delays", "measure_idle_queues", "measure_queue"]
 
 LOOK_S = 0.01
 SIZE = 200
@@ -76,6 +76,34 @@ def measure_queue(variant: str, handlers: int, takes_ms: int, window: Window, *,
         )
 
 
+@dataclass(frozen=True)
+class IdleQueues:
+    """So many queues in which nothing is, once it is known that they are idle. `receives`: within `seconds`."""
+
+    queues: int
+    seconds: float
+    receives: int
+    cpu_s: float
+    rss_mib: float
+
+    @property
+    def poll_us(self) -> float:
+        """CPU of a poll."""
+        return self.cpu_s * 1e6 / max(1, self.receives)
+
+
+def measure_idle_queues(variant: str, queues: int, seconds: float, *, waves: int = 6) -> IdleQueues:
+    """There is one message, and then none. `waves`: so many receives of each come first; it begins with five."""
+    with _serving(total=1) as server, _polling(variant, server, 1, 0, queues=queues) as poller:
+        poller.wait_for(lambda count: count.receives >= waves * queues and count.deleted > 0)
+        before, start = poller.counter.read(), _reading(server, poller)
+        time.sleep(seconds)
+        after, end = poller.counter.read(), _reading(server, poller)
+        poller.check()
+        rss_mib = _rss_mib(poller.process.pid)
+        return IdleQueues(queues, end[0] - start[0], after.receives - before.receives, end[1] - start[1], rss_mib)
+
+
 def drain_all(variant: str, handlers: int, takes_ms: int, total: int) -> Count:
     """The server's count once all of `total` messages are deleted, each counted once."""
     with _serving(total=total) as server, _polling(variant, server, handlers, takes_ms) as poller:
@@ -126,10 +154,12 @@ def _serving(*, total: int = 0, rate: float = 0, tls: bool = False) -> AbstractC
 
 
 @contextmanager
-def _polling(variant: str, server: Canned, handlers: int, takes_ms: int, *, timed: bool = False) -> Iterator[_Poller]:
+def _polling(
+    variant: str, server: Canned, handlers: int, takes_ms: int, *, timed: bool = False, queues: int = 1
+) -> Iterator[_Poller]:
     pinned = cores()
     with tempfile.TemporaryDirectory() as folder:
-        plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder, timed)
+        plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder, timed, queues)
         told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
         with Path(folder, "said").open("wb") as log:
             process = subprocess.Popen(

@@ -115,6 +115,11 @@ def test_idle_shards_are_held_step_by_step() -> None:
     assert rows[0].bounds[1].met is False  # nothing was measured over HTTPS
 
 
+def test_idle_queues_are_all_polled_and_have_their_price() -> None:
+    row = idle.idle_queues_row(TINY, list[str]().append)
+    assert [bound.met for bound in row.bounds] == [None] * 4
+
+
 def test_a_step_that_falls_behind_is_not_held() -> None:
     step = Step(1000, 10.0, 10_000, 1.0, 1, 2, 60.0)
     assert (step.held, step.poll_us, step.shards_a_core) == (True, 100, 10_000)

@@ -14,6 +14,7 @@ from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
 from esm.cli.load import load, select
 from esm.cli.memory import keep_large_blocks, spare_the_collector
+from esm.cli.open_files import open_all_that_is_allowed
 from esm.cli.running.halts import Halts, all_stuck
 from esm.cli.running.live import LiveTable
 from esm.cli.running.probes import Probing
@@ -77,6 +78,7 @@ def _run(options: Options, ending: Ending) -> int:
     mappings = _load(options)
     clock, tally = SystemClock(), Tally()
     began = clock.now()
+    open_all_that_is_allowed()
     worker = _work(options, mappings, ending, tally, probing)
     status = _ran(worker)
     code = _code(ending, status)

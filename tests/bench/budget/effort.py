@@ -15,8 +15,9 @@ class BudgetEffort:
     """`streams`: of comparisons of pollers; `queue`, `delays`: of one turn on a queue, and `queue_rounds` of them.
 
     `hold_s`: for how long the most idle shards are held, `step_s`: fewer ones. `shards`: how many idle ones there are,
-    step by step, over HTTP, and over HTTPS; `frozen`: out of the garbage collector's sight. `around`, `filtered`: calls
-    and records of a round.
+    step by step, over HTTP, and over HTTPS; `frozen`: out of the garbage collector's sight. `idle_queues`: few, and
+    many, each for `idle_queues_s` after so many receives of each (`idle_queues_waves`). `around`, `filtered`: calls and
+    records of a round.
     """
 
     streams: Effort = field(default_factory=lambda: Effort(rounds=5, cpu_s=0.8, wall_s=1.3))
@@ -32,6 +33,9 @@ class BudgetEffort:
     frozen: tuple[int, ...] = (10_000,)
     https: tuple[int, ...] = (200, 1000, 5000)
     https_uvloop: tuple[int, ...] = (1000, 8000)
+    idle_queues: tuple[int, int] = (200, 2000)
+    idle_queues_s: float = 20.0
+    idle_queues_waves: int = 6
     around: int = 1000
     filtered: int = 2000
 
@@ -51,6 +55,9 @@ TINY = BudgetEffort(
     frozen=(),
     https=(),
     https_uvloop=(),
+    idle_queues=(2, 4),
+    idle_queues_s=0.2,
+    idle_queues_waves=1,
     around=20,
     filtered=50,
 )

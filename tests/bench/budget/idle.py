@@ -11,9 +11,11 @@ from tests.bench.budget.effort import BudgetEffort
 from tests.bench.budget.rows import Bound, Row
 from tests.bench.meter import Plan
 from tests.bench.processes import measure, serving
+from tests.bench.queue_meter import measure_idle_queues
 
-__all__ = ["Step", "idle_rows", "ramp"]
+__all__ = ["Step", "idle_queues_row", "idle_rows", "ramp"]
 
+ESM = "esm"
 PATIENCE_S = 25.0
 """How long a step may take to begin, and to end."""
 WARM_UP = 6
@@ -103,6 +105,24 @@ def idle_rows(effort: BudgetEffort, told: Callable[[str], None]) -> tuple[list[R
         ),
     )
     return [Row("8", "idle shards a core at one poll a second", bounds, words), _memory(found["http"])], found
+
+
+def idle_queues_row(effort: BudgetEffort, told: Callable[[str], None]) -> Row:
+    """What a queue costs in which nothing is: its long poll comes back every twenty seconds, and keeps a connection."""
+    few, many = effort.idle_queues
+    found = []
+    for count in (few, many):
+        told(f"idle: {count:,} queues")
+        found.append(measure_idle_queues(ESM, count, effort.idle_queues_s, waves=effort.idle_queues_waves))
+    first, last = found
+    each = (last.rss_mib - first.rss_mib) * 1024 / (many - few)
+    bounds = (
+        Bound(f"{many:,}: polls of each within {last.seconds:.0f} s", last.receives / many, unit=""),
+        Bound(f"{many:,}: of a core", last.cpu_s / last.seconds, unit="%"),
+        Bound("CPU of a poll", last.poll_us, unit=" us"),
+        Bound("memory of one, with its connections", each, unit=" KiB"),
+    )
+    return Row("9", "idle queues, long polls of 20 s", bounds)
 
 
 def _most(steps: list[Step]) -> int | None:

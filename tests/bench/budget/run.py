@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.budget.effort import BudgetEffort
-from tests.bench.budget.idle import Step, idle_rows
+from tests.bench.budget.idle import Step, idle_queues_row, idle_rows
 from tests.bench.budget.inside import inside_rows
 from tests.bench.budget.queues import delay_rows, queue_row, queue_tls_row
 from tests.bench.budget.rows import Row, budget_table
@@ -49,7 +49,7 @@ def measure_budget(effort: BudgetEffort, told: Callable[[str], None], *, node: b
     told("inside one process")
     rows += inside_rows(effort, costs)
     found, idle = idle_rows(effort, told)
-    rows += [*found, tls_row(effort, told), queue_tls_row(effort, told)]
+    rows += [*found, idle_queues_row(effort, told), tls_row(effort, told), queue_tls_row(effort, told)]
     drawn = curves(effort, idle["http"], told)
     rows.sort(key=lambda row: int(row.number) if row.number.isdecimal() else sys.maxsize)
     return Budget(rows, idle, drawn, time.perf_counter() - began, (load, os.getloadavg()[0]), effort.streams.rounds)

@@ -14,6 +14,7 @@ import uvloop
 from aiobotocore.session import get_session
 
 import esm
+from esm.cli.open_files import open_all_that_is_allowed
 from tests.bench.queue_client import Handler, QueuePlan
 from tests.bench.workloads import QUEUE_ARN
 
@@ -36,14 +37,19 @@ def run_on_uvloop(plan: QueuePlan) -> None:
 async def _work(plan: QueuePlan) -> None:
     session = get_session()
     session.set_credentials("bench", "bench")
-    mapping = esm.EventSourceMapping(event_source_arn=QUEUE_ARN, batch_size=10, **_handlers(plan))
+    settings = _handlers(plan)
+    arns = [QUEUE_ARN, *(f"{QUEUE_ARN}-{number}" for number in range(1, plan.queues))]
+    mappings = [esm.EventSourceMapping(event_source_arn=arn, batch_size=10, **settings) for arn in arns]
     store = f"sqlite:///{plan.folder}/positions.db"
-    async with esm.Worker([mapping], store=store, endpoint_url=plan.url, session=session) as worker:
+    open_all_that_is_allowed()
+    async with esm.Worker(mappings, store=store, endpoint_url=plan.url, session=session) as worker:
         await worker.join()
 
 
 def _handlers(plan: QueuePlan) -> dict[str, Any]:
     handle = Handler(plan).handle
+    if plan.queues > 1:
+        return {"function": handle}
     if plan.handlers > 1:
         pollers = plan.handlers // SLOTS_A_POLLER
         config = {"MinimumPollers": pollers, "MaximumPollers": pollers}
