@@ -14,7 +14,7 @@ import msgspec
 
 from esm.clock import Millis
 
-__all__ = ["IMAGES", "Change", "DynamoDBEventShape", "DynamoDBRecord", "own", "owned", "sorted_text"]
+__all__ = ["IMAGES", "Change", "DynamoDBEventShape", "DynamoDBRecord", "key_text", "own", "owned", "sorted_text"]
 
 _json = msgspec.json.Encoder().encode
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
@@ -142,7 +142,12 @@ class DynamoDBEventShape:
 
 def sorted_text(keys: msgspec.Raw) -> str:
     """An item's key as JSON text, the same whatever the order its attributes were written in."""
-    return _sorted_json(_read(keys)).decode()
+    return key_text(_read(keys))
+
+
+def key_text(keys: Any) -> str:
+    """The same of the `Keys` of an event."""
+    return _sorted_json(keys).decode()
 
 
 def own(records: Sequence[DynamoDBRecord]) -> None:

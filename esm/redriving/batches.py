@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from esm.mapping.settings import EventSourceMapping
-from esm.records.dynamodb import sorted_text
+from esm.records.dynamodb import key_text
 from esm.records.invocation_record import FailedRange
 from esm.records.position import lane_of
 from esm.records.record import EventShape
@@ -87,7 +87,7 @@ def _number(item: dict[str, Any]) -> str:
 
 def _key(item: dict[str, Any]) -> str:
     if "dynamodb" in item:
-        return sorted_text(_inside(item, "dynamodb").get("Keys", {}))
+        return key_text(_inside(item, "dynamodb").get("Keys", {}))
     return str(_inside(item, "kinesis").get("partitionKey", ""))
 
 
