@@ -18,13 +18,13 @@ __all__ = ["Measure", "Replayed", "halted"]
 class Replayed:
     """A replay that is over.
 
-    `records`: of calls that succeeded, or that a partly failed call did not name. `filtered`: no filter let them
-    through. `given_up`: discarded, and messages that were not deleted. `invalid`: lines that were no record and were
-    left out, `invalid_first`: what the first of them was. `duration_ms`: of calls, by percentile (50, 90, 99, 100);
-    empty without any. `halted`: shards that did not come to their end, and why. `compared`: calls of two functions;
-    `different`: those whose results differ, `differences`: the first hundred of them, in words. `synthesised`: what of
-    the records was made up, as the files do not tell it. `unmatched`: shards and keys that were asked for in vain;
-    empty where not all was read, and where an earlier run under the same `store` may have had them.
+    `records`: that the function is done with, each counted once. `filtered`: no filter let them through. `given_up`:
+    discarded, and messages that were not deleted. `invalid`: lines that were no record and were left out,
+    `invalid_first`: what the first of them was. `duration_ms`: of calls, by percentile (50, 90, 99, 100); empty without
+    any. `halted`: shards that did not come to their end, and why. `compared`: calls of two functions; `different`:
+    those whose results differ, `differences`: the first hundred of them, in words. `synthesised`: what of the records
+    was made up, as the files do not tell it. `unmatched`: shards and keys that were asked for in vain; empty where not
+    all was read, and where an earlier run under the same `store` may have had them.
     """
 
     source: str
@@ -90,7 +90,7 @@ class Measure:
 
     def _invocation_ended(self, fact: facts.InvocationEnded) -> None:
         self.invocations += 1
-        self.records += fact.records - fact.failed_records
+        self.records += fact.settled
         self.failed += fact.outcome != "succeeded"
         self._durations.append(fact.duration_ms)
 

@@ -16,8 +16,8 @@ __all__ = ["Count", "Tally"]
 class Count:
     """Figures of one shard, or of several.
 
-    `records`: of calls that succeeded, or that a partly failed call did not name. `retries`: calls of a batch that was
-    called before. `in_flight`: calls that run now. `given_up`: records that were discarded.
+    `records`: that the function is done with, each counted once. `retries`: calls of a batch that was called
+    before. `in_flight`: calls that run now. `given_up`: records that were discarded.
     """
 
     read: int = 0
@@ -74,7 +74,7 @@ def _invocation_started(count: Count, fact: facts.InvocationStarted) -> None:
 
 def _invocation_ended(count: Count, fact: facts.InvocationEnded) -> None:
     count.in_flight -= 1
-    count.records += fact.records - fact.failed_records
+    count.records += fact.settled
     count.failed += fact.outcome != "succeeded"
 
 

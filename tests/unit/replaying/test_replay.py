@@ -44,6 +44,18 @@ def test_batches_are_full(tmp_path: Path) -> None:
     assert list(summary.duration_ms) == [50, 90, 99, 100]
 
 
+def test_a_record_counts_once_however_many_calls_it_was_in(tmp_path: Path) -> None:
+    def fails_from_the_fourth_on(event: dict[str, Any]) -> dict[str, Any]:
+        numbers = [item["kinesis"]["sequenceNumber"] for item in event["Records"]]
+        return {"batchItemFailures": [{"itemIdentifier": number} for number in numbers[3:4]]}
+
+    seen = Seen(fails_from_the_fourth_on)
+    reports = ["ReportBatchItemFailures"]
+    summary = replayed(orders(tmp_path), function=seen.handle, function_response_types=reports)
+    assert seen.sizes == [10, 7, 4, 1]
+    assert (summary.read, summary.records, summary.failed, summary.given_up) == (10, 10, 3, 0)
+
+
 @pytest.mark.parametrize("batch_size", [7, 200, 300, 499, 500, 501, 1000])
 def test_batches_of_any_size_are_full(tmp_path: Path, batch_size: int) -> None:
     seen = Seen()
