@@ -28,7 +28,7 @@ from esm.handlers.context import FunctionFacts, LambdaContext
 from esm.handlers.frames import HEAD, START, Answer, Call, KinesisCall, Start, read_call, read_start, written
 from esm.handlers.invoker import Invocation, Raised
 from esm.handlers.loading import load
-from esm.handlers.output import outlive_readers
+from esm.handlers.output import outlive_full_disks, outlive_readers
 
 __all__ = ["main"]
 
@@ -190,6 +190,7 @@ def _keep_quiet() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which programs that the handler starts would inherit
     outlive_readers()
+    outlive_full_disks()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)

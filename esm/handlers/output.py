@@ -13,9 +13,12 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["outlive_readers"]
+__all__ = ["outlive_full_disks", "outlive_readers"]
 
 _UNREAD = (errno.EPIPE, errno.EIO)  # nobody holds the pipe's other end, or the terminal, any more
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_dropped = {*_UNREAD}
 
 
 def outlive_readers() -> None:
@@ -29,13 +32,18 @@ def outlive_readers() -> None:
     sys.stdout, sys.stderr = _outliving(sys.stdout), _outliving(sys.stderr)
 
 
+def outlive_full_disks() -> None:
+    """The same of what there is no room for: where functions print, and what they do counts for more than a log."""
+    _dropped.update(_FULL)
+
+
 def _outliving(stream: Any) -> Any:
     """The same stream, its reader gone or not; as it is, where somebody put another object there."""
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     raw = _Raw(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        raw if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(raw),  # as Python's own, under -u
+        raw if isinstance(stream.buffer, io.RawIOBase) else _Buffered(raw),  # as Python's own, under -u
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,
@@ -43,14 +51,26 @@ def _outliving(stream: Any) -> Any:
     )
 
 
-class _Raw(io.FileIO):
+class _Open(io.IOBase):
+    """Stays open: a function that closes what it prints to would close it for all other functions, and for us."""
+
+    def close(self) -> None:
+        """What was written comes out."""
+        self.flush()
+
+
+class _Buffered(_Open, io.BufferedWriter):
+    """What is not written line by line."""
+
+
+class _Raw(_Open, io.FileIO):
     """A descriptor to which all can be written."""
 
     def write(self, data: Any) -> int:
-        """How much is dealt with: all of it, where nobody reads."""
+        """How much is dealt with: all of it, where nobody reads, or nothing more is kept."""
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in _UNREAD:
+            if error.errno not in _dropped:
                 raise
             return memoryview(data).nbytes

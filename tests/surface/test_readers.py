@@ -24,6 +24,7 @@ ARN = "arn:aws:kinesis:eu-west-1:000000000000:stream/orders"
 RECORDS = 300
 APP = f"""\
 import pathlib
+import sys
 
 import esm
 
@@ -40,10 +41,20 @@ def fails(event, context):
     raise ValueError
 
 
+def closes(event, context):
+    sys.stdout.close()
+    sys.stderr.close()
+    handle(event, context)
+
+
 mappings = esm.EventSourceMapping(event_source_arn="{ARN}", function=handle, starting_position="LATEST")
+recorded = pathlib.Path("orders.jsonl").resolve().as_uri()
+here = esm.EventSourceMapping(event_source_arn=recorded, function=handle, maximum_retry_attempts=0)
+closing = esm.EventSourceMapping(event_source_arn=recorded, function=closes, maximum_retry_attempts=0)
 apart = esm.EventSourceMapping(
-    event_source_arn=pathlib.Path("orders.jsonl").resolve().as_uri(),
+    event_source_arn=recorded,
     function=esm.Function("app:handle", isolation="process"),
+    maximum_retry_attempts=0,
 )
 """
 
@@ -113,6 +124,26 @@ def test_a_function_that_prints_for_nobody_has_not_failed(loud: Esm, which: str)
     with nobody() as pipe:
         assert ended(loud, f"replay orders.jsonl {which} --batch-size 10", pipe) == 0
     assert seen(loud.folder) == RECORDS
+
+
+@pytest.mark.parametrize("mapping", ["here", "closing", "apart"])
+def test_a_function_that_prints_onto_a_full_disk_has_not_failed(loud: Esm, mapping: str) -> None:
+    """Nor does it end the worker's log, or its summary."""
+    with Path("/dev/full").open("wb") as full:
+        assert ended(loud, f"run app:{mapping} --store memory: --log-level debug", full.fileno()) == 0
+    assert seen(loud.folder) == RECORDS
+
+
+def test_a_function_that_closes_what_it_prints_to_closes_it_for_nobody(loud: Esm) -> None:
+    done = loud("run", "app:closing", "--store", "memory:")
+    assert (done.code, seen(loud.folder)) == (0, RECORDS)
+    assert done.out.endswith(" s\n")
+    assert "worker_stopped" in done.err
+
+
+def test_what_a_command_is_for_has_failed_where_it_is_not_kept(loud: Esm) -> None:
+    with Path("/dev/full").open("wb") as full:
+        assert ended(loud, "schema", full.fileno()) != 0
 
 
 @pytest.mark.service

@@ -24,6 +24,7 @@ from esm.cli.running.watch import Watch, check_watch, watched
 from esm.cli.terminal import is_terminal
 from esm.clock import SystemClock
 from esm.errors import SourceError
+from esm.handlers.output import outlive_full_disks
 from esm.handlers.resolve import resolve
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.program import Ending, Stopped
@@ -74,6 +75,7 @@ def _run(options: Options, ending: Ending) -> int:
     probing = Probing.typed(options.http, options.http_token_file, options.http_hosts)
     if options.watch:
         check_watch()
+    outlive_full_disks()
     configure_logging(level=options.log_level, json=options.json)
     mappings = _load(options)
     clock, tally = SystemClock(), Tally()
