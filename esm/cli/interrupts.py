@@ -6,14 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from esm.clock import SystemClock
 from esm.runtime.program import ECHO_MS
 
-__all__ = ["Interrupts", "stdout_kept"]
+__all__ = ["Interrupts", "run_to_its_end", "stdout_kept"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Interrupts:
         """What the coroutine gives, on a loop of its own. Raises `KeyboardInterrupt` when it was cut short."""
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         try:
-            return asyncio.run(self._run(work))
+            return run_to_its_end(self._run(work))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
         finally:
@@ -58,6 +58,25 @@ class Interrupts:
         for number in _SIGNALS:
             signal.signal(number, told)
         return await work
+
+
+def run_to_its_end(
+    work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
+    """What the coroutine gives, on a loop of its own, whoever calls `sys.exit` meanwhile.
+
+    In a task that a function began, by `asyncio.gather` for one, asyncio lets it end the whole loop. It is that task's
+    alone here, and so a failure of the function that waits for it.
+    """
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except SystemExit:
+                if task.done():
+                    raise
 
 
 @contextmanager

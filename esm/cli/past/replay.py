@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import sys
@@ -16,7 +15,7 @@ import click
 
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
-from esm.cli.interrupts import stdout_kept
+from esm.cli.interrupts import run_to_its_end, stdout_kept
 from esm.cli.load import check_either, load, look_in, only_one, select
 from esm.cli.memory import spare_the_collector
 from esm.cli.past.replay_shown import Bar, as_text, in_vain
@@ -98,7 +97,7 @@ def run_replay(options: Options) -> int:
         run = _replay(options)
         with Ending(options.drain_timeout, whole_process=True) as ending:
             try:
-                summary = asyncio.run(_run(run, options, ending))
+                summary = run_to_its_end(_run(run, options, ending))
             except Stopped:
                 return Exit.CLEAN  # nothing was begun
     click.echo(json.dumps(asdict(summary)) if options.json else as_text(summary, whole=not ending.signals))

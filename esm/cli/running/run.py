@@ -12,6 +12,7 @@ from pathlib import Path
 
 from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
+from esm.cli.interrupts import run_to_its_end
 from esm.cli.load import load, select
 from esm.cli.memory import keep_large_blocks, spare_the_collector
 from esm.cli.open_files import open_all_that_is_allowed
@@ -142,8 +143,7 @@ def _work(
             stack.enter_context(table.shown())
         stream = sys.stderr if table is None else table.stream
         configure_logging(level=options.log_level, json=options.json, stream=stream)
-        runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
-        return runner.run(_go(options, mappings, ending, tally, table, probing=probing))
+        return run_to_its_end(_go(options, mappings, ending, tally, table, probing=probing), _loop_factory())
 
 
 def _announce(options: Options, mappings: list[EventSourceMapping]) -> None:
