@@ -66,17 +66,22 @@ def run_to_its_end(
     """What the coroutine gives, on a loop of its own, whoever calls `sys.exit` meanwhile.
 
     In a task that a function began, by `asyncio.gather` for one, asyncio lets it end the whole loop. It is that task's
-    alone here, and so a failure of the function that waits for it.
+    alone here, and so a failure of the function that waits for it. stdout and stderr are ours again afterwards, as two
+    functions that redirect them at once may leave another's in their place.
     """
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(work)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except SystemExit:
-                if task.done():
-                    raise
+    streams = sys.stdout, sys.stderr
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            loop = runner.get_loop()
+            task = loop.create_task(work)
+            while True:
+                try:
+                    return loop.run_until_complete(task)
+                except SystemExit:
+                    if task.done():
+                        raise
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 @contextmanager

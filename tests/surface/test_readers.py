@@ -41,6 +41,11 @@ def fails(event, context):
     raise ValueError
 
 
+def replaces(event, context):
+    handle(event, context)
+    sys.stdout = sys.stderr = None
+
+
 def closes(event, context):
     sys.stdout.close()
     sys.stderr.close()
@@ -49,6 +54,7 @@ def closes(event, context):
 
 mappings = esm.EventSourceMapping(event_source_arn="{ARN}", function=handle, starting_position="LATEST")
 recorded = pathlib.Path("orders.jsonl").resolve().as_uri()
+replacing = esm.EventSourceMapping(event_source_arn=recorded, function=replaces)
 here = esm.EventSourceMapping(event_source_arn=recorded, function=handle, maximum_retry_attempts=0)
 closing = esm.EventSourceMapping(event_source_arn=recorded, function=closes, maximum_retry_attempts=0)
 apart = esm.EventSourceMapping(
@@ -139,6 +145,13 @@ def test_a_function_that_closes_what_it_prints_to_closes_it_for_nobody(loud: Esm
     assert (done.code, seen(loud.folder)) == (0, RECORDS)
     assert done.out.endswith(" s\n")
     assert "worker_stopped" in done.err
+
+
+def test_what_is_said_in_the_end_does_not_go_where_a_function_sent_its_own_prints(loud: Esm) -> None:
+    run = loud("run", "app:replacing", "--store", "memory:", "--json")
+    assert (run.code, json.loads(run.out.splitlines()[-1])["exit_code"]) == (0, 0)
+    replay = loud("replay", "orders.jsonl", "--mapping", "app:replacing", "--json")
+    assert (replay.code, json.loads(replay.out)["records"]) == (0, RECORDS)
 
 
 def test_what_a_command_is_for_has_failed_where_it_is_not_kept(loud: Esm) -> None:
