@@ -69,7 +69,7 @@ def test_a_mapping_and_its_measured_function(esm_: Esm, recording: str) -> None:
         (("--call-ms", "nan"), 2, "--call-ms=nan: write a number of 0 or more"),
         (("--record-ms", "inf"), 2, "--record-ms=inf"),
         (("--price-requests", "-1"), 2, "--price-requests=-1.0"),
-        (("--error-rate", "1"), 2, "no end"),
+        (("--error-rate", "1"), 2, "esm: every call fails and nothing is ever given up, so there is no end"),
     ],
 )
 def test_what_cannot_be_tried_says_why_in_a_line(

@@ -181,7 +181,8 @@ def _try(
         return try_settings(traffic, mapping, behaviour, settings, prices)
     except MappingError as error:
         named = ", ".join(f"{name}={value}" for name, value in settings.items())
-        raise Failure(Exit.INVALID, f"{named}: {error.message} [{error.code}]") from None
+        said = ": ".join(part for part in (named, error.message) if part)
+        raise Failure(Exit.INVALID, f"{said} [{error.code}]") from None
     except EsmError as error:
         raise Failure(Exit.INTERNAL, f"the simulation did not end: {error}") from error
 
