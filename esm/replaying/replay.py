@@ -16,6 +16,7 @@ from esm.errors import EsmError, MappingError, RecordingError
 from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Invoker
 from esm.handlers.resolve import Handler
+from esm.mapping.constraints import violated
 from esm.mapping.function import Function
 from esm.mapping.rules import derived_uuid
 from esm.mapping.settings import EventSourceMapping
@@ -78,6 +79,11 @@ class ReplayOptions:
     endpoint_url: str | None = None
     region_name: str | None = None
     session: object = None
+
+    def __post_init__(self) -> None:
+        """Raises `MappingError` for a speed at which nothing would ever come."""
+        if self.speed is not None and not (isinstance(self.speed, int | float) and self.speed > 0):
+            raise violated("speed", self.speed, "Member must be a number greater than 0")
 
 
 async def replay(

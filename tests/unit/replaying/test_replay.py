@@ -44,6 +44,14 @@ def test_batches_are_full(tmp_path: Path) -> None:
     assert list(summary.duration_ms) == [50, 90, 99, 100]
 
 
+@pytest.mark.parametrize("speed", [0, -1, float("nan"), "10"])
+def test_a_speed_at_which_nothing_would_come_is_refused(tmp_path: Path, speed: Any) -> None:
+    """And is no replay of nothing that ended well."""
+    with pytest.raises(esm.MappingError, match=f"'{speed}' at 'speed'") as refused:
+        replayed(orders(tmp_path), function=Seen().handle, speed=speed)
+    assert refused.value.field == "speed"
+
+
 def test_a_record_counts_once_however_many_calls_it_was_in(tmp_path: Path) -> None:
     def fails_from_the_fourth_on(event: dict[str, Any]) -> dict[str, Any]:
         numbers = [item["kinesis"]["sequenceNumber"] for item in event["Records"]]
