@@ -82,8 +82,9 @@ class ReplayOptions:
 
     def __post_init__(self) -> None:
         """Raises `MappingError` for a speed at which nothing would ever come."""
-        if self.speed is not None and not (isinstance(self.speed, int | float) and self.speed > 0):
-            raise violated("speed", self.speed, "Member must be a number greater than 0")
+        speed: object = self.speed
+        if speed is not None and not (isinstance(speed, int | float) and speed > 0):
+            raise violated("speed", speed, "Member must be a number greater than 0")
 
 
 async def replay(
