@@ -10,9 +10,11 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from esm.destinations.destination import FailureRecord
+from esm.destinations.thread import OwnThread
 from esm.errors import DestinationError
 from esm.records.failure import json_text, s3_document
 
@@ -33,6 +35,7 @@ class FileDestination:
         self._turn = asyncio.Lock()  # keeps the order of the callers
         self._held = threading.Lock()  # a cancelled caller's write goes on in its thread
         self._file: int | None = None
+        self._thread = OwnThread("esm-failures")
 
     async def open(self) -> None:
         """Opens the file, so that a wrong path is found out early. Raises `DestinationError`."""
@@ -44,11 +47,14 @@ class FileDestination:
 
     async def close(self) -> None:
         """Closes the file; it is opened again when needed."""
-        await self._in_thread(self._close)
+        try:
+            await self._in_thread(self._close)
+        finally:
+            self._thread.close()
 
     async def _in_thread(self, step: Callable[[], object]) -> None:
         async with self._turn:
-            await asyncio.to_thread(self._do, step)
+            await self._thread.do(partial(self._do, step))
 
     def _do(self, step: Callable[[], object]) -> None:
         with self._held:

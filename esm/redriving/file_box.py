@@ -6,16 +6,17 @@ beside it, `<name>.redriven`: a line's number and its digest.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 from collections.abc import AsyncGenerator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from esm.destinations.thread import OwnThread
 from esm.errors import RecordingError
 from esm.redriving.box import Document
 
@@ -33,6 +34,7 @@ class FileBox:
         self._path = path
         self._struck = Path(f"{path}.redriven")
         self._marks: int | None = None
+        self._thread = OwnThread("esm-documents")
 
     async def prepare(self) -> None:
         """Opens the second file, and keeps others from it until `close`."""
@@ -51,11 +53,11 @@ class FileBox:
 
         A last line without an end is one when it is whole; a torn one is still being written.
         """
-        struck = await asyncio.to_thread(self._read_marks)
+        struck = await self._thread.do(self._read_marks)
         number = 0
         with self._open() as file:
             end = os.fstat(file.fileno()).st_size
-            while lines := await asyncio.to_thread(self._read_lines, file, end):
+            while lines := await self._thread.do(partial(self._read_lines, file, end)):
                 for line in lines:
                     number += 1
                     text = line.removesuffix(b"\n")
@@ -68,10 +70,11 @@ class FileBox:
     async def done(self, document: Document) -> None:
         """Writes down that this line is done; on the disk when it returns."""
         # A line before it as well: what a crash tore off there is not taken for the beginning of this one.
-        await asyncio.to_thread(self._append, f"\n{document.handle}\n".encode())
+        await self._thread.do(partial(self._append, f"\n{document.handle}\n".encode()))
 
     async def close(self) -> None:
         """Lets others at it."""
+        self._thread.close()
         if self._marks is not None:
             os.close(self._marks)
             self._marks = None

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,28 @@ def test_a_write_cut_short_is_mended_by_the_next(tmp_path: Path, monkeypatch: py
     torn, line = path.read_text().splitlines()
     assert len(torn) == 12
     assert json.loads(line) == stored(1)
+
+
+def test_a_file_is_written_though_functions_hold_all_threads_of_the_loop(tmp_path: Path) -> None:
+    path = tmp_path / "failed.jsonl"
+
+    async def check() -> None:
+        let_go = threading.Event()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        hung = asyncio.create_task(asyncio.to_thread(let_go.wait))
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(10):
+                destination = FileDestination(path)
+                await destination.open()
+                await destination.send(record())
+                await destination.close()
+        finally:
+            let_go.set()
+            await hung
+
+    asyncio.run(check())
+    assert json.loads(path.read_text()) == stored()
 
 
 def test_a_cancelled_send_leaves_the_file_whole(tmp_path: Path) -> None:
