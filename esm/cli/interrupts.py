@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from esm.clock import SystemClock
@@ -16,6 +16,9 @@ from esm.runtime.program import ECHO_MS
 __all__ = ["Interrupts", "run_to_its_end", "stdout_kept"]
 
 T = TypeVar("T")
+
+_LEAVE_S = 1.0
+"""How long what functions left behind gets to end, when all is done (chosen)."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -67,21 +70,37 @@ def run_to_its_end(
 
     In a task that a function began, by `asyncio.gather` for one, asyncio lets it end the whole loop. It is that task's
     alone here, and so a failure of the function that waits for it. stdout and stderr are ours again afterwards, as two
-    functions that redirect them at once may leave another's in their place.
+    functions that redirect them at once may leave another's in their place. What functions left behind, tasks and
+    threads, has a moment to end, and is left then.
     """
     streams = sys.stdout, sys.stderr
+    loop = asyncio.new_event_loop() if loop_factory is None else loop_factory()
     try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            loop = runner.get_loop()
-            task = loop.create_task(work)
-            while True:
-                try:
-                    return loop.run_until_complete(task)
-                except SystemExit:
-                    if task.done():
-                        raise
+        asyncio.set_event_loop(loop)
+        task = loop.create_task(work)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except SystemExit:
+                if task.done():
+                    raise
     finally:
         sys.stdout, sys.stderr = streams
+        with suppress(SystemExit):
+            loop.run_until_complete(_leave(loop))
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _leave(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends what functions left behind, as `asyncio.run` does, but waits no longer than that is worth."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    last = loop.create_task(loop.shutdown_asyncgens())
+    _, hung = await asyncio.wait({*left, last}, timeout=_LEAVE_S)
+    for task in hung:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
 
 
 @contextmanager

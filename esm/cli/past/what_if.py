@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import sys
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import click
 
 from esm.cli.exits import Exit, Failure
-from esm.cli.interrupts import stdout_kept
+from esm.cli.interrupts import run_to_its_end, stdout_kept
 from esm.cli.load import load, look_in, only_one, select
 from esm.cli.terminal import columns
 from esm.errors import EsmError, MappingError
@@ -171,7 +170,7 @@ def _check_finite(options: Options) -> None:
 
 
 def _measured(mapping: EventSourceMapping, traffic: Traffic) -> Behaviour:
-    return asyncio.run(measured(mapping, shape_of(mapping), traffic.samples))
+    return run_to_its_end(measured(mapping, shape_of(mapping), traffic.samples))
 
 
 def _try(
