@@ -169,9 +169,12 @@ class Ending:
 
     # -- in the main thread ----------------------------------------------------------------------------------------
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._loop is None:
             raise Stopped
+        if (before := self._listen()) != self._write:  # a function asked its loop to hear of signals
+            self._others = before
+            os.write(self._write, bytes([number]))
 
     def _stop(self) -> None:
         if self._worker is not None:

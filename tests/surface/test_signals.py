@@ -23,7 +23,7 @@ PROMPT = 2.0
 WATCHED = ("--json", "--log-level", "debug", "--drain-timeout", str(DRAIN))
 
 APP = """
-import asyncio, hashlib, threading, time
+import asyncio, hashlib, signal, threading, time
 import esm
 
 async def quick(event, context): pass
@@ -55,6 +55,9 @@ def hangs_in_a_thread(event, context):
 
 async def leaves_a_thread(event, context):
     threading.Thread(target=threading.Event().wait).start()
+
+async def hears_signals(event, context):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
 
 mappings = esm.EventSourceMapping(
     event_source_arn="{arn}", function=esm.Function("app:{handler}", timeout=600), starting_position="TRIM_HORIZON"
@@ -132,6 +135,20 @@ def test_a_thread_that_a_handler_left_behind(esm_: Esm, stream: Stream) -> None:
     assert (code, position(esm_)) == (70, int(number))
     assert took < LONGEST
     assert "ended by force" in running.said
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_function_that_hears_signals_of_its_own(esm_: Esm, stream: Stream, loop: str) -> None:
+    """Its loop takes the descriptor that the interpreter tells of signals."""
+    (number,) = stream.put("1")
+    use(esm_, stream.arn, "hears_signals")
+    if loop == "asyncio":
+        (esm_.folder / "uvloop.py").write_text("raise ImportError\n")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("checkpoint_stored")
+        code, took = running.end()
+    assert (code, position(esm_)) == (0, int(number))
+    assert took < PROMPT
 
 
 def test_in_backoff(esm_: Esm, stream: Stream) -> None:
