@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 
 import anyio
@@ -142,4 +143,25 @@ def test_a_failing_callback_is_not_silent() -> None:
         await asyncio.sleep(1)
 
     with pytest.raises(SimUnhandledError, match="no number"):
+        run(main())
+
+
+def test_sys_exit_in_a_task_ends_that_task_alone() -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    async def main() -> str:
+        with pytest.raises(SystemExit):
+            await asyncio.gather(leave())
+        await asyncio.sleep(1)
+        return "done"
+
+    assert run(main()) == "done"
+
+
+def test_sys_exit_of_the_whole_is_its_end() -> None:
+    async def main() -> None:
+        sys.exit(3)
+
+    with pytest.raises(SystemExit):
         run(main())
