@@ -222,7 +222,8 @@ class Worker:
         `None` gives a setting its default back. What is out has `drain_timeout` to end under the old settings; then it
         goes on under the new ones from the stored position, an open tumbling window with its state to the end it had.
         `enabled=False` stops it and keeps its positions. `wait`: whether to wait for that; `False` gives the state in
-        between (`Updating`, `Enabling`, `Disabling`).
+        between (`Updating`, `Enabling`, `Disabling`), and is for a function that changes its own mapping: its call is
+        among what is out.
 
         Nothing is touched when something is wrong: raises as `create`, and `MappingError` for a source or starting
         position that is another, for no such mapping (`ResourceNotFoundException`), and for one that something is
