@@ -95,7 +95,7 @@ def test_a_source_or_a_destination_that_is_missing_is_named(esm_: Esm, ministack
     esm_.app(app(ARN, starting_position="LATEST", destination_config=missing))
     ended = esm_("doctor", "app:mappings", "--endpoint-url", ministack)
     assert ended.code == 11
-    assert f"{ARN} does not exist" in ended.out
+    assert ended.out.count(f"{ARN} does not exist") == 1, ended.out
     assert f"destination {missing}: " in ended.out
 
 
@@ -210,7 +210,9 @@ def test_an_answer_that_is_not_awss_is_a_finding() -> None:
 def test_credentials_that_are_refused_are_no_missing_policy() -> None:
     found = examined(mapping(), NOBODY, error("ExpiredTokenException", "The security token is expired"))
     assert found.policy() is None
-    assert any("ExpiredTokenException" in each.said for each in found.found if each.verdict is Verdict.PROBLEM)
+    assert [each.said for each in found.found if each.verdict is Verdict.PROBLEM] == [
+        f"kinesis:DescribeStreamSummary on {ARN} failed: ExpiredTokenException: The security token is expired"
+    ]
 
 
 def test_a_filter_on_an_image_that_the_stream_does_not_show_is_told() -> None:

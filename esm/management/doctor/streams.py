@@ -22,6 +22,8 @@ async def examine_kinesis(asking: Asking, mapping: EventSourceMapping, now: Mill
     stream = await asking.ask(action, arn, "describe_stream_summary", wanted, StreamARN=arn)
     if stream is not None:
         _kinesis_summary(asking, mapping, stream, now)
+    elif action not in asking.findings.denied.get(arn, ()):
+        return  # missing, or not to be reached: the other operations would say the same once more
     shards = await asking.ask("kinesis:ListShards", arn, "list_shards", "Shards", StreamARN=arn)
     if shards:
         shard_id = shards[-1]["ShardId"]
