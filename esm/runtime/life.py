@@ -33,9 +33,13 @@ CLOSE_S = 1.5
 
 
 class Runner(Protocol):
-    """What runs a mapping: `MappingRunner` for a stream, `QueueRunner` for a queue. `last_error`: of all of it."""
+    """What runs a mapping: `MappingRunner` for a stream, `QueueRunner` for a queue.
+
+    `last_error`: of all of it. `under_way`: it has got going once, so what ended the one before it has healed.
+    """
 
     last_error: str | None
+    under_way: bool
 
     @property
     def exhausted(self) -> bool:
@@ -165,7 +169,7 @@ class Life:
             try:
                 await runner.close()
             finally:
-                self._error = runner.last_error or self._error  # also why a lease was not given back
+                self._error = self._error_of(runner)  # also why a lease was not given back
 
     def status(self, reserved: int | None) -> MappingStatus:
         """What it looks like now."""
@@ -179,7 +183,7 @@ class Life:
             state_transition_reason=reason(mapping.source_kind),
             last_processing_result=result,
             shards=shards,
-            last_error=(None if runner is None else runner.last_error) or self._error,
+            last_error=self._error if runner is None else self._error_of(runner),
             last_modified=self.changed_at,
             reserved_concurrency=reserved,
         )
@@ -233,6 +237,10 @@ class Life:
                 await self.close()
             except Exception as error:  # noqa: BLE001  # the function's, the destination's: it is told, and no more
                 self._error = repr(error)
+
+    def _error_of(self, runner: Runner) -> str | None:
+        """Its own; until it is under way, why the one before it ended."""
+        return runner.last_error or (None if runner.under_way else self._error)
 
     def _notice(self, fact: facts.Fact) -> None:
         self._observers.notice(fact)

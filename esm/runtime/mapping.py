@@ -51,13 +51,14 @@ class MappingRunner:
     """Runs one mapping of a stream until it is stopped.
 
     `exhausted`: it ended by itself, as all of a finite source was read and settled, or no shard of it goes on any more.
+    `under_way`: its shards were listed once, and those begun whose turn it was.
     """
 
     def __init__(self, context: MappingContext, worker_id: str) -> None:
         mapping = context.mapping
         self.context = context
         self.last_error: str | None = None
-        self.exhausted = False
+        self.exhausted = self.under_way = False
         self._holdings = Holdings(context.store, mapping.uuid, worker_id)
         self._source = context.ports.open_source(mapping)
         self._rules = stream_rules(mapping, at_hand=self._source.poll_interval_ms == 0)
@@ -121,6 +122,7 @@ class MappingRunner:
         while not self._stopping:
             self._list_now = anyio.Event()  # before shards are begun: what asks meanwhile is not lost
             await self._begin_ready()
+            self.under_way = self._listed
             if self._is_exhausted():
                 self.exhausted = self._stopping = True
                 break

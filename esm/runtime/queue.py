@@ -62,12 +62,16 @@ _EVENT_WRAPPING = len('{"Records":[]}')
 
 
 class QueueRunner:
-    """Runs the mapping of one queue until it is stopped. `drain_timeout`: seconds that a stop waits for it."""
+    """Runs the mapping of one queue until it is stopped. `drain_timeout`: seconds that a stop waits for it.
+
+    `under_way`: the queue has answered.
+    """
 
     def __init__(self, context: MappingContext, *, drain_timeout: float) -> None:
         mapping, ports = context.mapping, context.ports
         self.context = context
         self.last_error: str | None = None
+        self.under_way = False
         self._source = ports.open_queue(mapping)
         self._named = {"mapping": mapping.uuid, "shard": mapping.arn.resource}
         self._activity = "waiting"
@@ -122,7 +126,7 @@ class QueueRunner:
                 if tries is not None:
                     check_visibility_timeout(seconds, self.mapping.function, self.mapping.event_source_arn)
                 self._machine.visibility_seconds = max(1, seconds)
-                self._activity, self.last_error = "reading", None
+                self._activity, self.last_error, self.under_way = "reading", None, True
                 return
 
     async def run(self) -> None:
@@ -211,7 +215,7 @@ class QueueRunner:
             except SourceError as error:
                 self.last_error = str(error)
             else:
-                self._machine.visibility_seconds = max(1, seconds)
+                self._machine.visibility_seconds, self.last_error = max(1, seconds), None
 
     async def _follow_to_the_end(self) -> None:
         await self._source.ended.wait()

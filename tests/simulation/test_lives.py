@@ -9,12 +9,19 @@ from typing import Any
 import pytest
 
 from esm.errors import EsmError, MappingError, SourceDeniedError, StoreError
+from esm.management.health import readiness
 from esm.mapping.function import Function
 from esm.runtime.mapping import MappingRunner
+from esm.runtime.worker import Worker
 from esm.telemetry import facts
 from tests.simulation.stand import ARN, Instead, Stand, shards, simulated, slow, until
 
 OTHER = ARN.replace("stand", "other")
+
+
+def troubles(worker: Worker) -> list[dict[str, str]]:
+    """What `/readyz` would say."""
+    return readiness(worker.status(), silent_after=300_000)
 
 
 @simulated
@@ -95,11 +102,40 @@ async def test_a_mapping_that_cannot_even_be_built_again_is_tried_again() -> Non
         patch.setattr(MappingRunner, "_begin_ready", begin)
         async with stand.worker(ports=stand.ports(open_source=open_source)) as worker:
             expected = [stand.put()]
-            await until(lambda: stand.seen == expected)
-            assert len(stand.of(facts.MappingFailed)) == 3
+            await until(lambda: len(stand.of(facts.MappingFailed)) == 3)
             assert "another bug" in str(worker.list()[0].last_error)
+            await until(lambda: stand.seen == expected)
+            assert worker.list()[0].last_error is None
             await asyncio.sleep(60)
         assert worker.clean
+
+
+@simulated
+async def test_a_fault_that_healed_is_no_error_any_more_also_when_all_shards_have_ended() -> None:
+    stand = Stand()
+    real, broken, begins = MappingRunner._begin_ready, True, asyncio.Event()
+
+    async def begin(self: MappingRunner) -> None:
+        if broken:
+            raise ZeroDivisionError("a bug")
+        await begins.wait()
+        await real(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MappingRunner, "_begin_ready", begin)
+        async with stand.worker() as worker:
+            stand.stream.close()
+            await until(lambda: len(stand.of(facts.MappingFailed)) == 2)
+            broken = False
+            await asyncio.sleep(60)
+            assert worker.list()[0].last_error == "ZeroDivisionError('a bug')", "until its shards are begun"
+            assert [trouble["reason"] for trouble in troubles(worker)] == ["failed"]
+            begins.set()
+            await until(lambda: [shard.state for shard in shards(worker).values()] == ["ended"])
+            assert worker.list()[0].last_error is None
+            assert troubles(worker) == []
+            await worker.update(worker.mappings[0].uuid, enabled=False)
+            assert worker.list()[0].last_error is None
 
 
 @simulated

@@ -106,6 +106,26 @@ async def test_an_update_while_the_queue_does_not_answer_waits_for_its_answer() 
     assert set(change.asked) == {120}
 
 
+@simulated
+async def test_a_queue_that_answers_again_has_no_error_any_more() -> None:
+    change = Change()
+    answers = True
+
+    async def describe(_n: int, real: Any, *args: Any) -> Any:
+        if not answers:
+            raise SourceError("InternalFailure", "not now")
+        return await real(*args)
+
+    change.api = Instead(change.api, get_queue_attributes=describe)
+    async with change.worker as worker:
+        answers = False
+        await asyncio.sleep(100)
+        assert worker.list()[0].last_error == "InternalFailure: not now"
+        answers = True
+        await asyncio.sleep(60)
+        assert worker.list()[0].last_error is None
+
+
 @pytest.mark.parametrize("hangs", [True, False])
 def test_a_queue_without_an_answer_holds_up_no_stop(hangs: bool) -> None:
     async def main() -> None:
