@@ -1,8 +1,9 @@
-"""A command that ends in good order when it is told to, and functions that print beside its output."""
+"""A command that ends in good order when it is told to, or says that it does not; functions that print meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -12,8 +13,9 @@ from typing import Any, TypeVar
 
 from esm.clock import SystemClock
 from esm.runtime.program import ECHO_MS
+from esm.runtime.worker import Worker
 
-__all__ = ["Interrupts", "run_to_its_end", "stdout_kept"]
+__all__ = ["Interrupts", "forced", "run_to_its_end", "stdout_kept"]
 
 T = TypeVar("T")
 
@@ -101,6 +103,22 @@ async def _leave(loop: asyncio.AbstractEventLoop) -> None:
     _, hung = await asyncio.wait({*left, last}, timeout=_LEAVE_S)
     for task in hung:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
+
+
+def forced(so_far: Callable[[Worker | None], dict[str, Any]]) -> Callable[[Worker | None, int], None]:
+    """For `Ending.last_words`: a line of JSON with the exit code and the outcome `so_far`, to what is stdout now."""
+    stdout = os.dup(1)  # for good: what is stdout later may be for what functions print
+
+    def tell(worker: Worker | None, code: int) -> None:
+        seen: dict[str, Any] = {}
+        with suppress(AttributeError, RuntimeError):  # it is not begun, or changes its size while it is looked at
+            seen = so_far(worker)
+        line = json.dumps({"exit_code": code, **seen})
+        with suppress(OSError):  # nobody reads it
+            sys.stdout.flush()
+            os.write(stdout, f"{line}\n".encode())
+
+    return tell
 
 
 @contextmanager

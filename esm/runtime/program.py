@@ -50,6 +50,9 @@ GRACE_MS: Millis = round(CLOSE_S * 1000)
 AT_ONCE_MS: Millis = 500
 """The same after a second signal (chosen)."""
 
+LAST_WORDS_S = 0.25
+"""How long an end by force may be told of: whoever reads that may hang, too (chosen)."""
+
 ECHO_MS: Millis = 250
 """A signal this soon after the first is the same one again: who starts us often passes on what the whole process group
 got already, as a terminal and `timeout` do (observed)."""
@@ -97,7 +100,11 @@ class Ending:
 
     `drain_timeout`: seconds. `whole_process`: it holds from before the event loop to the end of the interpreter, as the
     command line needs it; otherwise for the time of the `with`, and beyond it only when something is still out.
+    `last_words`: called before an end by force with the worker, `None` before that reads, and the exit code; in a
+    thread of its own, as the loop may go on or may be what hangs.
     """
+
+    last_words: Callable[[Worker | None, int], None] | None = None
 
     def __init__(self, drain_timeout: float, *, whole_process: bool = False) -> None:
         self.drain_timeout = drain_timeout
@@ -226,11 +233,21 @@ class Ending:
 
     def _end(self) -> None:
         """Everything that was settled is stored, as after any crash; what is out comes again."""
-        at_once = self.signals > 1
+        code = EXIT_AT_ONCE if self.signals > 1 else EXIT_FORCED
+        try:
+            telling = threading.Thread(target=self._tell, args=(code,), daemon=True)
+            telling.start()
+            telling.join(LAST_WORDS_S)
+        finally:
+            os._exit(code)
+
+    def _tell(self, code: int) -> None:
+        at_once = code == EXIT_AT_ONCE
         how = "ended at once by a second signal" if at_once else f"ended by force after {self.drain_timeout:g} s"
         with suppress(OSError):
             os.write(_STDERR, f"esm: {how}: something did not end by itself; what it worked on comes again\n".encode())
-        os._exit(EXIT_AT_ONCE if at_once else EXIT_FORCED)
+        if self.last_words is not None:
+            self.last_words(self._worker, code)
 
     def _pass_on(self, told: bytes) -> None:
         """To whoever had the descriptor before, an event loop with handlers of other signals."""

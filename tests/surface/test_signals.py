@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -52,6 +53,10 @@ async def swallows_its_cancellation(event, context):
 
 def hangs_in_a_thread(event, context):
     threading.Event().wait()
+
+def fills_its_output(event, context):
+    while True:
+        print("x" * 100_000)
 
 async def leaves_a_thread(event, context):
     threading.Thread(target=threading.Event().wait).start()
@@ -124,6 +129,9 @@ def test_invoking_what_never_ends(esm_: Esm, stream: Stream, handler: str) -> No
     assert (code, position(esm_)) == (70, None)
     assert DRAIN <= took < LONGEST
     assert "Traceback" not in running.said
+    summary = running.summary
+    assert summary["exit_code"] == 70
+    assert [(mapping["invocations"], mapping["records"]) for mapping in summary["mappings"]] == [(1, 0)]
 
 
 def test_a_thread_that_a_handler_left_behind(esm_: Esm, stream: Stream) -> None:
@@ -135,6 +143,7 @@ def test_a_thread_that_a_handler_left_behind(esm_: Esm, stream: Stream) -> None:
     assert (code, position(esm_)) == (70, int(number))
     assert took < LONGEST
     assert "ended by force" in running.said
+    assert [json.loads(line)["exit_code"] for line in running.out.splitlines()] == [0, 70], "the last line counts"
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -273,6 +282,55 @@ def test_a_second_signal(esm_: Esm, stream: Stream, handler: str) -> None:
     assert (code, position(esm_)) == (71, None)
     assert took < PROMPT
     assert "Traceback" not in running.said
+    assert running.summary["exit_code"] == 71
+
+
+def test_a_forced_end_before_there_is_a_worker(esm_: Esm) -> None:
+    """Nothing was begun, and still there is a line that says how it ended."""
+    esm_.app("""
+import sys, threading
+print('{"event": "importing"}', file=sys.stderr, flush=True)
+while True:
+    try:
+        threading.Event().wait()
+    except BaseException:
+        pass
+""")
+    with esm_.running("run", "app:mappings", "--live", *WATCHED) as running:
+        running.until("importing")
+        code, took = running.end()
+    assert code == 70
+    assert took < LONGEST
+    summary = json.loads(running.out)
+    assert (summary["exit_code"], summary["mappings"]) == (70, [])
+
+
+def test_a_forced_end_does_not_wait_for_who_reads_its_output(esm_: Esm, stream: Stream) -> None:
+    """stdout is full, and nobody empties it."""
+    stream.put("1")
+    use(esm_, stream.arn, "fills_its_output")
+    with esm_.running("run", "app:mappings", "--endpoint-url", stream.url, *WATCHED) as running:
+        running.until("invocation_started")
+        code, took = running.end()
+    assert code == 70
+    assert took < LONGEST
+
+
+@pytest.mark.parametrize("handler", ["hangs_in_a_thread", "blocks_the_loop"])
+def test_a_replay_that_is_ended_by_force_says_so(esm_: Esm, handler: str) -> None:
+    header = {"esm_recording": 1, "kind": "kinesis", "source": ARN, "id": "r"}
+    record = {"shard_id": "s", "sequence_number": "1", "partition_key": "a", "data": "YQ=="}
+    lines = [header, record | {"approximate_arrival_timestamp": 1.0}]
+    (esm_.folder / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    use(esm_, ARN, handler)
+    typed = ("r.jsonl", "--function", f"app:{handler}", "--json", "--log-level", "debug", "--drain-timeout", str(DRAIN))
+    with esm_.running("replay", *typed) as running:
+        running.until("invocation_started")
+        code, took = running.end()
+    assert code == 70
+    assert took < LONGEST
+    summary = json.loads(running.out)
+    assert (summary["exit_code"], summary["source"], summary["records"]) == (70, "r.jsonl", 0)
 
 
 def test_an_echo_of_the_first_signal_is_no_second_one(esm_: Esm, stream: Stream) -> None:

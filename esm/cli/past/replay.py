@@ -15,7 +15,7 @@ import click
 
 from esm.cli import guard
 from esm.cli.exits import Exit, Failure, of_mapping
-from esm.cli.interrupts import run_to_its_end, stdout_kept
+from esm.cli.interrupts import forced, run_to_its_end, stdout_kept
 from esm.cli.load import check_either, load, look_in, only_one, select
 from esm.cli.memory import spare_the_collector
 from esm.cli.past.replay_shown import Bar, as_text, in_vain
@@ -93,9 +93,11 @@ def run_replay(options: Options) -> int:
     if elsewhere or options.endpoint_url is not None:
         guard.check_sources(elsewhere, options.endpoint_url, live=options.live or not elsewhere)
     configure_logging(level=options.log_level, json=options.json)
+    last_words = forced(lambda _worker: asdict(run.summary())) if options.json else None
     with stdout_kept() if options.json else nullcontext():
         run = _replay(options)
         with Ending(options.drain_timeout, whole_process=True) as ending:
+            ending.last_words = last_words
             try:
                 summary = run_to_its_end(_run(run, options, ending))
             except Stopped:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from esm.cli import guard
 from esm.cli.exits import Exit, of_mapping
-from esm.cli.interrupts import run_to_its_end
+from esm.cli.interrupts import forced, run_to_its_end
 from esm.cli.load import load, select
 from esm.cli.memory import keep_large_blocks, spare_the_collector
 from esm.cli.open_files import open_all_that_is_allowed
 from esm.cli.running.halts import Halts, all_stuck
 from esm.cli.running.live import LiveTable
 from esm.cli.running.probes import Probing
-from esm.cli.running.summary import as_json, as_text
+from esm.cli.running.summary import as_json, as_text, so_far
 from esm.cli.running.tally import Tally
 from esm.cli.running.watch import Watch, check_watch, watched
 from esm.cli.terminal import is_terminal
@@ -78,10 +78,12 @@ def _run(options: Options, ending: Ending) -> int:
         check_watch()
     outlive_full_disks()
     configure_logging(level=options.log_level, json=options.json)
-    mappings = _load(options)
     clock, tally = SystemClock(), Tally()
     began = clock.now()
     open_all_that_is_allowed()
+    if options.json:
+        ending.last_words = forced(lambda worker: so_far(_ran(worker), tally, clock.now() - began))
+    mappings = _load(options)
     worker = _work(options, mappings, ending, tally, probing)
     status = _ran(worker)
     code = _code(ending, status)
@@ -90,8 +92,10 @@ def _run(options: Options, ending: Ending) -> int:
     return code
 
 
-def _ran(worker: Worker) -> WorkerStatus:
-    """What became of the mappings that ran; one that is not enabled has nothing to tell."""
+def _ran(worker: Worker | None) -> WorkerStatus:
+    """What became of the mappings that ran: none without a worker; one that is not enabled has nothing to tell."""
+    if worker is None:
+        return WorkerStatus(id="", stopping=True)
     enabled = {mapping.uuid for mapping in worker.mappings if mapping.enabled}
     status = worker.status()
     return replace(status, mappings=tuple(mapping for mapping in status.mappings if mapping.uuid in enabled))

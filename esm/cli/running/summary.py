@@ -14,7 +14,7 @@ from esm.cli.terminal import columns, seconds
 from esm.clock import Millis
 from esm.runtime.status import MappingStatus, ShardStatus, WorkerStatus
 
-__all__ = ["as_json", "as_text", "lag_ms"]
+__all__ = ["as_json", "as_text", "lag_ms", "so_far"]
 
 _HOW: dict[int, str] = {Exit.CLEAN: "ended clean", Exit.HALTED: "ended with shards that were halted or lost"}
 _HEADS = ("mapping", "records", "calls", "failed", "retried", "given up", "lag")
@@ -29,8 +29,12 @@ def as_text(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis)
 
 def as_json(status: WorkerStatus, tally: Tally, exit_code: int, took_ms: Millis) -> str:
     """The same and more, in one line."""
-    mappings = [_as_dict(mapping, tally) for mapping in status.mappings]
-    return json.dumps({"exit_code": exit_code, "seconds": took_ms / 1000, "mappings": mappings})
+    return json.dumps({"exit_code": exit_code, **so_far(status, tally, took_ms)})
+
+
+def so_far(status: WorkerStatus, tally: Tally, took_ms: Millis) -> dict[str, Any]:
+    """The same without how it ended, as it may not have ended yet."""
+    return {"seconds": took_ms / 1000, "mappings": [_as_dict(mapping, tally) for mapping in status.mappings]}
 
 
 def lag_ms(shard: ShardStatus) -> Millis | None:
