@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from esm.errors import TemplateError
 from esm.templates.dotenv import parse_dotenv
 from esm.templates.mappings import Planned
 from tests.unit.templates.written import one, plan, refused
@@ -255,6 +256,9 @@ def test_a_file_of_variables_beside_it(
     assert (without.mapping is None) == ("QUEUE" not in environ)
 
 
+_KEY = "-----BEGIN KEY-----\na+b=\n# here\nD=1\n-----END KEY-----"
+
+
 @pytest.mark.parametrize(
     ("line", "value"),
     [
@@ -263,21 +267,48 @@ def test_a_file_of_variables_beside_it(
         ("A=b#c", "b"),
         ('A="b # c"', "b # c"),
         ('A="b\\nc"', "b\nc"),
-        ("A='$PLACE'", "$PLACE"),
+        ("A=' b '", " b "),
+        ("A='$PLACE'", "here"),
+        ("A: b", "b"),
         ("A=$PLACE/x", "here/x"),
         ("A=\\$PLACE", "$PLACE"),
         ("A=${NONE:-b}", "b"),
         ("A=${NONE}", ""),
-        ('A="not closed', None),
+        ("A=$PLACE $", "$PLACE $"),
+        ("A=$C", "2"),
+        ('A="not closed', '"not closed'),
+        ('A="C:\\dir\\"', "C:\\dir\\"),
+        ('A="-----BEGIN KEY-----\na+b=\n# $PLACE\nD=1\n-----END KEY-----" # said', _KEY),
+        ("A='b\\nc\nd'", "b\\nc\nd"),
+        ("A=`b\n'c'\"d\"`", "b\n'c'\"d\""),
+        ('A="b\\"\nc"', 'b\\"\nc'),
+        ('A=\n"b\n\nc"', "b\n\nc"),
         ("no assignment", None),
     ],
 )
 def test_lines_of_such_a_file(line: str, value: str | None) -> None:
-    assert parse_dotenv(f"B=1\n{line}\nC=2\n", {"PLACE": "here"}) == {
+    """As dotenv 16 and dotenv-expand 10 for Node read them, which are the framework's (observed)."""
+    assert parse_dotenv(f"B=1\n{line}\nC=2\n", {"PLACE": "here"}, ".env") == {
         "B": "1",
         **({} if value is None else {"A": value}),
         "C": "2",
     }
+
+
+@pytest.mark.parametrize("line", ["KEY=$KEY", "KEY=b$B\nB=c$KEY", "KEY=${B}\nB=$C$C\nC='" + "x" * 40_000 + "'"])
+def test_a_variable_of_such_a_file_that_never_comes_to_a_value(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"QUEUE=jobs\nNOTE='one\ntwo'\n{line}\n")
+    with pytest.raises(TemplateError) as refusal:
+        one(DOTENV, "serverless.yml", tmp_path, environ={})
+    said = "the names in its value lead to no end, or to more than 65,536 characters"
+    assert str(refusal.value) == f"{tmp_path}/.env:4: KEY: {said}"
+
+
+def test_a_variable_of_several_lines_reaches_the_function(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f'QUEUE=jobs\nKEY="{_KEY}"\n')
+    found = one(DOTENV, "serverless.yml", tmp_path, environ={})
+    assert found.mapping is not None
+    assert found.mapping.function.environment["KEY"] == _KEY
 
 
 @pytest.mark.parametrize(
