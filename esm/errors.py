@@ -16,6 +16,7 @@ __all__ = [
     "IteratorExpiredError",
     "LeaseLostError",
     "MappingError",
+    "NotInstalledError",
     "PositionTrimmedError",
     "ProbeError",
     "RecordingError",
@@ -177,6 +178,16 @@ class RecordingError(EsmError):
         self.file = file
         self.line = line
         self.problem = problem
+
+
+class NotInstalledError(EsmError):
+    """A package is missing that one of esm's extras brings: whoever installed esm left that out.
+
+    `what`: needs it, as its user calls it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}: pip install 'asyncio-esm[{extra}]'")
 
 
 class ProbeError(EsmError):

@@ -11,6 +11,7 @@ from esm.errors import (
     EsmError,
     HandlerNotFoundError,
     MappingError,
+    NotInstalledError,
     ProbeError,
     RecordingError,
     SourceDeniedError,
@@ -131,6 +132,7 @@ def _setting(error: MappingError) -> str:
 _KINDS: dict[type[Exception], tuple[Exit, Callable[[Any], str]]] = {
     MappingError: (Exit.INVALID, _setting),
     HandlerNotFoundError: (Exit.HANDLER_NOT_FOUND, str),
+    NotInstalledError: (Exit.NOT_INSTALLED, str),
     ProbeError: (Exit.INVALID, lambda error: f"--http: {error}"),
     RecordingError: (Exit.RECORDING, str),
     StoreError: (Exit.STORE, lambda error: f"store: {error}"),

@@ -15,6 +15,7 @@ from esm.clock import Clock
 from esm.errors import MappingError, RecordingError
 from esm.records.foreign import Format
 from esm.replaying.conversion import Converter, format_of
+from esm.sources.files.compressed import check_installed
 from esm.sources.files.recordings import files_at
 
 __all__ = ["Found", "fetched", "is_arn", "local_files"]
@@ -55,7 +56,7 @@ def is_arn(source: str | Path) -> bool:
 async def fetched(sources: Sequence[str | Path], folder: Path, session: AwsSession) -> list[Path]:
     """The files, those in S3 copied into `folder`: one object, or all under a prefix that ends in `/`.
 
-    Raises `RecordingError`: there is none; `SourceError`.
+    Raises `RecordingError`: there is none; `NotInstalledError`: one cannot be unpacked; `SourceError`.
     """
     paths: list[Path] = []
     for source in sources:
@@ -96,6 +97,7 @@ async def _downloaded(url: str, folder: Path, session: AwsSession) -> list[Path]
     for each in keys:
         inside = Path(tempfile.mkdtemp(dir=folder))  # objects of one name may come from several places
         paths.append(inside / (each.rpartition("/")[2] or "object"))
+        check_installed(paths[-1])
         try:
             await download_object(session, bucket, each, paths[-1])
         except OSError as error:

@@ -85,7 +85,8 @@ async def record(source: str, path: str | Path, options: RecordingOptions | None
     """What was recorded of `source`, the ARN of a stream or queue, into `path`, once it is over.
 
     `given`: fields of `RecordingOptions`. A name that ends in `.zst` is compressed. Raises `RecordingError`: the file
-    is there already, or the disk is full; `SourceError`, `MappingError`; `ValueError` for no JSON path.
+    is there already, or the disk is full; `NotInstalledError`: it cannot be compressed; `SourceError`, `MappingError`;
+    `ValueError` for no JSON path.
     """
     run = Recorder(source, Path(path), replace(options or RecordingOptions(), **given))  # type: ignore[arg-type]  # its fields
     async with run, run.worker:

@@ -107,7 +107,8 @@ async def replay(
 
     The mapping's own positions are neither read nor written. `store`: another than memory makes a replay that was
     broken off go on where it was. Raises `RecordingError`: no recording, or it breaks off (what came before was
-    replayed); `MappingError`, `SourceError`, `StoreError`, `HandlerNotFoundError`.
+    replayed); `NotInstalledError`: a file cannot be unpacked; `MappingError`, `SourceError`, `StoreError`,
+    `HandlerNotFoundError`.
     """
     names = ReplayOptions.__dataclass_fields__
     changed = {name: settings.pop(name) for name in list(settings) if name in names}

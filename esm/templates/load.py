@@ -33,7 +33,7 @@ _STARS = "****"
 
 
 def load_template(path: FilePath, options: Options) -> Plan:
-    """The template at `path`. Nothing outside this machine is touched. Raises `TemplateError`."""
+    """The template at `path`. Nothing outside this machine is touched. Raises `TemplateError`, `NotInstalledError`."""
     return plan_of(read(path), path, options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from esm.errors import TemplateError
+from esm.errors import NotInstalledError, TemplateError
 from esm.templates.document import MAX_BYTES, Document, Node
 from esm.templates.json_text import parse_json
 from esm.templates.toml_text import parse_toml
@@ -14,7 +14,7 @@ __all__ = ["read", "read_text"]
 
 
 def read(path: Path) -> Document:
-    """The file at `path`. Raises `TemplateError` when it cannot be read, or should not be."""
+    """The file at `path`. Raises `TemplateError` when it cannot be read, or should not be; `NotInstalledError`."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -24,7 +24,7 @@ def read(path: Path) -> Document:
 
 
 def read_text(data: bytes, file: str) -> Document:
-    """What a file called `file` holds. Raises `TemplateError`."""
+    """What a file called `file` holds. Raises `TemplateError`, `NotInstalledError`."""
     if len(data) > MAX_BYTES:
         raise TemplateError(f"larger than {MAX_BYTES:,} bytes", file=file)
     try:
@@ -41,7 +41,7 @@ def _parsed(text: str, file: str) -> Node:
     if file.lower().endswith(".json") or (file.lower().endswith(".template") and text.lstrip()[:1] == "{"):
         return parse_json(text, file)
     if find_spec("yaml") is None:
-        raise TemplateError("YAML needs a package: pip install 'asyncio-esm[cli]', or PyYAML", file=file)
+        raise NotInstalledError(file, "PyYAML", "cli")
     from esm.templates.yaml_text import parse_yaml  # noqa: PLC0415  # needs what was looked for
 
     return parse_yaml(text, file)

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path as FilePath
 from typing import Any
 
-from esm.errors import TemplateError
+from esm.errors import NotInstalledError, TemplateError
 from esm.templates.code import LOCAL
 from esm.templates.document import Document, Path
 from esm.templates.properties import coerced
@@ -69,9 +69,9 @@ def is_sam(value: Mapping[str, Any]) -> bool:
 
 
 def compiled(document: Document, folder: FilePath, options: Options) -> Template:
-    """The template after the transform. Raises `TemplateError`."""
+    """The template after the transform. Raises `TemplateError`, `NotInstalledError`."""
     if find_spec("samtranslator") is None:
-        raise document.refused((), "SAM needs a package: pip install 'asyncio-esm[templates]'")
+        raise NotInstalledError(document.file, "aws-sam-translator", "templates")
     given = document.value["Resources"]
     if not isinstance(given, dict):
         raise document.refused(("Resources",), "Template format error: Resources must be an object", given)

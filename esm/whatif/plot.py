@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from esm.errors import EsmError
+from esm.errors import EsmError, NotInstalledError
 from esm.whatif.trial import Outcome
 
 __all__ = ["FORMATS", "check_plot", "plot"]
@@ -17,7 +17,7 @@ _PERCENTILE = 99
 
 
 def check_plot(path: Path) -> None:
-    """Nothing, when such a picture can be made there. Raises `EsmError` that says what is missing."""
+    """Nothing, when such a picture can be made there. Raises `EsmError` that says why not, `NotInstalledError`."""
     if not path.name:
         raise EsmError("the name is empty; a plot is a file .svg or .png")
     if path.suffix.lower() not in FORMATS:
@@ -63,4 +63,4 @@ def _matplotlib() -> Any:
     try:
         return import_module("matplotlib.figure")
     except ImportError:
-        raise EsmError("a plot needs matplotlib: pip install 'asyncio-esm[plot]'") from None
+        raise NotInstalledError("a plot", "matplotlib", "plot") from None

@@ -110,6 +110,14 @@ def test_of_files_alone_nobody_is_asked(esm_: Esm, monkeypatch: pytest.MonkeyPat
     assert "credentials" not in ended.out
 
 
+def test_a_package_that_a_recording_needs_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    recording = (tmp_path / "r.jsonl.zst").as_uri()
+    found = examined(mapping(event_source_arn=recording, starting_position=None))
+    said = [each.said for each in found.found if each.verdict is Verdict.PROBLEM]
+    assert said == ["r.jsonl.zst needs zstandard: pip install 'asyncio-esm[replay]'"]
+
+
 @pytest.mark.service
 def test_a_templates_functions_are_looked_for_where_its_code_is(esm_: Esm, ministack: str) -> None:
     application = Path(__file__).parents[2] / "examples" / "sam_app"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -294,15 +295,42 @@ def test_a_destination_that_cannot_be_opened(esm_: Esm) -> None:
     assert "destination_config" in ended.line
 
 
-def test_packages_that_are_missing(esm_: Esm) -> None:
-    """As without the extra: the two packages are hidden from the interpreter."""
-    hide = (
-        "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n in ('click', 'rich') else f(n)"
-    )
+MISSING = [
+    ("click", "cli", "run app:mappings", "the command line needs click"),
+    ("watchfiles", "watch", f"run app:mappings {' '.join(LOCAL)} --watch", "--watch needs watchfiles"),
+    ("yaml", "cli", "plan template.yaml", "template.yaml needs PyYAML"),
+    ("yaml", "cli", "positions show --app template.yaml", "template.yaml needs PyYAML"),
+    ("samtranslator", "templates", f"run template.yaml {' '.join(LOCAL)}", "template.yaml needs aws-sam-translator"),
+    ("zstandard", "replay", "replay r.jsonl.zst --function app:handle", "r.jsonl.zst needs zstandard"),
+    ("zstandard", "replay", "replay r.jsonl r.jsonl.zst --function app:handle", "r.jsonl.zst needs zstandard"),
+    (
+        "zstandard",
+        "replay",
+        "replay r.jsonl.zst --format firehose --function app:handle",
+        "r.jsonl.zst needs zstandard",
+    ),
+    ("zstandard", "replay", "what-if r.jsonl* --batch-size 1 --call-ms 1", "r.jsonl.zst needs zstandard"),
+    ("zstandard", "replay", f"record {ARN} -o new.jsonl.zst {' '.join(LOCAL)}", "new.jsonl.zst needs zstandard"),
+    ("zstandard", "replay", "run app:recorded --store memory:", "r.jsonl.zst needs zstandard"),
+    ("matplotlib", "plot", "what-if r.jsonl --batch-size 1,2 --call-ms 1 --plot p.svg", "a plot needs matplotlib"),
+]
+
+
+@pytest.mark.parametrize(("package", "extra", "typed", "said"), MISSING)
+def test_packages_that_are_missing(esm_: Esm, package: str, extra: str, typed: str, said: str) -> None:
+    """As without the extra: the package is hidden from the interpreter."""
+    hide = f"import sys; sys.modules.update(dict.fromkeys([{package!r}, '{package}.figure']))"
     (esm_.folder / "sitecustomize.py").write_text(hide)
-    ended = Esm(esm_.folder, {"PYTHONPATH": f"{esm_.folder}:{Path(__file__).parents[2]}"})("run", "app:mappings")
-    assert ended.code == Exit.NOT_INSTALLED
-    assert "asyncio-esm[cli]" in ended.line
+    recorded = f"make(event_source_arn='file://{esm_.folder}/r.jsonl*', starting_position=None)"
+    esm_.app(f"{APP}\nmappings = make()\nrecorded = {recorded}")
+    (esm_.folder / "template.yaml").write_text("Transform: AWS::Serverless-2016-10-31\nResources: {}\n")
+    (esm_.folder / "r.jsonl").write_text(json.dumps({"esm_recording": 1, "kind": "kinesis", "source": ARN, "id": "r"}))
+    (esm_.folder / "r.jsonl.zst").touch()
+    settings = {**esm_.settings, "PYTHONPATH": f"{esm_.folder}:{Path(__file__).parents[2]}"}
+    ended = Esm(esm_.folder, settings)(*typed.split())
+    assert ended.code == Exit.NOT_INSTALLED, ended
+    assert ended.line == f"esm: {said}: pip install 'asyncio-esm[{extra}]'"
+    assert ended.out == ""
 
 
 def test_a_traceback_only_when_asked_for(esm_: Esm) -> None:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from esm.cli.exits import Exit, Failure
 from esm.cli.interrupts import run_to_its_end, stdout_kept
 from esm.cli.load import load, look_in, only_one, select
 from esm.cli.terminal import columns
-from esm.errors import EsmError, MappingError
+from esm.errors import EsmError, MappingError, NotInstalledError
 from esm.handlers.resolve import resolve
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
@@ -108,9 +107,10 @@ def _plotting() -> Iterator[None]:
     """What keeps a picture from being made, as who typed its name sees it."""
     try:
         yield
+    except NotInstalledError:
+        raise
     except EsmError as error:
-        code = Exit.NOT_INSTALLED if find_spec("matplotlib") is None else Exit.INVALID
-        raise Failure(code, f"--plot: {error}") from None
+        raise Failure(Exit.INVALID, f"--plot: {error}") from None
 
 
 def _trials(options: Options) -> list[dict[str, int]]:

@@ -23,6 +23,7 @@ from stat import S_ISDIR
 from typing import Any
 
 from esm.cli.exits import Exit, Failure, failure_of
+from esm.errors import NotInstalledError
 from esm.handlers.resolve import resolve
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
@@ -43,9 +44,9 @@ _Identities = dict[Path, tuple[int, int] | None]
 
 
 def check_watch() -> None:
-    """Nothing, when files can be watched here. Raises `Failure` that says what to install."""
+    """Nothing, when files can be watched here. Raises `NotInstalledError`."""
     if find_spec("watchfiles") is None:
-        raise Failure(Exit.NOT_INSTALLED, "--watch needs watchfiles: pip install 'asyncio-esm[watch]'")
+        raise NotInstalledError("--watch", "watchfiles", "watch")
 
 
 class Watch:

@@ -13,7 +13,14 @@ from typing import Any
 from esm.aws.ask import ask
 from esm.aws.session import AwsSession
 from esm.clock import Clock
-from esm.errors import HandlerNotFoundError, MappingError, RecordingError, SourceDeniedError, SourceError
+from esm.errors import (
+    HandlerNotFoundError,
+    MappingError,
+    NotInstalledError,
+    RecordingError,
+    SourceDeniedError,
+    SourceError,
+)
 from esm.handlers.resolve import parts, resolve
 from esm.management.doctor.asking import Asking
 from esm.management.doctor.destinations import examine_destination
@@ -136,7 +143,7 @@ def _find_apart(handler: str, folder: str) -> None:
 def _examine_recording(findings: Findings, subject: str, mapping: EventSourceMapping) -> None:
     try:
         source = as_recorded(mapping).event_source_arn
-    except (MappingError, RecordingError) as error:
+    except (MappingError, NotInstalledError, RecordingError) as error:
         findings.add(subject, Verdict.PROBLEM, str(error))
     else:
         findings.add(subject, Verdict.OK, f"the recording can be read: it is of {source}")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from esm.errors import RecordingError
+from esm.errors import NotInstalledError, RecordingError
 
-__all__ = ["PART", "Compressor", "compressor", "is_packed", "pieces"]
+__all__ = ["PART", "Compressor", "check_installed", "compressor", "is_packed", "pieces"]
 
 PART = ".part"
 """What the name of a file ends in that is still written, or was when a crash came."""
@@ -30,7 +30,7 @@ def pieces(path: Path, told: Callable[[int], None], *, start: int = 0) -> Iterat
     that could be had: the compressed data break off or are damaged; and `OSError`.
     """
     with path.open("rb") as file:
-        suffix = path.name.removesuffix(PART).rpartition(".")[2]
+        suffix = _suffix(path)
         if suffix == "zst":
             unpacked = _unpacked(file, told, lambda: _zstandard(path).ZstdDecompressor().decompressobj())
         elif suffix == "gz":
@@ -50,9 +50,15 @@ def pieces(path: Path, told: Callable[[int], None], *, start: int = 0) -> Iterat
             raise RecordingError(path.name, None, f"the compressed data are damaged or break off: {error}") from None
 
 
+def check_installed(path: Path) -> None:
+    """Nothing, when what the file is compressed with is there. Raises `NotInstalledError`."""
+    if _suffix(path) == "zst":
+        _zstandard(path)
+
+
 def is_packed(path: Path) -> bool:
     """Whether the file is compressed, as its name says."""
-    return path.name.removesuffix(PART).endswith((".zst", ".gz"))
+    return _suffix(path) in ("zst", "gz")
 
 
 class Compressor(Protocol):
@@ -68,11 +74,10 @@ class Compressor(Protocol):
 
 
 def compressor(path: Path) -> Compressor:
-    """What goes with the file's name. Raises `RecordingError` when the package for it is missing."""
-    name = path.name.removesuffix(PART)
-    if name.endswith(".zst"):
+    """What goes with the file's name. Raises `NotInstalledError`."""
+    if _suffix(path) == "zst":
         return _Zstd(_zstandard(path))
-    if name.endswith(".gz"):
+    if _suffix(path) == "gz":
         return _Gzip()
     return _Plain()
 
@@ -133,12 +138,15 @@ def _unpacked(file: IO[bytes], told: Callable[[int], None], begin: Callable[[], 
         raise EOFError("the end is missing")
 
 
+def _suffix(path: Path) -> str:
+    return path.name.removesuffix(PART).rpartition(".")[2]
+
+
 def _zstandard(path: Path) -> Any:
     try:
         import zstandard  # noqa: PLC0415  # it comes with an extra
     except ModuleNotFoundError:
-        problem = "needs the package zstandard: pip install 'asyncio-esm[replay]'"
-        raise RecordingError(path.name, None, problem) from None
+        raise NotInstalledError(path.name, "zstandard", "replay") from None
     return zstandard
 
 

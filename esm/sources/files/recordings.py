@@ -8,7 +8,7 @@ from pathlib import Path
 
 from esm.errors import RecordingError
 from esm.records.recording import Header, LineDecoder, RecordedLine, ShardMark
-from esm.sources.files.compressed import PART
+from esm.sources.files.compressed import PART, check_installed
 from esm.sources.files.lines import Block, LineFile
 
 __all__ = ["RecordingFile", "files_at"]
@@ -19,15 +19,17 @@ Item = RecordedLine | ShardMark
 def files_at(name: str) -> list[Path]:
     """The files that a path with `*`, `?` or `[]` names, by name, without those still written; else the path itself.
 
-    Raises `RecordingError` when there is none.
+    Raises `RecordingError` when there is none, `NotInstalledError` when one of them cannot be unpacked.
     """
     if not name:
         raise RecordingError("''", None, "the name of the file is empty")
-    if not has_magic(name) or Path(name).exists():
-        return [Path(name)]
-    found = sorted(Path(path) for path in glob(name) if not path.endswith(PART))  # noqa: PTH207  # of any folder
+    found = [Path(name)]
+    if has_magic(name) and not found[0].exists():
+        found = sorted(Path(path) for path in glob(name) if not path.endswith(PART))  # noqa: PTH207  # of any folder
     if not found:
         raise RecordingError(name, None, "there is no such file")
+    for path in found:
+        check_installed(path)
     return found
 
 
