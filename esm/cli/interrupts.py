@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from esm.clock import SystemClock
 from esm.runtime.program import ECHO_MS
 from esm.runtime.worker import Worker
 
-__all__ = ["Interrupts", "forced", "run_to_its_end", "stdout_kept"]
+__all__ = ["Interrupts", "forced", "leave_threads", "run_to_its_end", "stdout_kept"]
 
 T = TypeVar("T")
 
@@ -103,6 +104,23 @@ async def _leave(loop: asyncio.AbstractEventLoop) -> None:
     _, hung = await asyncio.wait({*left, last}, timeout=_LEAVE_S)
     for task in hung:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
+
+
+def leave_threads(code: int) -> None:
+    """Ends the process now when a thread that a function left behind hangs: its interpreter would wait for that.
+
+    What was told to stop is not touched: its threads have the time that its drain has.
+    """
+    if callable(signal.getsignal(signal.SIGTERM)):  # the watch over the end has not given it back
+        return
+    others = [each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
+    for thread in others:
+        thread.join(_LEAVE_S)
+        if thread.is_alive():
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    stream.flush()
+            os._exit(code)
 
 
 def forced(so_far: Callable[[Worker | None], dict[str, Any]]) -> Callable[[Worker | None, int], None]:

@@ -238,14 +238,15 @@ async def test_waiting_for_an_answer(esm_: Esm, operation: str) -> None:
     assert took < LONGEST
 
 
-def test_while_the_command_itself_is_imported(esm_: Esm) -> None:
+@pytest.mark.parametrize("module", ["esm.cli.exits", "msgspec", "click", "esm.runtime.program", "aiobotocore"])
+def test_while_the_command_itself_is_imported(esm_: Esm, module: str) -> None:
     """A Ctrl-C in the first half second is no traceback."""
     slow = 'import sys, time; print(\'{"event": "importing"}\', file=sys.stderr, flush=True); time.sleep(600)'
     finder = f"""
 import sys
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == "esm.runtime.program":
+        if name == "{module}":
             {slow}
 sys.meta_path.insert(0, Finder())
 """

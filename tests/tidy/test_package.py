@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import esm
 from tests.tidy.checkout import ROOT
 from tests.tidy.oldest import oldest
 
@@ -103,6 +105,17 @@ def test_the_source_distribution_can_be_tested(built: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", ".emulators"))]
 
 
+def test_public_names_are_those_that_type_checkers_see_and_imported_when_they_are_asked_for() -> None:
+    imports = [node for node in ast.walk(ast.parse(Path(esm.__file__).read_text())) if isinstance(node, ast.ImportFrom)]
+    seen = {name.name: node.module for node in imports for name in node.names if str(node.module).startswith("esm.")}
+    assert seen == esm._HOMES  # type: ignore[attr-defined]  # type checkers see the imports instead
+    assert sorted(seen) == sorted(esm.__all__)
+    assert set(esm.__all__) <= set(dir(esm))
+    say = "import sys, esm; print([name for name in sys.modules if name.startswith(('esm', 'asyncio'))])"
+    done = subprocess.run([sys.executable, "-c", say], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "['esm']\n"
+
+
 def test_an_installed_wheel_imports_alone(built: Path, tmp_path: Path) -> None:
     (path,) = built.glob("*.whl")
     pip = [
@@ -118,7 +131,7 @@ def test_an_installed_wheel_imports_alone(built: Path, tmp_path: Path) -> None:
         str(path),
     ]
     subprocess.run(pip, check=True, capture_output=True)
-    say = "import esm; print(esm.__file__)"
+    say = "import esm; print(esm.__file__); [getattr(esm, name) for name in esm.__all__]"
     python = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {say}"]
     done = subprocess.run(python, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert Path(done.stdout.strip()).is_relative_to(tmp_path)
