@@ -212,8 +212,8 @@ class MappingRunner:
         wanted = plan(shards, leases, start, mapping.uuid, self._stream)
         if wanted:
             await store.create(wanted)
-            self._fresh.update(lease.key.shard_id for lease in wanted)
-            leases = await self._load()
+            leases, made = await self._load(), {lease.key: lease for lease in wanted}
+            self._fresh.update(lease.key.shard_id for lease in leases if lease == made.get(lease.key))
         gone = self._ended.gone(leases, shards, self._now)
         if gone:
             await store.remove(gone)

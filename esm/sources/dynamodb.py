@@ -50,14 +50,7 @@ class DynamoDBSource(PollingSource):
 
     def open(self, shard_id: str, position: Position) -> DynamoDBShardReader:
         """A reader from `position` on; nothing is called yet."""
-        return DynamoDBShardReader(
-            self._api,
-            self._stream_arn,
-            shard_id,
-            position,
-            clock=self._clock,
-            at_tip=self._is_new(shard_id, position),
-        )
+        return DynamoDBShardReader(self._api, self._stream_arn, shard_id, position, clock=self._clock)
 
     def shape(self, _shard_id: str) -> DynamoDBEventShape:
         """How the records of every shard stand in an event."""

@@ -53,14 +53,7 @@ class KinesisSource(PollingSource):
 
     def open(self, shard_id: str, position: Position) -> KinesisShardReader:
         """A reader from `position` on; nothing is called yet."""
-        return KinesisShardReader(
-            self._api,
-            self._stream_arn,
-            shard_id,
-            position,
-            clock=self._clock,
-            at_tip=self._is_new(shard_id, position),
-        )
+        return KinesisShardReader(self._api, self._stream_arn, shard_id, position, clock=self._clock)
 
     def shape(self, shard_id: str) -> KinesisEventShape:
         """How the records of this shard stand in an event."""

@@ -87,8 +87,6 @@ class PollingSource(ABC):
 
     def __init__(self, stream_arn: str, clock: Clock) -> None:
         self._stream_arn, self._clock = stream_arn, ServiceClock(clock)
-        self._made_at = clock.now()
-        self._opened: set[tuple[str, Position]] = set()
 
     async def shards(self) -> list[Shard]:
         """All shards listed now, closed ones too, over all result pages. Raises `SourceError`."""
@@ -101,39 +99,25 @@ class PollingSource(ABC):
                 return list(shards.values())
         raise SourceError("UnparsableAnswer", "the list of shards does not come to an end")
 
-    async def close(self) -> None:
-        """Forgets what it opened. Connections belong to the session behind the calls."""
-        self._opened.clear()
+    async def close(self) -> None:  # noqa: B027  # neither service has anything to close
+        """Nothing: connections belong to the session behind the calls."""
 
     @abstractmethod
     async def _list_page(self, token: str | None) -> tuple[list[ListedShard], str | None]:
         """The page of shards that `token` names, or the first, and the token of the next one."""
 
-    def _is_new(self, shard_id: str, position: Position) -> bool:
-        """Whether this is the first reader ever of a `LATEST`, as far as can be told.
-
-        A position from before this source was made, or that it opened before, was read from by somebody who found
-        nothing. What came since then must not be lost.
-        """
-        if position.type != "LATEST" or (shard_id, position) in self._opened:
-            return False
-        self._opened.add((shard_id, position))
-        return position.at is None or position.at >= self._made_at + self._clock.ahead_ms
-
 
 class PollingReader(ABC, Generic[A]):
-    """Reads one shard forward.
+    """Reads one shard forward. `position`: `LATEST` for the first reader of that moment alone, the time for any other.
 
     After a settled record it is opened *at* that record, whose second reading is dropped: when another comes first,
     the record is no longer kept, and those that followed it may not be either.
     """
 
-    def __init__(
-        self, api: PollingApi[A], stream_arn: str, shard_id: str, position: Position, *, clock: Clock, at_tip: bool
-    ) -> None:
+    def __init__(self, api: PollingApi[A], stream_arn: str, shard_id: str, position: Position, *, clock: Clock) -> None:
         self._api, self._stream_arn, self._shard_id, self._clock = api, stream_arn, shard_id, clock
         self._position = position
-        self._at_tip = at_tip
+        self._unopened = True
         self._limit = 0  # of the newest read
         self._iterator: str | None = None
         self._failures = 0
@@ -203,7 +187,7 @@ class PollingReader(ABC, Generic[A]):
     async def _open(self) -> str:
         iterator_type, place = self._place()
         iterator = await self._api.get_shard_iterator(self._stream_arn, self._shard_id, iterator_type, **place)
-        self._at_tip = False
+        self._unopened = False
         self._looking = self._trimmed or self._expected is not None
         if iterator_type == "LATEST" and self._clock.now() - (self._position.at or 0) > LATEST_WITHIN_MS:
             # The answer was long on its way: the tip it stands for may be later than the one that was asked for.
@@ -229,7 +213,7 @@ class PollingReader(ABC, Generic[A]):
             if position.at is None:
                 self._position = position = Position.latest(now)
             since = position.at if position.at is not None else now
-            if self._at_tip and now - since <= LATEST_WITHIN_MS:
+            if self._unopened and now - since <= LATEST_WITHIN_MS:
                 return "LATEST", {}
         return self._since(position.at or 0)
 

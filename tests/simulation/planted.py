@@ -107,7 +107,6 @@ def positions_of_another_number_of_lanes_are_forgotten(patch: Patch) -> None:
 @bug
 def latest_is_the_new_tip_after_a_restart(patch: Patch) -> None:
     patch.setattr(MappingRunner, "_position", lambda _self, lease: lease.checkpoint.resume_at)
-    patch.setattr(KinesisSource, "_is_new", lambda _self, _shard_id, position: position.type == "LATEST")
     patch.setattr("esm.sources.polling.LATEST_WITHIN_MS", 10**12)
 
 

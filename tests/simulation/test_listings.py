@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+from msgspec import structs
+
 from esm.aws.kinesis_api import ListShardsOutput
+from esm.leasing.lease import Lease
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
+from esm.records.position import Checkpoint, Position
 from esm.telemetry import facts
 from esm.testing.events import Put
 from esm.testing.run import run
@@ -29,6 +34,54 @@ def test_latest_is_the_moment_of_the_start_also_where_shards_are_listed_later() 
             await asyncio.sleep(60)
             expected.append(stand.put())
             await asyncio.sleep(5)
+        assert stand.seen == expected
+
+    run(main())
+
+
+@pytest.mark.parametrize("anew", ["worker", "update", "shard"])
+def test_latest_is_the_moment_for_whoever_comes_again_at_once(anew: str) -> None:
+    """Within the two seconds in which the tip would still stand for it: what was put in between would be lost."""
+
+    async def main() -> None:
+        stand = Stand()
+        async with stand.worker(starting_position="LATEST") as worker:
+            await asyncio.sleep(0.5)
+            if anew == "shard":
+                uuid = worker.mappings[0].uuid
+                worker._shift.mappings.lives[uuid].runner.restart("shardId-000000000000")  # type: ignore[union-attr]
+            elif anew == "update":
+                asyncio.create_task(worker.update(worker.mappings[0].uuid, batch_size=7))  # noqa: RUF006
+                await asyncio.sleep(0)
+            expected = [stand.put()]
+            if anew != "worker":
+                await asyncio.sleep(60)
+        if anew == "worker":
+            async with stand.worker(starting_position="LATEST"):
+                await asyncio.sleep(60)
+        assert stand.seen == expected
+
+    run(main())
+
+
+def test_latest_is_the_moment_for_who_finds_the_lease_of_another() -> None:
+    """Who made it, between the two looks at the store, may have read something and given it up."""
+
+    async def main() -> None:
+        stand = Stand()
+
+        async def create(_n: int, real: Any, leases: list[Lease]) -> None:
+            began = leases[0].checkpoint.start.at or 0
+            theirs = Checkpoint(Position.latest(began - 500))
+            expected.append(stand.put())
+            await asyncio.sleep(0.1)
+            await real([structs.replace(leases[0], checkpoint=theirs)])
+            await real(leases)
+
+        expected: list[str] = []
+        stand.store = Instead(stand.store, create=create)
+        async with stand.worker(starting_position="LATEST"):
+            await asyncio.sleep(60)
         assert stand.seen == expected
 
     run(main())

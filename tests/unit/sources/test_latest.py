@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from esm.errors import (
     SourceError,
 )
 from esm.records.position import Position
-from esm.sources.kinesis import KinesisShardReader, KinesisSource
 from tests.unit.sources.told import (
     EXPIRED,
     FAULT,
@@ -21,7 +19,6 @@ from tests.unit.sources.told import (
     now,
     numbers,
     reader,
-    source,
 )
 
 
@@ -48,29 +45,11 @@ def test_an_iterator_that_could_not_be_had_leaves_latest_open() -> None:
     assert api.opened == [("LATEST", None)] * 2
 
 
-def first_opened(opened: Callable[[KinesisSource, StoppedClock], KinesisShardReader]) -> tuple[str, str | float | None]:
-    api, clock = Told(got()), StoppedClock(10_000)
-    now(opened(source(api, clock), clock).read(10))
-    return api.opened[0]
-
-
-def test_a_latest_that_was_waited_for_before_is_its_time() -> None:
-    """Somebody else, or this process before, may have read nothing since: what came meanwhile must not be lost."""
-
-    def from_before_the_start(stream: KinesisSource, clock: StoppedClock) -> KinesisShardReader:
-        return stream.open("shard", Position.latest(9_999))
-
-    def after_a_long_wait(stream: KinesisSource, clock: StoppedClock) -> KinesisShardReader:
-        clock.time = 12_001
-        return stream.open("shard", Position.latest(10_000))
-
-    def by_another_reader(stream: KinesisSource, clock: StoppedClock) -> KinesisShardReader:
-        stream.open("shard", Position.latest(10_000))
-        return stream.open("shard", Position.latest(10_000))
-
-    assert first_opened(from_before_the_start) == ("AT_TIMESTAMP", 9.999)
-    assert first_opened(after_a_long_wait) == ("AT_TIMESTAMP", 10.0)
-    assert first_opened(by_another_reader) == ("AT_TIMESTAMP", 10.0)
+@pytest.mark.parametrize(("waited", "opened"), [(2_000, ("LATEST", None)), (2_001, ("AT_TIMESTAMP", 10.0))])
+def test_a_latest_that_was_waited_for_is_its_time(waited: int, opened: tuple[str, float | None]) -> None:
+    api = Told(got())
+    now(reader(api, Position.latest(10_000), StoppedClock(10_000 + waited)).read(10))
+    assert api.opened == [opened]
 
 
 def test_latest_without_a_time_takes_that_of_its_first_opening() -> None:
