@@ -49,13 +49,15 @@ def test_latest_is_the_moment_for_whoever_comes_again_at_once(anew: str) -> None
             await asyncio.sleep(0.5)
             if anew == "shard":
                 uuid = worker.mappings[0].uuid
-                worker._shift.mappings.lives[uuid].runner.restart("shardId-000000000000")  # type: ignore[union-attr]
+                runner: Any = worker._shift and worker._shift.mappings.lives[uuid].runner
+                runner.restart("shardId-000000000000")
             elif anew == "update":
-                asyncio.create_task(worker.update(worker.mappings[0].uuid, batch_size=7))  # noqa: RUF006
+                updating = asyncio.create_task(worker.update(worker.mappings[0].uuid, batch_size=7))
                 await asyncio.sleep(0)
             expected = [stand.put()]
             if anew != "worker":
                 await asyncio.sleep(60)
+                assert anew == "shard" or updating.done()
         if anew == "worker":
             async with stand.worker(starting_position="LATEST"):
                 await asyncio.sleep(60)
