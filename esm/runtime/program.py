@@ -50,7 +50,7 @@ GRACE_MS: Millis = round(CLOSE_S * 1000)
 AT_ONCE_MS: Millis = 500
 """The same after a second signal (chosen)."""
 
-LAST_WORDS_S = 0.25
+LAST_WORDS_S = 0.2
 """How long an end by force may be told of: whoever reads that may hang, too (chosen)."""
 
 ECHO_MS: Millis = 250

@@ -290,12 +290,11 @@ def test_a_forced_end_before_there_is_a_worker(esm_: Esm) -> None:
     """Nothing was begun, and still there is a line that says how it ended."""
     esm_.app("""
 import sys, threading
-print('{"event": "importing"}', file=sys.stderr, flush=True)
-while True:
-    try:
-        threading.Event().wait()
-    except BaseException:
-        pass
+try:
+    print('{"event": "importing"}', file=sys.stderr, flush=True)
+    threading.Event().wait()
+except BaseException:
+    threading.Event().wait()
 """)
     with esm_.running("run", "app:mappings", "--live", *WATCHED) as running:
         running.until("importing")
