@@ -79,10 +79,16 @@ else:
     }
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(import_module(_HOMES[name]), name)
-        return found
+        if name in _HOMES:
+            globals()[name] = found = getattr(import_module(_HOMES[name]), name)
+            return found
+        room = f"{__name__}.{name}"  # as `esm.errors`
+        try:
+            return import_module(room)
+        except ModuleNotFoundError as error:
+            if error.name != room:
+                raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *_HOMES})

@@ -116,6 +116,12 @@ def test_public_names_are_those_that_type_checkers_see_and_imported_when_they_ar
     assert done.stdout == "['esm']\n"
 
 
+def test_a_room_is_there_when_it_is_asked_for_and_nothing_else_is() -> None:
+    say = "import esm; print(esm.errors.SourceThrottledError.__name__, hasattr(esm, 'nothing'), esm.testing.__name__)"
+    done = subprocess.run([sys.executable, "-c", say], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "SourceThrottledError False esm.testing\n"
+
+
 def test_an_installed_wheel_imports_alone(built: Path, tmp_path: Path) -> None:
     (path,) = built.glob("*.whl")
     pip = [
