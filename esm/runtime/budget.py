@@ -3,11 +3,13 @@
     room --reserve--> on their way --accepted--> held --settled--> room
 
 Whoever reads reserves first what the answer may bring, so answers that come together do not add up to more than there
-is. Where there are many readers each is given a part of what is free, so that fifty can ask at once. A share may
+is. Where there are many readers each is given a part of what is free, so that hundreds can ask at once. A share may
 hold, with what it asks for, no more than the others leave free: so a source whose records nobody takes fills its share
 and never all of it, however many such sources there are. And a share that holds nothing may always ask for one record,
 one such share at a time, or it might wait for ever. What is held is therefore the budget at the most, plus one answer;
-and a record for each share, where the budget is less than that.
+and a record for each share, where the budget is less than that. Polls of queues are an exception where there are more
+than a few: they are out all the time and cannot ask for less, so each reserves its part, and what it brings beyond
+that is counted when it is there.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ class Resources:
 
     bytes_in_flight: int = 256 << 20
     """Bytes that records may take, from being asked for until they are settled; at least 1 MiB. They are counted as
-    they stand in an event; what Python needs to hold them is not counted. Default: 256 MiB (chosen)."""
+    they stand in an event; what Python needs to hold them is not counted. With more than eight sources, queues among
+    them, a queue's poll may bring more than was kept for it, up to 1 MiB: then less is asked for until that is settled.
+    Default: 256 MiB (chosen)."""
 
     threads: int = 256
     """Plain functions that run at once, each in a thread; one that hangs past its end is not counted any more.
