@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 QUICK = Effort(rounds=1, cpu_s=0.4, wall_s=0.8)
 DESCRIPTION = """\
 esm beside other pollers, in one run on this machine: pollers of streams, filters, pollers of queues, and the budget.
-All of it takes about a quarter of an hour; every table is printed, and written to tests/bench/results.
+All of it takes about half an hour; every table is printed, and written to tests/bench/results.
 """
 EXAMPLES = """\
 pollers of streams:
