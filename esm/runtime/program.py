@@ -20,6 +20,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -120,6 +121,8 @@ class Ending:
         self._cancelled = False
         self._before: dict[signal.Signals, Any] = {}
         self._read = self._write = self._others = -1
+        self._ends: SimpleQueue[int | None] = SimpleQueue()  # the code of an end by force; `None`: there was none
+        self._told = threading.Event()
 
     def __enter__(self) -> Self:
         """Takes the signals. Raises `EsmError` outside the main thread."""
@@ -207,6 +210,7 @@ class Ending:
                 elif not told:
                     self._end()
                 self._pass_on(told)
+            self._ends.put(None)
             os.close(self._read)
             os.close(self._write)
 
@@ -224,6 +228,8 @@ class Ending:
         if self.signals > 1:
             allowed = AT_ONCE_MS
         else:
+            # Now, for Python 3.12 begins no thread any more when the main one has ended and others are waited for.
+            threading.Thread(target=self._tell, name="esm-last-words", daemon=True).start()
             self._first_at = now
             allowed = GRACE_MS + (0 if self._worker is None else round(self.drain_timeout * 1000))
         self._deadline = min(now + allowed, self._deadline or now + allowed)
@@ -234,20 +240,24 @@ class Ending:
     def _end(self) -> None:
         """Everything that was settled is stored, as after any crash; what is out comes again."""
         code = EXIT_AT_ONCE if self.signals > 1 else EXIT_FORCED
-        try:
-            telling = threading.Thread(target=self._tell, args=(code,), daemon=True)
-            telling.start()
-            telling.join(LAST_WORDS_S)
-        finally:
-            os._exit(code)
+        self._ends.put(code)
+        self._told.wait(LAST_WORDS_S)
+        os._exit(code)
 
-    def _tell(self, code: int) -> None:
+    def _tell(self) -> None:
+        """In a thread of its own, as whoever reads it may hang."""
+        code = self._ends.get()
+        if code is None:
+            return
         at_once = code == EXIT_AT_ONCE
         how = "ended at once by a second signal" if at_once else f"ended by force after {self.drain_timeout:g} s"
         with suppress(OSError):
             os.write(_STDERR, f"esm: {how}: something did not end by itself; what it worked on comes again\n".encode())
-        if self.last_words is not None:
-            self.last_words(self._worker, code)
+        try:
+            if self.last_words is not None:
+                self.last_words(self._worker, code)
+        finally:
+            self._told.set()
 
     def _pass_on(self, told: bytes) -> None:
         """To whoever had the descriptor before, an event loop with handlers of other signals."""
