@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from esm.clock import SystemClock
 from esm.runtime.program import ECHO_MS
+from esm.runtime.tasks import run_whole
 from esm.runtime.worker import Worker
 
 __all__ = ["Interrupts", "forced", "leave_threads", "run_to_its_end", "stdout_kept"]
@@ -71,8 +72,7 @@ def run_to_its_end(
 ) -> T:
     """What the coroutine gives, on a loop of its own, whoever calls `sys.exit` meanwhile.
 
-    In a task that a function began, by `asyncio.gather` for one, asyncio lets it end the whole loop. It is that task's
-    alone here, and so a failure of the function that waits for it. stdout and stderr are ours again afterwards, as two
+    stdout and stderr are ours again afterwards, as two
     functions that redirect them at once may leave another's in their place. What functions left behind, tasks and
     threads, has a moment to end, and is left then.
     """
@@ -80,13 +80,7 @@ def run_to_its_end(
     loop = asyncio.new_event_loop() if loop_factory is None else loop_factory()
     try:
         asyncio.set_event_loop(loop)
-        task = loop.create_task(work)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except SystemExit:
-                if task.done():
-                    raise
+        return run_whole(loop, loop.create_task(work))
     finally:
         sys.stdout, sys.stderr = streams
         with suppress(SystemExit):

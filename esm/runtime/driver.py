@@ -169,6 +169,7 @@ class Driver:
 
     async def _lane(self, command: Command | None, now: Millis) -> None:
         machine, clock, perform, out = self._machine, self._clock, self._perform, self.out
+        task = asyncio.current_task()
         try:
             while command is not None:
                 out[command] = now
@@ -192,7 +193,7 @@ class Driver:
                 raise
             self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
         finally:
-            self._lanes.discard(asyncio.current_task())
+            self._lanes.discard(task)
 
     def _park(self) -> asyncio.Future[tuple[Command, Millis]]:
         parked: asyncio.Future[tuple[Command, Millis]] = asyncio.get_running_loop().create_future()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Tasks", "end_all", "together"]
+__all__ = ["Tasks", "end_all", "run_whole", "together"]
+
+T = TypeVar("T")
 
 AGAIN_S = 5.0
 """How long a task has to end before it is cancelled again: what it awaited may have swallowed the first (chosen).
@@ -90,3 +92,16 @@ async def together(calls: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> 
                 tasks.start_soon(call)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
+
+
+def run_whole(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    """What the loop's task gives, also when another task that a function began calls `sys.exit`.
+
+    asyncio lets that end the whole loop; here it is that task's alone, and a failure of the call that waits for it.
+    """
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except SystemExit:
+            if task.done():
+                raise

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from esm.clock import Millis
+from esm.runtime.tasks import run_whole
 from esm.testing.loop import EPOCH, SimError, SimLoop
 
 __all__ = ["SimUnhandledError", "run"]
@@ -44,7 +45,8 @@ def run(
     loop = SimLoop(seed, epoch_ms=epoch_ms, until=until, shuffle=shuffle)
     with _alone():
         try:
-            result = _whole(loop, main)
+            task: asyncio.Task[T] = loop.create_task(main)
+            result = run_whole(loop, task)
             gc.collect(0)  # a failed task may be part of a cycle; the youngest generation is all that this run made
             unhandled = list(loop.unhandled)
         finally:
@@ -53,17 +55,6 @@ def run(
         told = "; ".join(f"{context['message']}: {context.get('exception')!r}" for context in unhandled[:5])
         raise SimUnhandledError(told) from unhandled[0].get("exception")
     return result
-
-
-def _whole(loop: SimLoop, main: Coroutine[Any, Any, T]) -> T:
-    """To its end, also when a task that a function began calls `sys.exit`: that fails the call, as in `esm run`."""
-    task: asyncio.Task[T] = loop.create_task(main)
-    while True:
-        try:
-            return loop.run_until_complete(task)
-        except SystemExit:
-            if task.done():
-                raise
 
 
 @contextmanager

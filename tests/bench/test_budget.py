@@ -22,6 +22,7 @@ from tests.bench.budget.scaling import Curve
 from tests.bench.comparison import compare
 from tests.bench.counter import COUNTER_BYTES, Counter, percentile
 from tests.bench.pages import TablePages, due_page, place
+from tests.bench.queue_meter import measure_idle_queues
 from tests.bench.variants.events import of_sdk_changes
 from tests.bench.workloads import Workload
 
@@ -115,9 +116,15 @@ def test_idle_shards_are_held_step_by_step() -> None:
     assert rows[0].bounds[1].met is False  # nothing was measured over HTTPS
 
 
-def test_idle_queues_are_all_polled_and_have_their_price() -> None:
-    row = idle.idle_queues_row(TINY, list[str]().append)
-    assert [bound.met for bound in row.bounds] == [None] * 4
+def test_idle_queues_have_their_price() -> None:
+    found = measure_idle_queues("esm", 4, 0.5, waves=5)
+    assert found.queues == 4
+    assert found.cpu_s >= 0
+    assert found.rss_mib > 10
+    told: list[str] = []
+    row = idle.idle_queues_row(TINY, told.append)
+    assert told == ["idle: 2 queues", "idle: 4 queues"]
+    assert [bound.what for bound in row.bounds][:2] == ["4: polls of each within 0 s", "4: of a core"]
 
 
 def test_a_step_that_falls_behind_is_not_held() -> None:

@@ -7,11 +7,18 @@ import sys
 
 RAISED = """
 import resource
-from esm.cli.open_files import open_all_that_is_allowed
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+from esm.cli.open_files import ENOUGH, open_all_that_is_allowed
+most = 4096
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
 open_all_that_is_allowed()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+
+limits, set_to = {}, []
+resource.getrlimit = lambda _: limits["now"]
+resource.setrlimit = lambda _, limit: set_to.append(limit)
+for limits["now"] in [(1024, 1 << 30), (1024, resource.RLIM_INFINITY), (1 << 20, 1 << 20), (-1, -1)]:
+    open_all_that_is_allowed()
+assert set_to == [(ENOUGH, 1 << 30), (ENOUGH, resource.RLIM_INFINITY)]
 """
 
 REFUSED = """
@@ -21,6 +28,7 @@ from esm.cli.open_files import open_all_that_is_allowed
 def refuse(*_):
     raise ValueError("not allowed to raise maximum limit")
 
+resource.getrlimit = lambda _: (64, 4096)
 resource.setrlimit = refuse
 open_all_that_is_allowed()
 """
@@ -31,7 +39,7 @@ def _run(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
+def test_the_soft_limit_is_raised_to_the_hard_one_and_never_beyond_what_is_enough() -> None:
     _run(RAISED)
 
 
