@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -62,9 +63,29 @@ class Interrupts:
             if self.count > 1 and task is not None:
                 loop.call_soon_threadsafe(task.cancel)
 
-        for number in _SIGNALS:
-            signal.signal(number, told)
-        return await work
+        with _waking(loop):
+            for number in _SIGNALS:
+                signal.signal(number, told)
+            return await work
+
+
+@contextmanager
+def _waking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """A signal wakes the loop, also one that comes just before it waits and would be unseen until something else does.
+
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        for end in (reader, writer):
+            end.setblocking(False)
+        loop.add_reader(reader, reader.recv, 4096)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reader)
 
 
 def run_to_its_end(
