@@ -83,8 +83,7 @@ class Driver:
 
     `perform` does one command and gives its report; what it raises ends the driver, with the machine untouched.
     `settled`: is told after each. `out`: the commands that are out, and since when. `together`: what comes back in one
-    turn of the loop is settled before anything more is asked for. `one_by_one`: beside what the machine gives nothing
-    else is due. `parked_max`: how many tasks with nothing to do stay
+    turn of the loop is settled before anything more is asked for. `parked_max`: how many tasks with nothing to do stay
     for what comes next, which costs half of beginning them anew.
     """
 
@@ -96,7 +95,6 @@ class Driver:
         settled: Callable[[Command, Millis], None],
         *,
         together: bool = False,
-        one_by_one: bool = False,
         parked_max: int = 0,
     ) -> None:
         self.out: dict[Command, Millis] = {}
@@ -105,7 +103,6 @@ class Driver:
         self._clock = clock
         self._settled = settled
         self._together = together
-        self._one_by_one = one_by_one
         self._parked_max = parked_max
         self._parked: list[asyncio.Future[tuple[Command, Millis]]] = []
         self._running = False
@@ -186,10 +183,7 @@ class Driver:
                 if self._error is not None or not self._running:
                     return  # what ends the driver begins nothing more; nor does one that swallowed its cancellation
                 command = machine.take(now)
-                if command is None or not self._one_by_one:
-                    self._begin_due(now)
-                else:
-                    self._look_for_room()
+                self._begin_due(now)
                 if command is None and len(self._parked) < self._parked_max:
                     command, now = await self._park()
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
@@ -252,16 +246,13 @@ class Driver:
         if self._running:
             while (command := machine.take(now)) is not None:
                 self._begin(command, now)
-        self._look_for_room()
+        if not self._room.is_set and machine.demand():
+            self._room.set()
         if machine.finished or machine.drained:
             self._done.set()
             self._room.set()
             return
         self._arm(machine.wake_at(), now)
-
-    def _look_for_room(self) -> None:
-        if not self._room.is_set and self._machine.demand():
-            self._room.set()
 
     def _arm(self, wake_at: Millis | None, now: Millis) -> None:
         """A timer that ends sooner stays, and looks again then: most of what is waited for comes without one."""

@@ -67,15 +67,8 @@ class ShardRunner:
             new_id=ports.new_id,
             keep=keeper(context.criteria, shape),
         )
-        several = rules.parallelization_factor > 1
-        self._driver = Driver(
-            self._machine,
-            self.performer.perform,
-            ports.clock,
-            self._settled,
-            together=several,
-            one_by_one=not several,
-        )
+        together = rules.parallelization_factor > 1
+        self._driver = Driver(self._machine, self.performer.perform, ports.clock, self._settled, together=together)
         self._reading = Reading(
             context,
             self.performer,
