@@ -19,7 +19,7 @@ from esm.errors import (
     SourceThrottledError,
 )
 
-__all__ = ["CLOCK_SKEW_CODES", "excerpt", "from_sdk", "kind_of", "service_error", "unparsable"]
+__all__ = ["CLOCK_SKEW_CODES", "excerpt", "from_sdk", "kind_of", "service_error"]
 
 CLOCK_SKEW_CODES = frozenset({"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed"})
 """Codes that a wrong clock leads to, among other things."""
@@ -152,11 +152,6 @@ def excerpt(body: bytes) -> str:
     """The start of an answer that is a page of markup rather than a service's; "" for anything else."""
     start = body[:EXCERPT_BYTES].lstrip()
     return start.decode("utf-8", "replace") if start.startswith(b"<") else ""
-
-
-def unparsable(start: bytes, size: int, error: Exception) -> SourceError:
-    """An answer of `size` bytes, or a part of one, that is not what it should be; `start`: the first of them."""
-    return SourceError("UnparsableAnswer", f"{size} bytes: {excerpt(start) or error}")
 
 
 def _harmless(code: str, message: str) -> str:

@@ -18,7 +18,6 @@ from itertools import accumulate
 from typing import Any
 
 from esm.clock import Millis
-from esm.errors import InvariantError
 from esm.machine.batch import Batch, expires_at
 from esm.machine.commands import Condition, Deliver, Discard
 from esm.machine.rules import StreamRules
@@ -51,9 +50,7 @@ class Lane:
     """
 
     __slots__ = (
-        "_guessed",
         "_head",
-        "_most",
         "_records",
         "_sizes",
         "_waiting_bytes",
@@ -75,8 +72,6 @@ class Lane:
         self._sizes: list[int] = []
         self._head = 0
         self._waiting_bytes = 0
-        self._most = 0  # what these are at most, as so many at the end are guessed:
-        self._guessed = 0
         self._window_opened_at: Millis | None = None
 
     @property
@@ -97,32 +92,13 @@ class Lane:
             first = self._records[self._head]
         return None if first is None else int(first.arrived_at)
 
-    def push(self, records: Sequence[Any], sizes: Sequence[int], most: int | None = None) -> int:
-        """Adds records behind those that wait; gives their bytes. `most`: `sizes` are guessed, and come to no more."""
-        size = sum(sizes)
+    def push(self, records: Sequence[Any], sizes: Sequence[int]) -> None:
+        """Adds records behind those that wait."""
         self._records.extend(records)
         self._sizes.extend(sizes)
-        self._waiting_bytes += size
-        self._most += size if most is None else most
-        if most is not None or self._guessed:
-            self._guessed += len(records)
+        self._waiting_bytes += sum(sizes)
         if self.spans is not None:
             self.spans.push(records)
-        return size
-
-    def guesses_too_much(self, rules: StreamRules) -> bool:
-        """Whether what waits may fill an event, as far as is known."""
-        return self._guessed > 0 and self._most >= rules.payload_bytes_max
-
-    def measure(self, sizes: Callable[[Sequence[Any]], list[int]]) -> int:
-        """Nothing that waits is guessed any more; gives how many bytes more it is than was thought."""
-        start = len(self._records) - self._guessed
-        measured = sizes(self._records[start:])
-        more = sum(measured) - sum(self._sizes[start:])
-        self._sizes[start:] = measured
-        self._waiting_bytes += more
-        self._most, self._guessed = self._waiting_bytes, 0
-        return more
 
     def open_window(self, now: Millis) -> None:
         """The batching window begins with the first record that waits while nothing is out (chosen)."""
@@ -139,27 +115,6 @@ class Lane:
         batch = self.batches[-1]
         return batch if self._due(batch, rules) <= now else None
 
-    def deliver(self, batch: Batch) -> Deliver:
-        """What hands the batch to the function."""
-        return Deliver(self.index, batch.records, batch.request_id, batch.invokes + 1, batch.window)
-
-    def discard(self, batch: Batch) -> Discard:
-        """What tells the destination of the batch, which must be given up."""
-        if batch.condition is None:
-            raise InvariantError("a batch was discarded that is not given up")
-        return Discard(
-            self.index,
-            batch.records,
-            batch.request_id,
-            # At least 1, also when the function was never reached (observed).
-            max(1, batch.invokes),
-            batch.condition,
-            batch.answered,
-            batch.function_error,
-            batch.sends + 1,
-            batch.window,
-        )
-
     def wake_at(self, rules: StreamRules, *, flush: bool) -> Millis | None:
         """When `ready` may answer differently by time alone."""
         if self.batches:
@@ -171,10 +126,6 @@ class Lane:
         closes = self._window_opened_at + rules.batching_window_ms
         expires = expires_at(self._records[self._head], rules)
         return closes if expires is None else min(closes, expires)
-
-    def hungry(self, rules: StreamRules, stored: int) -> bool:
-        """Whether the next thing it does is to cut a batch, of which not all is there yet."""
-        return self.out is None and not self.batches and self.version <= stored and not self._full(rules)
 
     def snapshot(self, *, stored: int) -> LaneSnapshot:
         """What it looks like now; `stored`: the version of the shard's settlements that is durable."""
@@ -246,9 +197,6 @@ class Lane:
         records = self._records[head:end]
         self._waiting_bytes -= size
         self._let_go(end)
-        self._guessed = min(self._guessed, self.waiting)
-        if not self._guessed:
-            self._most = self._waiting_bytes
         window = None if self.spans is None else self.spans.take(len(records))
         oversized = size > rules.payload_bytes_max and size > rules.record_bytes_max
         return Batch(records, sizes, request_id, oversized=oversized, window=window)

@@ -42,9 +42,8 @@ _TOO_LARGE = Failed("RequestTooLarge", "The event of this record is larger than 
 class ShardMachine:
     """Decides for one shard; never waits, reads no clock.
 
-    `sizes`: the bytes that each record takes in an event; `most`: those of all records of a page, or some more, by its
-    `json_bytes`, so that only what may fill an event is measured; `None`: all is. `keep`: the filter, `None` when there
-    is none. `jitter`: a number in [0, 1). `new_id`: a request id.
+    `sizes`: the bytes that each record takes in an event. `keep`: the filter, `None` when there is none. `jitter`: a
+    number in [0, 1). `new_id`: a request id.
     """
 
     def __init__(
@@ -56,16 +55,14 @@ class ShardMachine:
         jitter: Callable[[], float],
         new_id: Callable[[], str],
         keep: Callable[[Any], bool] | None = None,
-        most: Callable[[Sequence[Any], int], int] | None = None,
     ) -> None:
         self.rules = rules
         self.closed = False
-        self.more_follows = False  # of the page that was accepted last
         self.records_held = 0
         self.bytes_held = 0
         self.passed_over = 0  # of the newest page: settled before this machine was made
         self.lanes = tuple(Lane(i, _spans(rules, checkpoint)) for i in range(rules.parallelization_factor))
-        self._sizes, self._most, self._keep, self._jitter, self._new_id = sizes, most, keep, jitter, new_id
+        self._sizes, self._keep, self._jitter, self._new_id = sizes, keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
         self._durable = checkpoint
         self._draining = False
@@ -87,7 +84,7 @@ class ShardMachine:
         up its own keys only, for as long as there is any room.
         """
         rules = self.rules
-        if self.closed or self.more_follows or self._draining or self.bytes_held >= rules.bytes_held_max:
+        if self.closed or self._draining or self.bytes_held >= rules.bytes_held_max:
             return 0
         room = rules.records_held_max - self.records_held
         if room * 2 >= rules.records_held_max:
@@ -95,7 +92,7 @@ class ShardMachine:
         return 0 if all(lane.is_open for lane in self.lanes) else max(0, room)
 
     def accept(self, page: Page, now: Millis) -> int:
-        """Takes what one read gave, or the next part of it; gives how many of it no filter let through."""
+        """Takes what one read gave; gives how many of it no filter let through."""
         if self.closed:
             raise InvariantError("a page was accepted after the shard's last")
         records: Sequence[Any] = page.records
@@ -107,13 +104,12 @@ class ShardMachine:
             unsettled = self._progress.unsettled(records) if self._progress.catching_up else records
             kept = unsettled if self._keep is None else [record for record in unsettled if self._keep(record)]
             filtered, self.passed_over = len(unsettled) - len(kept), len(records) - len(unsettled)
-            self._spread(records, kept, page.json_bytes)
+            self._spread(records, kept)
             self._progress.read_to(records[-1].sequence_number)
             if self._store_at is None:
                 self._store_at = now + IDLE_STORE_MS
-        self.more_follows = page.rest is not None
-        self.closed = page.ended and not self.more_follows
-        self._tumbling.read(max(page.behind_ms, self.more_follows), now)
+        self.closed = page.ended
+        self._tumbling.read(page.behind_ms, now)
         if self._tumbling.window is not None:
             self._end_window()
         return filtered
@@ -174,15 +170,6 @@ class ShardMachine:
         return checkpoint if window is None else replace(checkpoint, window=window)
 
     @property
-    def hungry(self) -> bool:
-        """A lane is about to cut a batch and has less than a full one: what follows of the page is accepted first."""
-        if self.more_follows and not self._draining:
-            for lane in self.lanes:
-                if lane.hungry(self.rules, self._stored):
-                    return True
-        return False
-
-    @property
     def window(self) -> Window | None:
         """The open tumbling window, as far as it is settled; `None` when none is open."""
         return self._tumbling.window
@@ -219,26 +206,15 @@ class ShardMachine:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _spread(self, records: Sequence[Any], kept: Sequence[Any], json_bytes: int | None) -> None:
-        """Puts the records of a page into their lanes.
-
-        In one lane, which they leave as they came, it is enough to know their sizes on average, as long as no event can
-        become too large. Of several lanes one may hold up what is largest in every page.
-        """
+    def _spread(self, records: Sequence[Any], kept: Sequence[Any]) -> None:
+        """Puts the records of a page into their lanes."""
         parts: list[Sequence[Any]] = [kept] if len(self.lanes) == 1 else [*by_lane(kept, len(self.lanes))]
         self._open_lanes(records, parts)
-        if json_bytes is not None and self._most is not None and len(parts) == 1 and len(kept) == len(records):
-            most = self._most(records, json_bytes)
-            self._put(self.lanes[0], kept, [most // len(records)] * len(kept), most)
-            return
         for lane, part in zip(self.lanes, parts, strict=True):
-            self._put(lane, part, self._sizes(part), None)
-
-    def _put(self, lane: Lane, records: Sequence[Any], sizes: list[int], most: int | None) -> None:
-        self.records_held += len(records)
-        self.bytes_held += lane.push(records, sizes, most)
-        if lane.guesses_too_much(self.rules):
-            self.bytes_held += lane.measure(self._sizes)
+            sizes = self._sizes(part)
+            self.records_held += len(part)
+            self.bytes_held += sum(sizes)
+            lane.push(part, sizes)
 
     def _open_lanes(self, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         """A lane that is as far as the shard was read stays where it is, just before its first open record."""
@@ -274,7 +250,7 @@ class ShardMachine:
             self._keep_rest(lane, batch, _TOO_LARGE, now)
             if batch.condition is None:
                 return None
-        return lane.deliver(batch) if batch.condition is None else lane.discard(batch)
+        return _deliver(lane, batch) if batch.condition is None else _discard(lane, batch)
 
     def _settle_delivery(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
         if isinstance(report, Throttled):
@@ -387,6 +363,27 @@ class ShardMachine:
         self._store_failures = 0
         self._stored = version
         self._durable = command.checkpoint
+
+
+def _deliver(lane: Lane, batch: Batch) -> Deliver:
+    return Deliver(lane.index, batch.records, batch.request_id, batch.invokes + 1, batch.window)
+
+
+def _discard(lane: Lane, batch: Batch) -> Discard:
+    if batch.condition is None:
+        raise InvariantError("a batch was discarded that is not given up")
+    return Discard(
+        lane.index,
+        batch.records,
+        batch.request_id,
+        # At least 1, also when the function was never reached (observed).
+        max(1, batch.invokes),
+        batch.condition,
+        batch.answered,
+        batch.function_error,
+        batch.sends + 1,
+        batch.window,
+    )
 
 
 def _spans(rules: StreamRules, checkpoint: Checkpoint) -> Spans | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from esm.clock import Millis
 from esm.records.position import SequenceNumber
 
-__all__ = ["EventShape", "Page", "Shard", "StreamEventShape", "StreamRecord"]
+__all__ = ["EventShape", "Page", "Shard", "StreamRecord"]
 
 
 class StreamRecord(Protocol):
@@ -44,16 +44,8 @@ class EventShape(Protocol):
         ...
 
 
-class StreamEventShape(EventShape, Protocol):
-    """The same of a stream's records, which come many at a time."""
-
-    def most(self, records: Sequence[Any], json_bytes: int) -> int:
-        """What `sizes` of some records come to, or some more, when their service's JSON took `json_bytes`; cheap."""
-        ...
-
-
 class Page(msgspec.Struct, frozen=True, gc=False):
-    """What one read of a shard gave, or a part of it.
+    """What one read of a shard gave.
 
     `records`: in order, possibly none. `behind_ms`: how far the end of the page is behind the tip, 0 at the tip.
     `ended`: the shard is
@@ -62,10 +54,6 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     `size_bytes`: what the page holds in memory, about. `trimmed`: the position asked for is no longer kept, so
     records between it and
     the first of this page may be lost.
-    `json_bytes`: what the records, if not more, took in the JSON of their service; `None`: they do not come from such.
-    `rest`: gives the next part of what was read; it raises `SourceError` when that turns out to be no records. `None`:
-    this is the last, or all. `rest_bytes`: what is held for the parts to come. `part`: which this is, the first is 0.
-    `behind_ms`, `ended` and `children` are always those of all that was read.
     """
 
     records: list[Any]
@@ -74,10 +62,6 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     children: tuple[str, ...] = ()
     size_bytes: int = 0
     trimmed: bool = False
-    json_bytes: int | None = None
-    rest: Callable[[], Page] | None = None
-    rest_bytes: int = 0
-    part: int = 0
 
 
 class Shard(msgspec.Struct, frozen=True):

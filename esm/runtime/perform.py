@@ -74,8 +74,8 @@ class Performer:
         self.last_result: tuple[int, str] | None = None
         self._context = context
         self._shape = shape
-        self.named = {"mapping": lease.key.mapping, "shard": lease.key.shard_id}
-        self.calls = context.calls(self.named, self)
+        self._named = {"mapping": lease.key.mapping, "shard": lease.key.shard_id}
+        self.calls = context.calls(self._named, self)
         self._trouble: str | None = None
         self._store_failures = 0
 
@@ -166,7 +166,7 @@ class Performer:
             self._store_failures += 1
             self._trouble = text = str(error) or f"the store gave no answer within {STORE_TIMEOUT_S:g} s"
             fact = facts.StoreFailed(
-                at=context.ports.clock.now(), **self.named, error=text, attempt=self._store_failures
+                at=context.ports.clock.now(), **self._named, error=text, attempt=self._store_failures
             )
             context.observers.notice(fact)
             return Failed(type(error).__name__, text)
@@ -174,7 +174,7 @@ class Performer:
         self.calls.live.checkpoints += 1
         if context.observers.wants(facts.CheckpointStored):
             now, settled = context.ports.clock.now(), checkpoint.settled
-            context.observers.notice(facts.CheckpointStored(at=now, **self.named, settled=settled))
+            context.observers.notice(facts.CheckpointStored(at=now, **self._named, settled=settled))
         return Succeeded()
 
     # -- Discard ---------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class Performer:
             self._trouble = text
             context.observers.notice(
                 facts.DestinationFailed(
-                    at=now, **self.named, destination=name, records=count, attempt=command.attempt, error=text
+                    at=now, **self._named, destination=name, records=count, attempt=command.attempt, error=text
                 )
             )
             if context.mapping.on_destination_failure == "retry":
@@ -204,7 +204,7 @@ class Performer:
             return Succeeded()
         self._trouble = None
         context.observers.notice(
-            facts.DestinationDelivered(at=context.ports.clock.now(), **self.named, destination=name, records=count)
+            facts.DestinationDelivered(at=context.ports.clock.now(), **self._named, destination=name, records=count)
         )
         self._notice_discarded(command, delivered=True)
         return Succeeded()
@@ -236,7 +236,7 @@ class Performer:
         self._context.observers.notice(
             facts.RecordsDiscarded(
                 at=self._context.ports.clock.now(),
-                **self.named,
+                **self._named,
                 condition=command.condition.value,
                 lane=command.lane,
                 records=len(command.records),

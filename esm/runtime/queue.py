@@ -247,7 +247,6 @@ class QueueRunner:
                 held=self._machine.records_held,
                 held_bytes=self._machine.bytes_held,
                 passed_over=0,
-                part=0,
             )
         )
 

@@ -78,8 +78,7 @@ class KinesisShardReader(PollingReader[GetRecordsOutput]):
     def _behind(self, answer: GetRecordsOutput, records: list[Any]) -> Millis:
         if answer.millis_behind_latest is not None:
             return answer.millis_behind_latest
-        last = records[-1] if records and answer.rest is None else answer.rest and answer.rest.last
-        return max(0, self._clock.now() - last.arrived_at) if last else 0
+        return max(0, self._clock.now() - records[-1].arrived_at) if records else 0
 
     def _children(self, answer: GetRecordsOutput) -> tuple[str, ...]:
         return tuple([child.shard_id for child in answer.child_shards]) if answer.child_shards else ()

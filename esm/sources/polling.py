@@ -7,10 +7,7 @@ says of itself; a subclass adds that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
-
-from msgspec.structs import replace
 
 from esm.aws.kinesis_api import ListedShard
 from esm.clock import Clock, Millis
@@ -41,7 +38,6 @@ class Answer(Protocol):
 
     records: Any
     next_shard_iterator: str | None
-    rest: Any  # as of a `GetRecordsOutput`
 
 
 A = TypeVar("A", bound=Answer)
@@ -139,15 +135,15 @@ class PollingReader(ABC, Generic[A]):
         """
         if self._ended:
             return Page([], ended=True)
-        answer, size = await self._answer(limit)
-        return self._page(_joined(answer), size)
-
-    async def read_in_parts(self, limit: int) -> Page:
-        """As `read`; of an answer that was not decoded at once, the first part."""
-        if self._ended:
-            return Page([], ended=True)
-        answer, size = await self._answer(limit)
-        return self._page(_joined(answer) if self._looking else answer, size)
+        self._limit = limit
+        try:
+            answer, size = await self._get(limit)
+        except IteratorExpiredError:
+            answer, size = await self._get(limit)
+        except PositionTrimmedError:
+            self._trimmed = True
+            answer, size = await self._get(limit)
+        return self._page(answer, size)
 
     # -- what services do differently ------------------------------------------------------------------------------
 
@@ -168,16 +164,6 @@ class PollingReader(ABC, Generic[A]):
         return records
 
     # -- what they have in common ----------------------------------------------------------------------------------
-
-    async def _answer(self, limit: int) -> tuple[A, int]:
-        self._limit = limit
-        try:
-            return await self._get(limit)
-        except IteratorExpiredError:
-            return await self._get(limit)
-        except PositionTrimmedError:
-            self._trimmed = True
-            return await self._get(limit)
 
     async def _get(self, limit: int) -> tuple[A, int]:
         if self._iterator is None:
@@ -240,44 +226,15 @@ class PollingReader(ABC, Generic[A]):
             records, trimmed = self._look(records)
         if records:
             self._after = records[-1].sequence_number
-        page = Page(
+        behind = self._behind(answer, records)
+        return Page(
             self._wanted(records),
-            behind_ms=self._behind(answer, records),
+            behind_ms=behind,
             ended=self._ended,
             children=self._children(answer),
             size_bytes=size,
             trimmed=trimmed,
-            json_bytes=size,
         )
-        return page if answer.rest is None else self._begun(page, answer.rest)
-
-    def _begun(self, page: Page, rest: Any) -> Page:
-        """The same page, as one that more parts follow, or as their last."""
-        if not rest.size_bytes:
-            return page
-        size = rest.size_bytes
-        own = page.size_bytes - size
-        given = replace(page, size_bytes=own, json_bytes=own, rest_bytes=size)
-        return replace(given, rest=partial(self._next_part, replace(given, records=[]), rest))
-
-    def _next_part(self, before: Page, rest: Any) -> Page:
-        """What follows a part of a page. Raises `SourceError`; then the next read begins behind that part."""
-        try:
-            records: list[Any] = next(rest)
-        except SourceError:
-            self._iterator, self._ended = None, False
-            raise
-        self._after = records[-1].sequence_number
-        page = replace(
-            before,
-            records=self._wanted(records),
-            size_bytes=before.rest_bytes,
-            json_bytes=before.rest_bytes,
-            trimmed=False,
-            rest_bytes=0,
-            part=before.part + 1,
-        )
-        return self._begun(page, rest)
 
     def _look(self, records: list[Any]) -> tuple[list[Any], bool]:
         """The records after the last one settled or read, and whether it turned out to be no longer kept."""
@@ -293,15 +250,6 @@ class PollingReader(ABC, Generic[A]):
         trimmed = self._trimmed or expected not in numbers
         self._trimmed = False
         return fresh, trimmed
-
-
-def _joined(answer: A) -> A:
-    """All of its records at once. Raises `SourceError`."""
-    if answer.rest is not None:
-        for part in answer.rest:
-            answer.records += part
-        answer.rest = None
-    return answer
 
 
 def listed_shard(listed: ListedShard) -> Shard:

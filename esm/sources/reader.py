@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
 from esm.clock import Millis
 from esm.records.position import Position
-from esm.records.record import Page, Shard, StreamEventShape
+from esm.records.record import EventShape, Page, Shard
 
-__all__ = ["PartsReader", "ShardReader", "StreamDescription", "StreamSource"]
+__all__ = ["ShardReader", "StreamDescription", "StreamSource"]
 
 
 class StreamDescription(msgspec.Struct, frozen=True):
@@ -32,18 +32,6 @@ class ShardReader(Protocol):
         """The next page, of at most `limit` records; possibly none.
 
         Raises `SourceError`; then the next call tries the same place.
-        """
-        ...
-
-
-@runtime_checkable
-class PartsReader(ShardReader, Protocol):
-    """One that need not have all of an answer decoded before any of it is handled."""
-
-    async def read_in_parts(self, limit: int) -> Page:
-        """As `read`; of what is large the first part. The rest of it is had before the next read, or let go for good.
-
-        When the rest is no records, the next read begins behind what was had.
         """
         ...
 
@@ -83,7 +71,7 @@ class StreamSource(Protocol):
         """A reader from `position` on; nothing is called yet."""
         ...
 
-    def shape(self, shard_id: str) -> StreamEventShape:
+    def shape(self, shard_id: str) -> EventShape:
         """How the records of this shard stand in an event."""
         ...
 

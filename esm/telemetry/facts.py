@@ -133,7 +133,6 @@ class PositionTrimmed(Fact, frozen=True, kw_only=True):
 class Polled(Fact, frozen=True, kw_only=True):
     """One read. `filtered`: records of it that no filter let through. `behind_ms`: distance to the tip.
 
-    What brings much comes in parts, each when it is needed: `part` counts them, from 0.
     `held`, `held_bytes`: what is read and not settled now, with these. `passed_over`: records of it that were settled
     before the shard was begun here. So of a shard, since `ShardStarted`: the sum of `records` is that of `filtered`,
     `passed_over`, `InvocationEnded.settled` and `RecordsDiscarded.records`, and what is held.
@@ -146,7 +145,6 @@ class Polled(Fact, frozen=True, kw_only=True):
     held: int = 0
     held_bytes: int = 0
     passed_over: int = 0
-    part: int = 0
 
 
 class PollFailed(Fact, frozen=True, kw_only=True):

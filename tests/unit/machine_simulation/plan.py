@@ -46,9 +46,6 @@ class Plan:
     store_failure_rate: float
     big_ticks: bool
     in_time_order: bool
-    in_parts: bool
-    torn_rate: float
-    guesses: bool
 
 
 def draw_plan(rng: Random) -> Plan:
@@ -72,9 +69,6 @@ def draw_plan(rng: Random) -> Plan:
         store_failure_rate=rng.choice((0, 0, 0.2, 0.6)),
         big_ticks=rng.random() < 0.3,
         in_time_order=in_time_order,
-        in_parts=rng.random() < 0.5,
-        torn_rate=rng.choice((0, 0, 0.1)),
-        guesses=rng.random() < 0.5,
     )
 
 

@@ -14,7 +14,7 @@ from esm.machine import lane as lane_module
 from esm.machine import progress as progress_module
 from esm.machine import shard as shard_module
 from esm.machine.batch import Batch
-from esm.machine.commands import Command, Condition, Deliver, Store
+from esm.machine.commands import Command, Condition, Deliver, Discard, Store
 from esm.machine.lane import Lane
 from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
 from esm.machine.progress import Progress
@@ -250,8 +250,8 @@ def window_never_begun_anew(patch: pytest.MonkeyPatch) -> None:
 def filtered_records_are_held(patch: pytest.MonkeyPatch) -> None:
     real = ShardMachine._spread
 
-    def spread(self: ShardMachine, records: Sequence[Any], kept: Sequence[Any], json_bytes: int | None) -> None:
-        real(self, records, kept, json_bytes)
+    def spread(self: ShardMachine, records: Sequence[Any], kept: Sequence[Any]) -> None:
+        real(self, records, kept)
         self.records_held += len(records) - len(kept)
 
     patch.setattr(ShardMachine, "_spread", spread)
@@ -277,43 +277,15 @@ def drained_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
 
 
 def retry_takes_new_records_in(patch: pytest.MonkeyPatch) -> None:
-    real = Lane.deliver
+    real = shard_module._deliver
 
-    def deliver(lane: Lane, batch: Batch) -> Deliver:
+    def deliver(lane: Lane, batch: Batch) -> Deliver | Discard:
         if batch.failures and lane.waiting:
             more = lane._take_front(1, StreamRules(batch_size=1, payload_bytes_max=1 << 30), "")
             batch.records, batch.sizes = batch.records + more.records, batch.sizes + more.sizes
         return real(lane, batch)
 
-    patch.setattr(Lane, "deliver", deliver)
-
-
-def a_batch_is_cut_before_the_rest_is_taken_in(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lane, "hungry", lambda self, _rules, stored: self.version <= stored and not self.is_open)
-
-
-def the_first_lane_decides_for_all(patch: pytest.MonkeyPatch) -> None:
-    real = Lane.hungry
-    patch.setattr(Lane, "hungry", lambda self, rules, stored: self.index == 0 and real(self, rules, stored))
-
-
-def what_is_guessed_is_taken_for_measured(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lane, "guesses_too_much", lambda _self, _rules: False)
-
-
-def measuring_does_not_change_what_is_held(patch: pytest.MonkeyPatch) -> None:
-    real = Lane.measure
-
-    def measure(self: Lane, sizes: Callable[[Sequence[Any]], list[int]]) -> int:
-        real(self, sizes)
-        return 0
-
-    patch.setattr(Lane, "measure", measure)
-
-
-def what_follows_of_a_page_is_read_once_more(patch: pytest.MonkeyPatch) -> None:
-    real = ShardMachine.demand
-    patch.setattr(ShardMachine, "demand", lambda self: self.rules.records_held_max if self.more_follows else real(self))
+    patch.setattr(shard_module, "_deliver", deliver)
 
 
 PLANTED: tuple[Plant, ...] = (
@@ -347,9 +319,4 @@ PLANTED: tuple[Plant, ...] = (
     store_forgotten_after_a_failure,
     drained_before_it_is_stored,
     retry_takes_new_records_in,
-    a_batch_is_cut_before_the_rest_is_taken_in,
-    the_first_lane_decides_for_all,
-    what_is_guessed_is_taken_for_measured,
-    measuring_does_not_change_what_is_held,
-    what_follows_of_a_page_is_read_once_more,
 )

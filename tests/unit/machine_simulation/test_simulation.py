@@ -24,8 +24,6 @@ def test_the_seeds_reach_what_they_are_meant_to() -> None:
     assert all(counts[name] > 10 for name in wanted), counts
     assert counts["changed factor"] > 10
     assert counts["three counts of lanes"] > 0
-    assert counts["parts"] > 10
-    assert counts["torn"] > 10
 
 
 def test_a_seed_replays() -> None:

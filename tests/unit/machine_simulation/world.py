@@ -22,11 +22,6 @@ _HEAL_STEPS = 3000
 _FAILED = Failed("Error", "it did not work")
 
 
-def _more() -> Page:
-    """The machine is only told that there is some."""
-    raise AssertionError("it decodes nothing")
-
-
 def simulate(seed: int) -> Counter[str]:
     """Plays one seed to its end; gives how often what happened. Raises `Violation`, or what the machine raised."""
     world = World(seed)
@@ -57,9 +52,6 @@ class World:
         rules = replace(self.plan.rules, parallelization_factor=factor)
         self.out: list[Command] = []
         self.reading = 0
-        self.parts: list[list[Rec]] = []
-        self.unfiltered = 0
-        self.page = False, 0
         self.draining = False
         self.machine = ShardMachine(
             rules,
@@ -67,7 +59,6 @@ class World:
             sizes=lambda records: [record.size for record in records],
             jitter=self.rng.random,
             new_id=self.new_id,
-            most=(lambda _records, json_bytes: json_bytes) if self.plan.guesses else None,
             keep=None if all(record.kept for record in self.plan.records) else lambda record: record.kept,
         )
         after = int(self.checkpoint.settled or -1)
@@ -113,7 +104,7 @@ class World:
 
     def after_step(self) -> None:
         """Looks at what stands."""
-        self.check.always(self.machine, self.page_bytes, [record for part in self.parts for record in part])
+        self.check.always(self.machine, self.page_bytes)
         if self.machine.finished:
             self.check.ended(self.checkpoint, self.machine)
         if self.machine.drained:
@@ -154,47 +145,11 @@ class World:
         records = list(self.plan.records[self.next : end])
         ended = self.plan.closes and end == len(self.plan.records) and not (records and self.plan.empty_last)
         self.reading, self.next = 0, end
-        more = self.rng.choice((0, 1, 5))
-        self.parts = self.in_parts(records)
-        most = sum(record.size for record in records) + more * len(self.parts)
-        self.page_bytes = max(self.page_bytes, most)
-        # All of it at once, though it may come in parts: what the machine does must be the same.
-        self.unfiltered = self.check.accepts(records, most, self.now, ended=ended)
-        self.page = ended, more
-        self.accept()
+        self.page_bytes = max(self.page_bytes, sum(record.size for record in records))
+        filtered = self.machine.accept(Page(records, ended=ended), self.now)
+        self.check.accepts(records, filtered, self.now, ended=ended)
+        self.check.only_settled(self.check.covered(self.machine.checkpoint))
         self.counts["pages"] += 1
-
-    def in_parts(self, records: list[Rec]) -> list[list[Rec]]:
-        """The page, cut as an answer may be: no part is empty, but that of an empty page."""
-        inner = range(1, len(records)) if self.plan.in_parts else range(0)
-        cuts = sorted(self.rng.sample(inner, self.rng.randint(0, min(3, len(inner)))))
-        return [records[start:end] for start, end in zip([0, *cuts], [*cuts, len(records)], strict=True)]
-
-    def accept(self) -> None:
-        """The next part, and those behind it that are wanted before anything else is done."""
-        ended, more = self.page
-        while True:
-            records = self.parts.pop(0)
-            most = sum(record.size for record in records) + more
-            page = Page(records, ended=ended, json_bytes=most, rest=_more if self.parts else None)
-            self.unfiltered -= self.machine.accept(page, self.now)
-            self.check.only_settled(self.check.covered(self.machine.checkpoint))
-            self.counts["parts"] += bool(self.parts)
-            if not self.machine.hungry:
-                break
-            if self.rng.random() < self.plan.torn_rate and not self.healing:
-                self.tear()
-                break
-        if not self.parts and self.unfiltered:
-            raise Violation("the count of filtered records is wrong")
-
-    def tear(self) -> None:
-        """The next part turns out to be no records: it is read anew, and all behind it."""
-        lost = [record for part in self.parts for record in part]
-        self.parts, self.next = [], lost[0].index
-        self.unfiltered -= self.check.unaccepts(lost)
-        self.machine.accept(Page([], behind_ms=1), self.now)
-        self.counts["torn"] += 1
 
     def take(self) -> bool:
         """Asks for one command."""
@@ -221,8 +176,6 @@ class World:
         self.counts[type(report).__name__] += 1
         self.check.settles(command, report)
         self.machine.settle(command, report, self.now)
-        if self.parts and self.machine.hungry:
-            self.accept()
 
     def tick(self) -> None:
         """Time passes: to when the machine wants it, or not."""
