@@ -18,6 +18,7 @@ from itertools import accumulate
 from typing import Any
 
 from esm.clock import Millis
+from esm.errors import InvariantError
 from esm.machine.batch import Batch, expires_at
 from esm.machine.commands import Condition, Deliver, Discard
 from esm.machine.rules import StreamRules
@@ -50,7 +51,9 @@ class Lane:
     """
 
     __slots__ = (
+        "_guessed",
         "_head",
+        "_most",
         "_records",
         "_sizes",
         "_waiting_bytes",
@@ -72,6 +75,8 @@ class Lane:
         self._sizes: list[int] = []
         self._head = 0
         self._waiting_bytes = 0
+        self._guessed = 0  # so many of those that wait, the last: their sizes are those of their page on average
+        self._most = 0  # bytes that wait at most; what guessed ones leave is not taken off until none are left
         self._window_opened_at: Millis | None = None
 
     @property
@@ -92,13 +97,32 @@ class Lane:
             first = self._records[self._head]
         return None if first is None else int(first.arrived_at)
 
-    def push(self, records: Sequence[Any], sizes: Sequence[int]) -> None:
-        """Adds records behind those that wait."""
+    def push(self, records: Sequence[Any], sizes: Sequence[int], most: int | None = None) -> int:
+        """Adds records behind those that wait; gives their bytes. `most`: `sizes` are guessed, and come to no more."""
+        size = sum(sizes)
         self._records.extend(records)
         self._sizes.extend(sizes)
-        self._waiting_bytes += sum(sizes)
+        self._waiting_bytes += size
+        self._most += size if most is None else most
+        if most is not None or self._guessed:
+            self._guessed += len(records)
         if self.spans is not None:
             self.spans.push(records)
+        return size
+
+    def guesses_too_much(self, rules: StreamRules) -> bool:
+        """Whether what waits may fill an event, as far as is known."""
+        return self._guessed > 0 and self._most >= rules.payload_bytes_max
+
+    def measure(self, sizes: Callable[[Sequence[Any]], list[int]]) -> int:
+        """Nothing that waits is guessed any more; gives how many bytes more it is than was thought."""
+        start = len(self._records) - self._guessed
+        measured = sizes(self._records[start:])
+        more = sum(measured) - sum(self._sizes[start:])
+        self._sizes[start:] = measured
+        self._waiting_bytes += more
+        self._most, self._guessed = self._waiting_bytes, 0
+        return more
 
     def open_window(self, now: Millis) -> None:
         """The batching window begins with the first record that waits while nothing is out (chosen)."""
@@ -114,6 +138,27 @@ class Lane:
             self.batches.append(batch)
         batch = self.batches[-1]
         return batch if self._due(batch, rules) <= now else None
+
+    def deliver(self, batch: Batch) -> Deliver:
+        """What hands the batch to the function."""
+        return Deliver(self.index, batch.records, batch.request_id, batch.invokes + 1, batch.window)
+
+    def discard(self, batch: Batch) -> Discard:
+        """What tells the destination of the batch, which must be given up."""
+        if batch.condition is None:
+            raise InvariantError("a batch was discarded that is not given up")
+        return Discard(
+            self.index,
+            batch.records,
+            batch.request_id,
+            # At least 1, also when the function was never reached (observed).
+            max(1, batch.invokes),
+            batch.condition,
+            batch.answered,
+            batch.function_error,
+            batch.sends + 1,
+            batch.window,
+        )
 
     def wake_at(self, rules: StreamRules, *, flush: bool) -> Millis | None:
         """When `ready` may answer differently by time alone."""
@@ -197,6 +242,9 @@ class Lane:
         records = self._records[head:end]
         self._waiting_bytes -= size
         self._let_go(end)
+        self._guessed = min(self._guessed, self.waiting)
+        if not self._guessed:
+            self._most = self._waiting_bytes
         window = None if self.spans is None else self.spans.take(len(records))
         oversized = size > rules.payload_bytes_max and size > rules.record_bytes_max
         return Batch(records, sizes, request_id, oversized=oversized, window=window)

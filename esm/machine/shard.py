@@ -42,8 +42,9 @@ _TOO_LARGE = Failed("RequestTooLarge", "The event of this record is larger than 
 class ShardMachine:
     """Decides for one shard; never waits, reads no clock.
 
-    `sizes`: the bytes that each record takes in an event. `keep`: the filter, `None` when there is none. `jitter`: a
-    number in [0, 1). `new_id`: a request id.
+    `sizes`: the bytes that each record takes in an event; `most`: those of all records of a page, or some more, by its
+    `json_bytes`, so that only what may fill an event is measured; `None`: all is. `keep`: the filter, `None` when there
+    is none. `jitter`: a number in [0, 1). `new_id`: a request id.
     """
 
     def __init__(
@@ -55,14 +56,16 @@ class ShardMachine:
         jitter: Callable[[], float],
         new_id: Callable[[], str],
         keep: Callable[[Any], bool] | None = None,
+        most: Callable[[Sequence[Any], int], int] | None = None,
     ) -> None:
         self.rules = rules
         self.closed = False
+        self.accepted_bytes = 0  # of the newest page: what was thought of its records
         self.records_held = 0
         self.bytes_held = 0
         self.passed_over = 0  # of the newest page: settled before this machine was made
         self.lanes = tuple(Lane(i, _spans(rules, checkpoint)) for i in range(rules.parallelization_factor))
-        self._sizes, self._keep, self._jitter, self._new_id = sizes, keep, jitter, new_id
+        self._sizes, self._most, self._keep, self._jitter, self._new_id = sizes, most, keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
         self._durable = checkpoint
         self._draining = False
@@ -96,7 +99,7 @@ class ShardMachine:
         if self.closed:
             raise InvariantError("a page was accepted after the shard's last")
         records: Sequence[Any] = page.records
-        filtered = self.passed_over = 0
+        filtered = self.passed_over = self.accepted_bytes = 0
         if records:
             self._progress.follows(records[0].sequence_number)
             if self._progress.begins_at(records[0].sequence_number):
@@ -104,7 +107,7 @@ class ShardMachine:
             unsettled = self._progress.unsettled(records) if self._progress.catching_up else records
             kept = unsettled if self._keep is None else [record for record in unsettled if self._keep(record)]
             filtered, self.passed_over = len(unsettled) - len(kept), len(records) - len(unsettled)
-            self._spread(records, kept)
+            self._spread(records, kept, page.json_bytes)
             self._progress.read_to(records[-1].sequence_number)
             if self._store_at is None:
                 self._store_at = now + IDLE_STORE_MS
@@ -206,15 +209,28 @@ class ShardMachine:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _spread(self, records: Sequence[Any], kept: Sequence[Any]) -> None:
-        """Puts the records of a page into their lanes."""
+    def _spread(self, records: Sequence[Any], kept: Sequence[Any], json_bytes: int | None) -> None:
+        """Puts the records of a page into their lanes.
+
+        In one lane, which they leave as they came, it is enough to know their sizes on average, as long as no event can
+        become too large. Of several lanes one may hold up what is largest in every page.
+        """
         parts: list[Sequence[Any]] = [kept] if len(self.lanes) == 1 else [*by_lane(kept, len(self.lanes))]
         self._open_lanes(records, parts)
+        if json_bytes is not None and self._most is not None and len(parts) == 1 and len(kept) == len(records):
+            most = self._most(records, json_bytes)
+            self._put(self.lanes[0], kept, [most // len(records)] * len(kept), most)
+            return
         for lane, part in zip(self.lanes, parts, strict=True):
-            sizes = self._sizes(part)
-            self.records_held += len(part)
-            self.bytes_held += sum(sizes)
-            lane.push(part, sizes)
+            self._put(lane, part, self._sizes(part), None)
+
+    def _put(self, lane: Lane, records: Sequence[Any], sizes: list[int], most: int | None) -> None:
+        size = lane.push(records, sizes, most)
+        self.accepted_bytes += size
+        self.records_held += len(records)
+        self.bytes_held += size
+        if lane.guesses_too_much(self.rules):
+            self.bytes_held += lane.measure(self._sizes)
 
     def _open_lanes(self, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         """A lane that is as far as the shard was read stays where it is, just before its first open record."""
@@ -250,7 +266,7 @@ class ShardMachine:
             self._keep_rest(lane, batch, _TOO_LARGE, now)
             if batch.condition is None:
                 return None
-        return _deliver(lane, batch) if batch.condition is None else _discard(lane, batch)
+        return lane.deliver(batch) if batch.condition is None else lane.discard(batch)
 
     def _settle_delivery(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
         if isinstance(report, Throttled):
@@ -363,27 +379,6 @@ class ShardMachine:
         self._store_failures = 0
         self._stored = version
         self._durable = command.checkpoint
-
-
-def _deliver(lane: Lane, batch: Batch) -> Deliver:
-    return Deliver(lane.index, batch.records, batch.request_id, batch.invokes + 1, batch.window)
-
-
-def _discard(lane: Lane, batch: Batch) -> Discard:
-    if batch.condition is None:
-        raise InvariantError("a batch was discarded that is not given up")
-    return Discard(
-        lane.index,
-        batch.records,
-        batch.request_id,
-        # At least 1, also when the function was never reached (observed).
-        max(1, batch.invokes),
-        batch.condition,
-        batch.answered,
-        batch.function_error,
-        batch.sends + 1,
-        batch.window,
-    )
 
 
 def _spans(rules: StreamRules, checkpoint: Checkpoint) -> Spans | None:

@@ -114,6 +114,10 @@ class DynamoDBEventShape:
         """`size` of each."""
         return [self.size(record) for record in records]
 
+    def most(self, records: Sequence[DynamoDBRecord], json_bytes: int) -> int:
+        """What `sizes` of them come to, or some more, by what they took in the service's JSON."""
+        return json_bytes + len(records) * (self._fixed + 2 * _IMAGE + len(',"userIdentity":'))
+
     def item(self, record: DynamoDBRecord) -> dict[str, Any]:
         """The record's item of an event: new objects at every call."""
         change = record.change

@@ -18,6 +18,9 @@ __all__ = ["KinesisEventShape", "KinesisRecord"]
 
 _json = msgspec.json.Encoder().encode
 
+_WIRE_NAMES = len('{"SequenceNumber":"","Data":"","PartitionKey":}')
+"""Of every record on the wire, around what its event carries, too."""
+
 
 class KinesisRecord(msgspec.Struct, gc=False):
     """One element of `GetRecords`' `Records`. `data` is base64 text; `arrived` is epoch seconds with milliseconds."""
@@ -83,6 +86,11 @@ class KinesisEventShape:
             return [self.size(record) for record in records]
         fixed = self._fixed + quotes + 2 * digits
         return [fixed + len(record.data) + len(record.key) for record in records]
+
+    def most(self, records: Sequence[KinesisRecord], json_bytes: int) -> int:
+        """What `sizes` of them come to, or some more, by what they took in the service's JSON."""
+        digits = len(records[-1].sequence_number)  # none is longer, as they rise
+        return json_bytes + len(records) * (self._fixed + digits - _WIRE_NAMES)
 
     def event(self, records: list[KinesisRecord]) -> dict[str, Any]:
         """`{"Records": [...]}`, new objects at every call."""

@@ -10,7 +10,7 @@ import msgspec
 from esm.clock import Millis
 from esm.records.position import SequenceNumber
 
-__all__ = ["EventShape", "Page", "Shard", "StreamRecord"]
+__all__ = ["EventShape", "Page", "Shard", "StreamEventShape", "StreamRecord"]
 
 
 class StreamRecord(Protocol):
@@ -44,16 +44,22 @@ class EventShape(Protocol):
         ...
 
 
+class StreamEventShape(EventShape, Protocol):
+    """The same of a stream's records, which come many at a time."""
+
+    def most(self, records: Sequence[Any], json_bytes: int) -> int:
+        """What `sizes` of some records come to, or some more, when their service's JSON took `json_bytes`; cheap."""
+        ...
+
+
 class Page(msgspec.Struct, frozen=True, gc=False):
     """What one read of a shard gave.
 
     `records`: in order, possibly none. `behind_ms`: how far the end of the page is behind the tip, 0 at the tip.
-    `ended`: the shard is
-    closed and this was its last page. `children`: shard ids that follow it, where the service says so; empty when it
-    does not.
-    `size_bytes`: what the page holds in memory, about. `trimmed`: the position asked for is no longer kept, so
-    records between it and
-    the first of this page may be lost.
+    `ended`: the shard is closed and this was its last page. `children`: shard ids that follow it, where the service
+    says so; empty when it does not. `size_bytes`: what the page holds in memory, about. `trimmed`: the position asked
+    for is no longer kept, so records between it and the first of this page may be lost. `json_bytes`: what the records,
+    if not more, took in the JSON of their service; `None`: they do not come from such.
     """
 
     records: list[Any]
@@ -62,6 +68,7 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     children: tuple[str, ...] = ()
     size_bytes: int = 0
     trimmed: bool = False
+    json_bytes: int | None = None
 
 
 class Shard(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from esm.errors import MappingError
 from esm.mapping.rules import DEFAULTS
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.ports import Ports
-from esm.runtime.shapes import shape_of
+from esm.runtime.shapes import stream_shape_of
 from esm.sources.files.recordings import files_at
 from esm.sources.files.reel import Reel
 from esm.sources.files.selection import Pace, Selection
@@ -58,7 +58,7 @@ class Recording:
         """The recorded stream. Raises `RecordingError`."""
         return RecordedStream(
             self.paths,
-            lambda shard_id: shape_of(mapping, shard_id),
+            lambda shard_id: stream_shape_of(mapping, shard_id),
             pace=Pace(clock, self.speed),
             selection=self.selection,
             skip_invalid=self.skip_invalid,

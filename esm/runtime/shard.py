@@ -79,6 +79,7 @@ class ShardRunner:
             rules,
             checkpoint=lease.checkpoint,
             sizes=shape.sizes,
+            most=shape.most,
             jitter=ports.rng.random,
             new_id=ports.new_id,
             keep=keeper(context.criteria, shape),
@@ -226,7 +227,7 @@ class ShardRunner:
     def _accept_records(self, page: Page, now: Millis) -> int:
         """Gives how many of them no filter let through."""
         machine = self._machine
-        read, held = machine.read, machine.bytes_held
+        read = machine.read
         if page.trimmed:
             first = page.records[0].sequence_number if page.records else None
             after = _words(self._position) if read is None else read
@@ -235,7 +236,7 @@ class ShardRunner:
         filtered = machine.accept(page, now)
         self._moved.update((lane.index, now) for lane in idle if lane.is_open)
         self._share.hold(machine.bytes_held)
-        self._size.learn(len(page.records) - filtered, machine.bytes_held - held, page.behind_ms, now)
+        self._size.learn(len(page.records) - filtered, machine.accepted_bytes, page.behind_ms, now)
         return filtered
 
     def _notice_polled(self, page: Page, filtered: int, now: Millis) -> None:

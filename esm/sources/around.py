@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esm.clock import Millis
 from esm.records.position import Position
-from esm.records.record import EventShape, Shard
+from esm.records.record import Shard, StreamEventShape
 from esm.sources.reader import ShardReader, StreamDescription, StreamSource
 
 __all__ = ["AroundStream"]
@@ -48,7 +48,7 @@ class AroundStream:
         """As the stream's."""
         return self._stream.open(shard_id, position)
 
-    def shape(self, shard_id: str) -> EventShape:
+    def shape(self, shard_id: str) -> StreamEventShape:
         """As the stream's."""
         return self._stream.shape(shard_id)
 

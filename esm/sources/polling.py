@@ -234,6 +234,7 @@ class PollingReader(ABC, Generic[A]):
             children=self._children(answer),
             size_bytes=size,
             trimmed=trimmed,
+            json_bytes=size,
         )
 
     def _look(self, records: list[Any]) -> tuple[list[Any], bool]:

@@ -8,7 +8,7 @@ import msgspec
 
 from esm.clock import Millis
 from esm.records.position import Position
-from esm.records.record import EventShape, Page, Shard
+from esm.records.record import Page, Shard, StreamEventShape
 
 __all__ = ["ShardReader", "StreamDescription", "StreamSource"]
 
@@ -71,7 +71,7 @@ class StreamSource(Protocol):
         """A reader from `position` on; nothing is called yet."""
         ...
 
-    def shape(self, shard_id: str) -> EventShape:
+    def shape(self, shard_id: str) -> StreamEventShape:
         """How the records of this shard stand in an event."""
         ...
 

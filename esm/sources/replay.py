@@ -24,7 +24,7 @@ from typing import Any
 from esm.errors import RecordingError
 from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
 from esm.records.position import Position, SequenceNumber
-from esm.records.record import EventShape, Page, Shard
+from esm.records.record import Page, Shard, StreamEventShape
 from esm.records.recording import ShardMark
 from esm.sources.files.order import ascend, is_behind, is_number
 from esm.sources.files.reel import Frame, Place, Reel
@@ -41,7 +41,7 @@ PAGE_BYTES = INVOCATION_PAYLOAD_BYTES
 
 _SHARD = attrgetter("shard_id")
 
-ShapeOf = Callable[[str], EventShape]
+ShapeOf = Callable[[str], StreamEventShape]
 
 
 @dataclass(slots=True)

@@ -13,6 +13,8 @@ from __future__ import annotations
 from itertools import count
 from typing import Unpack
 
+import msgspec
+
 from esm.aws.kinesis_api import ChildShard, GetRecordsOutput, ListShardsOutput, StreamSummary
 from esm.clock import Clock, Millis
 from esm.errors import SourceError, SourceThrottledError
@@ -36,6 +38,7 @@ _FIRST_NUMBER = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_1
 # 56 digits, as AWS writes them (observed); the step between two is wide, so that n + 1 is never the next.
 _STEP = 1_208_925_819_614_629_174_706_176
 _WIRE_OVERHEAD = 190
+_json = msgspec.json.Encoder().encode
 
 
 class SimulatedKinesis(SimulatedService):
@@ -167,4 +170,4 @@ def _behind(shard: SimulatedShard, begin: int, end: int, now: Millis) -> Millis:
 
 
 def _wire_size(records: list[KinesisRecord]) -> int:
-    return sum(len(record.data) + len(record.key) + _WIRE_OVERHEAD for record in records) + _WIRE_OVERHEAD
+    return sum(len(record.data) + len(_json(record.key)) + _WIRE_OVERHEAD for record in records) + _WIRE_OVERHEAD

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-import time
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_the_first_is_heard_when_it_comes_and_not_when_something_else_wakes_the_
 
     def look() -> None:
         unseen(signal.SIGTERM).join()
-        time.sleep(LATER_S)
+        threading.Event().wait(LATER_S)
         heard.append(interrupts.stopping())
 
     async def work() -> None:

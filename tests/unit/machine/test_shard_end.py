@@ -9,7 +9,6 @@ from esm.machine.batch import Batch
 from esm.machine.commands import Store
 from esm.machine.lane import Lane
 from esm.machine.outcome import Failed, Report, Succeeded
-from esm.machine.shard import _discard
 from esm.records.position import lane_of
 from esm.records.record import Page
 from tests.unit.machine.script import Rec, Script, in_turn, raises, succeeds, taken
@@ -91,7 +90,7 @@ def test_more_than_was_held_is_never_settled() -> None:
 def test_what_is_not_given_up_is_never_discarded() -> None:
     """Only a bug could ask for it."""
     with pytest.raises(InvariantError, match="not given up"):
-        _discard(Lane(0), Batch([Rec("1", "1")], [1], "id"))
+        Lane(0).discard(Batch([Rec("1", "1")], [1], "id"))
 
 
 # -- the end -------------------------------------------------------------------------------------------------------

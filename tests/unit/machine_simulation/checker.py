@@ -56,6 +56,7 @@ class Checker:
         self.last: dict[int, tuple[Deliver | Discard, Report | None]] = {}
         self.last_store = resumed
         self.closed = False
+        self.pages: list[tuple[int, int]] = []  # their records, and how many bytes they have at most
 
     def crashed(self, durable: Checkpoint) -> None:
         """What was begun and is not durable comes again: of each lane, records of one batch."""
@@ -84,8 +85,8 @@ class Checker:
 
     # -- what goes in ----------------------------------------------------------------------------------------------
 
-    def accepts(self, records: list[Rec], filtered: int, now: int, *, ended: bool) -> None:
-        """A page was accepted."""
+    def accepts(self, records: list[Rec], filtered: int, most: int, now: int, *, ended: bool) -> None:
+        """A page was accepted, of `most` bytes if not less."""
         fresh = [record for record in records if not self.resumed >> record.index & 1]
         for record in fresh:
             if record.kept:
@@ -95,6 +96,7 @@ class Checker:
                 self.filtered |= 1 << record.index
         if filtered != sum(not record.kept for record in fresh):
             _broken("the count of filtered records is wrong")
+        self.pages.append((sum(1 << record.index for record in fresh if record.kept), most))
         self.closed = self.closed or ended
 
     def settles(self, command: Command, report: Report) -> None:
@@ -201,7 +203,14 @@ class Checker:
         """Less than half of the records' room is free, or none of the bytes'."""
         held = [record for waiting in self.waiting for record in waiting]
         room = self.rules.records_held_max - len(held)
-        return room * 2 < self.rules.records_held_max or sum(r.size for r in held) >= self.rules.bytes_held_max
+        size = sum(r.size for r in held)
+        if self.plan.guesses:  # batches as they are on average, and what waits, which may have been measured since
+            size += self._most()
+        return room * 2 < self.rules.records_held_max or size >= self.rules.bytes_held_max
+
+    def _most(self) -> int:
+        """Bytes that the pages have at most of which anything is not settled."""
+        return sum(most for bits, most in self.pages if bits & ~self.settled_here)
 
     def _delivers(self, command: Deliver, now: int) -> None:
         rules, records = self.rules, command.records
@@ -251,9 +260,17 @@ class Checker:
         """After every step. `page_bytes`: of the largest page."""
         records = sum(len(waiting) for waiting in self.waiting)
         size = sum(record.size for waiting in self.waiting for record in waiting)
-        if (machine.records_held, machine.bytes_held) != (records, size):
+        if machine.records_held != records:
             _broken("what is held is counted wrongly")
-        if records > self.rules.records_held_max or size >= self.rules.bytes_held_max + page_bytes:
+        if machine.bytes_held != sum(snapshot.size_bytes for snapshot in machine.snapshot()):
+            _broken("the lanes hold other bytes than the shard")
+        if self.plan.guesses:
+            if machine.bytes_held > size + self._most() or (machine.bytes_held > 0) is not (size > 0):
+                _broken("what is held is guessed wrongly")
+        elif machine.bytes_held != size:
+            _broken("the bytes that are held are counted wrongly")
+        pages = 2 if self.plan.guesses else 1  # of the first page that is held it is not known which part is left
+        if records > self.rules.records_held_max or size >= self.rules.bytes_held_max + pages * page_bytes:
             _broken("more is held than the rules allow")
         if records != sum(snapshot.records for snapshot in machine.snapshot()):
             _broken("the lanes hold something else than the shard")

@@ -46,6 +46,7 @@ class Plan:
     store_failure_rate: float
     big_ticks: bool
     in_time_order: bool
+    guesses: bool
 
 
 def draw_plan(rng: Random) -> Plan:
@@ -69,6 +70,7 @@ def draw_plan(rng: Random) -> Plan:
         store_failure_rate=rng.choice((0, 0, 0.2, 0.6)),
         big_ticks=rng.random() < 0.3,
         in_time_order=in_time_order,
+        guesses=rng.random() < 0.5,
     )
 
 

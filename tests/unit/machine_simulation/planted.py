@@ -14,7 +14,7 @@ from esm.machine import lane as lane_module
 from esm.machine import progress as progress_module
 from esm.machine import shard as shard_module
 from esm.machine.batch import Batch
-from esm.machine.commands import Command, Condition, Deliver, Discard, Store
+from esm.machine.commands import Command, Condition, Deliver, Store
 from esm.machine.lane import Lane
 from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
 from esm.machine.progress import Progress
@@ -250,8 +250,8 @@ def window_never_begun_anew(patch: pytest.MonkeyPatch) -> None:
 def filtered_records_are_held(patch: pytest.MonkeyPatch) -> None:
     real = ShardMachine._spread
 
-    def spread(self: ShardMachine, records: Sequence[Any], kept: Sequence[Any]) -> None:
-        real(self, records, kept)
+    def spread(self: ShardMachine, records: Sequence[Any], kept: Sequence[Any], json_bytes: int | None) -> None:
+        real(self, records, kept, json_bytes)
         self.records_held += len(records) - len(kept)
 
     patch.setattr(ShardMachine, "_spread", spread)
@@ -277,15 +277,29 @@ def drained_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
 
 
 def retry_takes_new_records_in(patch: pytest.MonkeyPatch) -> None:
-    real = shard_module._deliver
+    real = Lane.deliver
 
-    def deliver(lane: Lane, batch: Batch) -> Deliver | Discard:
+    def deliver(lane: Lane, batch: Batch) -> Deliver:
         if batch.failures and lane.waiting:
             more = lane._take_front(1, StreamRules(batch_size=1, payload_bytes_max=1 << 30), "")
             batch.records, batch.sizes = batch.records + more.records, batch.sizes + more.sizes
         return real(lane, batch)
 
-    patch.setattr(shard_module, "_deliver", deliver)
+    patch.setattr(Lane, "deliver", deliver)
+
+
+def what_is_guessed_is_taken_for_measured(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Lane, "guesses_too_much", lambda _self, _rules: False)
+
+
+def measuring_does_not_change_what_is_held(patch: pytest.MonkeyPatch) -> None:
+    real = Lane.measure
+
+    def measure(self: Lane, sizes: Callable[[Sequence[Any]], list[int]]) -> int:
+        real(self, sizes)
+        return 0
+
+    patch.setattr(Lane, "measure", measure)
 
 
 PLANTED: tuple[Plant, ...] = (
@@ -319,4 +333,6 @@ PLANTED: tuple[Plant, ...] = (
     store_forgotten_after_a_failure,
     drained_before_it_is_stored,
     retry_takes_new_records_in,
+    what_is_guessed_is_taken_for_measured,
+    measuring_does_not_change_what_is_held,
 )

@@ -59,6 +59,7 @@ class World:
             sizes=lambda records: [record.size for record in records],
             jitter=self.rng.random,
             new_id=self.new_id,
+            most=(lambda _records, json_bytes: json_bytes) if self.plan.guesses else None,
             keep=None if all(record.kept for record in self.plan.records) else lambda record: record.kept,
         )
         after = int(self.checkpoint.settled or -1)
@@ -145,9 +146,10 @@ class World:
         records = list(self.plan.records[self.next : end])
         ended = self.plan.closes and end == len(self.plan.records) and not (records and self.plan.empty_last)
         self.reading, self.next = 0, end
-        self.page_bytes = max(self.page_bytes, sum(record.size for record in records))
-        filtered = self.machine.accept(Page(records, ended=ended), self.now)
-        self.check.accepts(records, filtered, self.now, ended=ended)
+        most = sum(record.size for record in records) + self.rng.choice((0, 1, 5))
+        self.page_bytes = max(self.page_bytes, most)
+        filtered = self.machine.accept(Page(records, ended=ended, json_bytes=most), self.now)
+        self.check.accepts(records, filtered, most, self.now, ended=ended)
         self.check.only_settled(self.check.covered(self.machine.checkpoint))
         self.counts["pages"] += 1
 

@@ -81,6 +81,13 @@ def test_the_size_is_that_of_the_items_json(wire: dict[str, Any]) -> None:
     assert SHAPE.sizes([record, record]) == [SHAPE.size(record)] * 2
 
 
+@settings(max_examples=300)
+@given(st.lists(WIRES, min_size=1, max_size=3))
+def test_what_records_take_at_most_is_no_less_than_they_do(wires: list[dict[str, Any]]) -> None:
+    records = [decoded(wire) for wire in wires]
+    assert SHAPE.most(records, len(compact({"Records": wires}))) >= sum(SHAPE.sizes(records))
+
+
 @given(WIRES)
 def test_a_wire_with_spaces_and_escapes_is_never_taken_for_less_than_it_becomes(wire: dict[str, Any]) -> None:
     record = _DECODER.decode(json.dumps(wire, indent=1).encode())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,6 +49,20 @@ def test_a_time_of_more_digits_is_missed_by_those_digits(record: KinesisRecord, 
 def test_a_key_takes_the_bytes_that_json_needs_for_it(key: str) -> None:
     record = KinesisRecord(data="AA==", key=key, sequence_number="1", arrived=1_700_000_000.123)
     assert SHAPE.size(record) == written(record)
+
+
+@settings(max_examples=300)
+@given(st.lists(RECORDS, min_size=1, max_size=5), st.sampled_from([msgspec.json.encode, json.dumps]))
+def test_what_records_take_at_most_is_no_less_than_they_do(records: list[KinesisRecord], write: Any) -> None:
+    records.sort(key=lambda record: int(record.sequence_number))
+    wire = write({"Records": [msgspec.to_builtins(record) for record in records]})
+    assert SHAPE.most(records, len(wire)) >= sum(SHAPE.sizes(records))
+
+
+def test_what_records_take_at_most_is_not_much_more() -> None:
+    record = KinesisRecord(data="A" * 268, key="key", sequence_number="9" * 56, arrived=1_700_000_000.123)
+    wire = msgspec.json.encode({"Records": [record] * 1000})
+    assert SHAPE.most([record] * 1000, len(wire)) < 1.1 * sum(SHAPE.sizes([record] * 1000))
 
 
 @given(st.lists(RECORDS, max_size=5), st.booleans())

@@ -1,0 +1,120 @@
+"""Sizes that are guessed as long as no event can become too large, and measured as soon as one can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from esm.machine.commands import Deliver
+from esm.machine.rules import StreamRules
+from esm.machine.shard import ShardMachine
+from esm.records.position import Checkpoint, Position
+from esm.records.record import Page
+from tests.unit.machine.script import Rec
+
+NAMES = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Measured:
+    """A machine of one lane, or more, and the records that it measured."""
+
+    def __init__(self, **rules: Any) -> None:
+        self.names = ""
+        self.next = 0
+        self.machine = ShardMachine(
+            StreamRules(**{"batch_size": 3, "payload_bytes_max": 30, **rules}),
+            checkpoint=Checkpoint(Position.trim_horizon()),
+            sizes=self._sizes,
+            most=lambda _records, json_bytes: json_bytes,
+            jitter=lambda: 0.5,
+            new_id=lambda: "id",
+            keep=lambda record: record.size != 0,
+        )
+
+    def _sizes(self, records: Sequence[Any]) -> list[int]:
+        self.names += "".join(NAMES[int(record.sequence_number) - 10] for record in records)
+        return [record.size for record in records]
+
+    def read(self, *sizes: int, more: int = 0, known: bool = True) -> None:
+        """A page of records of these sizes, which took as many bytes, and `more`."""
+        records = [Rec(NAMES[self.next + i], NAMES[i], 0, size) for i, size in enumerate(sizes)]
+        self.next += len(sizes)
+        self.machine.accept(Page(records, json_bytes=sum(sizes) + more if known else None), 0)
+
+    def batch(self) -> list[int]:
+        """The sizes of the next batch."""
+        command = self.machine.take(0)
+        return [record.size for record in command.records] if isinstance(command, Deliver) else []
+
+
+def test_what_fits_in_any_case_is_not_measured() -> None:
+    measured = Measured()
+    measured.read(1, 9, 5, more=4)
+    assert (measured.names, measured.machine.bytes_held) == ("", 18), "six each, of nineteen"
+    assert measured.batch() == [1, 9, 5]
+
+
+def test_what_may_fill_an_event_is_measured_before_any_of_it_is_taken() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 15, 15, 15)
+    assert (measured.names, measured.machine.bytes_held) == ("abcdef", 48)
+    assert measured.batch() == [1, 1, 1]
+
+
+def test_no_event_is_too_large_because_its_page_was_small_on_average() -> None:
+    measured = Measured(batch_size=4)
+    measured.read(1, 1, 1, 1)
+    measured.read(1, 14)
+    assert measured.names == ""
+    measured.read(14, 14)
+    assert measured.names == "abcdefgh"
+    assert measured.batch() == [1, 1, 1, 1]
+
+
+def test_each_record_is_measured_once() -> None:
+    measured = Measured()
+    for _ in range(4):
+        measured.read(10, 10)
+    assert measured.names == "abcdefgh"
+    assert measured.machine.bytes_held == 80
+
+
+def test_exactly_as_much_as_an_event_may_hold_is_measured() -> None:
+    measured = Measured(batching_window_ms=1000)
+    measured.read(15, 15)
+    assert measured.names == "ab"
+    assert measured.batch() == [15, 15], "it is full, and waits for nothing"
+
+
+def test_what_comes_from_no_service_is_measured() -> None:
+    measured = Measured()
+    measured.read(1, 2, known=False)
+    assert (measured.names, measured.machine.bytes_held) == ("ab", 3)
+
+
+def test_where_a_filter_takes_some_away_the_others_are_measured() -> None:
+    measured = Measured()
+    measured.read(0, 4, 5)
+    assert (measured.names, measured.machine.bytes_held) == ("bc", 9)
+
+
+def test_in_several_lanes_all_is_measured() -> None:
+    measured = Measured(parallelization_factor=2)
+    measured.read(1, 2, 3)
+    assert (sorted(measured.names), measured.machine.bytes_held) == (["a", "b", "c"], 6)
+
+
+def test_what_is_known_of_a_page_is_not_moved_by_what_is_measured_with_it() -> None:
+    measured = Measured(batch_size=2)
+    measured.read(12, 12, 1, 1)
+    assert measured.machine.accepted_bytes == 24, "six each"
+    measured.batch()
+    measured.read(9, 9)
+    assert (measured.machine.accepted_bytes, measured.machine.bytes_held) == (18, 32)
+
+
+def test_a_page_without_records_takes_nothing() -> None:
+    measured = Measured()
+    measured.read(1)
+    measured.read()
+    assert measured.machine.accepted_bytes == 0
