@@ -93,9 +93,8 @@ def run_to_its_end(
 ) -> T:
     """What the coroutine gives, on a loop of its own, whoever calls `sys.exit` meanwhile.
 
-    stdout and stderr are ours again afterwards, as two
-    functions that redirect them at once may leave another's in their place. What functions left behind, tasks and
-    threads, has a moment to end, and is left then.
+    stdout and stderr are ours again afterwards, as two functions that redirect them at once may leave another's in
+    their place. What functions left behind, tasks and threads, has a moment to end, and is left then.
     """
     streams = sys.stdout, sys.stderr
     loop = asyncio.new_event_loop() if loop_factory is None else loop_factory()

@@ -104,7 +104,7 @@ class Lane:
         self._sizes.extend(sizes)
         self._waiting_bytes += size
         self._most += size if most is None else most
-        if most is not None or self._guessed:
+        if most is not None:
             self._guessed += len(records)
         if self.spans is not None:
             self.spans.push(records)
@@ -116,6 +116,8 @@ class Lane:
 
     def measure(self, sizes: Callable[[Sequence[Any]], list[int]]) -> int:
         """Nothing that waits is guessed any more; gives how many bytes more it is than was thought."""
+        if not self._guessed:
+            return 0
         start = len(self._records) - self._guessed
         measured = sizes(self._records[start:])
         more = sum(measured) - sum(self._sizes[start:])

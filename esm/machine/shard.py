@@ -210,21 +210,30 @@ class ShardMachine:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def _spread(self, records: Sequence[Any], kept: Sequence[Any], json_bytes: int | None) -> None:
-        """Puts the records of a page into their lanes.
-
-        In one lane, which they leave as they came, it is enough to know their sizes on average, as long as no event can
-        become too large. Of several lanes one may hold up what is largest in every page.
-        """
+        """Puts the records of a page into their lanes."""
         parts: list[Sequence[Any]] = [kept] if len(self.lanes) == 1 else [*by_lane(kept, len(self.lanes))]
         self._open_lanes(records, parts)
-        if json_bytes is not None and self._most is not None and len(parts) == 1 and len(kept) == len(records):
-            most = self._most(records, json_bytes)
-            self._put(self.lanes[0], kept, [most // len(records)] * len(kept), most)
-            return
+        most = None if len(kept) < len(records) else self._guess(records, json_bytes)
         for lane, part in zip(self.lanes, parts, strict=True):
-            self._put(lane, part, self._sizes(part), None)
+            self._put(lane, part, most)
 
-    def _put(self, lane: Lane, records: Sequence[Any], sizes: list[int], most: int | None) -> None:
+    def _guess(self, records: Sequence[Any], json_bytes: int | None) -> int | None:
+        """What the records of a page come to at most, where it is enough to know that; `None`: they are measured.
+
+        It is in one lane, which they leave as they came, as long as no event can become too large. Of several lanes one
+        may hold up what is largest in every page.
+        """
+        if self._most is None or json_bytes is None or len(self.lanes) > 1:
+            return None
+        most = self._most(records, json_bytes)
+        return most if most < self.rules.payload_bytes_max else None
+
+    def _put(self, lane: Lane, records: Sequence[Any], most: int | None) -> None:
+        if most is None:
+            self.bytes_held += lane.measure(self._sizes)  # what is guessed is always behind what is not
+            sizes = self._sizes(records)
+        else:
+            sizes = [most // len(records)] * len(records)
         size = lane.push(records, sizes, most)
         self.accepted_bytes += size
         self.records_held += len(records)

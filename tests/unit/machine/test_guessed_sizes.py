@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from esm.machine.commands import Deliver
 from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
@@ -79,11 +81,38 @@ def test_each_record_is_measured_once() -> None:
     assert measured.machine.bytes_held == 80
 
 
-def test_exactly_as_much_as_an_event_may_hold_is_measured() -> None:
+def test_what_is_guessed_is_measured_before_a_page_that_is_measured_itself() -> None:
+    measured = Measured()
+    measured.read(1, 5)
+    measured.read(20, 20)
+    measured.read(2, 2)
+    assert measured.names == "abcdef"
+    assert measured.machine.bytes_held == 50
+
+
+@pytest.mark.parametrize("pages", [[(15, 15)], [(15,), (15,)]])
+def test_exactly_as_much_as_an_event_may_hold_is_measured(pages: list[tuple[int, ...]]) -> None:
     measured = Measured(batching_window_ms=1000)
-    measured.read(15, 15)
+    for page in pages:
+        measured.read(*page)
     assert measured.names == "ab"
     assert measured.batch() == [15, 15], "it is full, and waits for nothing"
+
+
+def test_what_a_page_comes_to_at_most_counts_and_not_what_its_average_leaves_of_that() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 1, 1, 1, 1, 1, 1, 20)
+    assert (measured.names, measured.machine.bytes_held) == ("", 20), "two each, of twenty-nine"
+    measured.read(9)
+    assert measured.names == "abcdefghijk"
+
+
+def test_what_waits_is_known_exactly_once_it_was_measured() -> None:
+    measured = Measured()
+    measured.read(4, 5, 1)
+    measured.read(10, 13)
+    (lane,) = measured.machine.snapshot()
+    assert (measured.names, lane.size_bytes) == ("abcde", 33)
 
 
 def test_what_comes_from_no_service_is_measured() -> None:
