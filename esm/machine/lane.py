@@ -76,7 +76,7 @@ class Lane:
         self._head = 0
         self._waiting_bytes = 0
         self._guessed = 0  # so many of those that wait, the last: their sizes are those of their page on average
-        self._most = 0  # bytes that wait at most; what guessed ones leave is not taken off until none are left
+        self._most = 0  # bytes of a batch at most; what guessed ones leave is not taken off until none are left
         self._window_opened_at: Millis | None = None
 
     @property
@@ -98,7 +98,7 @@ class Lane:
         return None if first is None else int(first.arrived_at)
 
     def push(self, records: Sequence[Any], sizes: Sequence[int], most: int | None = None) -> int:
-        """Adds records behind those that wait; gives their bytes. `most`: `sizes` are guessed, and come to no more."""
+        """Adds records behind those that wait; gives their bytes. `most`: they are guessed, of a batch no more."""
         size = sum(sizes)
         self._records.extend(records)
         self._sizes.extend(sizes)
@@ -111,7 +111,7 @@ class Lane:
         return size
 
     def guesses_too_much(self, rules: StreamRules) -> bool:
-        """Whether what waits may fill an event, as far as is known."""
+        """Whether a batch of what waits may fill an event, as far as is known."""
         return self._guessed > 0 and self._most >= rules.payload_bytes_max
 
     def measure(self, sizes: Callable[[Sequence[Any]], list[int]]) -> int:

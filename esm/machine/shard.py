@@ -42,9 +42,9 @@ _TOO_LARGE = Failed("RequestTooLarge", "The event of this record is larger than 
 class ShardMachine:
     """Decides for one shard; never waits, reads no clock.
 
-    `sizes`: the bytes that each record takes in an event; `most`: those of all records of a page, or some more, by its
-    `json_bytes`, so that only what may fill an event is measured; `None`: all is. `keep`: the filter, `None` when there
-    is none. `jitter`: a number in [0, 1). `new_id`: a request id.
+    `sizes`: the bytes that each record takes in an event; `most`: those of any so many records of a page, or some more,
+    by its `json_bytes`, so that only what may fill an event is measured; `None`: all is. `keep`: the filter, `None`
+    when there is none. `jitter`: a number in [0, 1). `new_id`: a request id.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ShardMachine:
         jitter: Callable[[], float],
         new_id: Callable[[], str],
         keep: Callable[[Any], bool] | None = None,
-        most: Callable[[Sequence[Any], int], int] | None = None,
+        most: Callable[[Sequence[Any], int, int], int] | None = None,
     ) -> None:
         self.rules = rules
         self.closed = False
@@ -213,28 +213,31 @@ class ShardMachine:
         """Puts the records of a page into their lanes."""
         parts: list[Sequence[Any]] = [kept] if len(self.lanes) == 1 else [*by_lane(kept, len(self.lanes))]
         self._open_lanes(records, parts)
-        most = None if len(kept) < len(records) else self._guess(records, json_bytes)
+        guess = None if len(kept) < len(records) else self._guess(records, json_bytes)
         for lane, part in zip(self.lanes, parts, strict=True):
-            self._put(lane, part, most)
+            self._put(lane, part, guess)
 
-    def _guess(self, records: Sequence[Any], json_bytes: int | None) -> int | None:
-        """What the records of a page come to at most, where it is enough to know that; `None`: they are measured.
+    def _guess(self, records: Sequence[Any], json_bytes: int | None) -> tuple[int, int] | None:
+        """What each record of a page takes on average, and a batch of them at most; `None`: they are measured.
 
         It is in one lane, which they leave as they came, as long as no event can become too large. Of several lanes one
         may hold up what is largest in every page.
         """
         if self._most is None or json_bytes is None or len(self.lanes) > 1:
             return None
-        most = self._most(records, json_bytes)
-        return most if most < self.rules.payload_bytes_max else None
+        most = self._most(records, json_bytes, self.rules.batch_size)
+        if most >= self.rules.payload_bytes_max:
+            return None
+        count = len(records)
+        return self._most(records, json_bytes, count) // count, most
 
-    def _put(self, lane: Lane, records: Sequence[Any], most: int | None) -> None:
-        if most is None:
+    def _put(self, lane: Lane, records: Sequence[Any], guess: tuple[int, int] | None) -> None:
+        if guess is None:
             self.bytes_held += lane.measure(self._sizes)  # what is guessed is always behind what is not
-            sizes = self._sizes(records)
+            size = lane.push(records, self._sizes(records))
         else:
-            sizes = [most // len(records)] * len(records)
-        size = lane.push(records, sizes, most)
+            average, most = guess
+            size = lane.push(records, [average] * len(records), most)
         self.accepted_bytes += size
         self.records_held += len(records)
         self.bytes_held += size

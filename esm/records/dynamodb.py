@@ -114,9 +114,13 @@ class DynamoDBEventShape:
         """`size` of each."""
         return [self.size(record) for record in records]
 
-    def most(self, records: Sequence[DynamoDBRecord], json_bytes: int) -> int:
-        """What `sizes` of them come to, or some more, by what they took in the service's JSON."""
-        return json_bytes + len(records) * (self._fixed + 2 * _IMAGE + len(',"userIdentity":'))
+    def most(self, records: Sequence[DynamoDBRecord], json_bytes: int, count: int) -> int:
+        """What `sizes` of any `count` of them come to, or some more, by what all took in the service's JSON.
+
+        That is what all come to but for what the others take at least.
+        """
+        together = json_bytes + len(records) * (self._fixed + 2 * _IMAGE + len(',"userIdentity":'))
+        return together - max(0, len(records) - count) * self._fixed
 
     def item(self, record: DynamoDBRecord) -> dict[str, Any]:
         """The record's item of an event: new objects at every call."""

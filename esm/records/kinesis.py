@@ -87,10 +87,15 @@ class KinesisEventShape:
         fixed = self._fixed + quotes + 2 * digits
         return [fixed + len(record.data) + len(record.key) for record in records]
 
-    def most(self, records: Sequence[KinesisRecord], json_bytes: int) -> int:
-        """What `sizes` of them come to, or some more, by what they took in the service's JSON."""
-        digits = len(records[-1].sequence_number)  # none is longer, as they rise
-        return json_bytes + len(records) * (self._fixed + digits - _WIRE_NAMES)
+    def most(self, records: Sequence[KinesisRecord], json_bytes: int, count: int) -> int:
+        """What `sizes` of any `count` of them come to, or some more, by what all took in the service's JSON.
+
+        That is what all come to but for what the others take at least.
+        """
+        longest = len(records[-1].sequence_number)  # none is longer, as they rise
+        together = json_bytes + len(records) * (self._fixed + longest - _WIRE_NAMES)
+        least = self._fixed + len('""') + 2 * len(records[0].sequence_number)
+        return together - max(0, len(records) - count) * least
 
     def event(self, records: list[KinesisRecord]) -> dict[str, Any]:
         """`{"Records": [...]}`, new objects at every call."""

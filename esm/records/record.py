@@ -47,8 +47,8 @@ class EventShape(Protocol):
 class StreamEventShape(EventShape, Protocol):
     """The same of a stream's records, which come many at a time."""
 
-    def most(self, records: Sequence[Any], json_bytes: int) -> int:
-        """What `sizes` of some records come to, or some more, when their service's JSON took `json_bytes`; cheap."""
+    def most(self, records: Sequence[Any], json_bytes: int, count: int) -> int:
+        """What `sizes` of any `count` of them come to, or some more, when all took `json_bytes` of JSON; cheap."""
         ...
 
 

@@ -16,6 +16,9 @@ from tests.unit.machine.script import Rec
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
 
+LEAST = 1
+"""What each record takes, whatever it is."""
+
 
 class Measured:
     """A machine of one lane, or more, and the records that it measured."""
@@ -27,7 +30,7 @@ class Measured:
             StreamRules(**{"batch_size": 3, "payload_bytes_max": 30, **rules}),
             checkpoint=Checkpoint(Position.trim_horizon()),
             sizes=self._sizes,
-            most=lambda _records, json_bytes: json_bytes,
+            most=lambda records, json_bytes, count: json_bytes - max(0, len(records) - count) * LEAST,
             jitter=lambda: 0.5,
             new_id=lambda: "id",
             keep=lambda record: record.size != 0,
@@ -61,6 +64,23 @@ def test_what_may_fill_an_event_is_measured_before_any_of_it_is_taken() -> None:
     measured.read(1, 1, 1, 15, 15, 15)
     assert (measured.names, measured.machine.bytes_held) == ("abcdef", 48)
     assert measured.batch() == [1, 1, 1]
+
+
+def test_a_page_larger_than_an_event_is_not_measured_where_no_batch_of_it_can_be() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 1, 1, 9, 9, 9)
+    assert measured.names == "", "three take 27 at most, if five take 1 each"
+    assert measured.machine.bytes_held == 32
+    assert measured.batch() == [1, 1, 1]
+
+
+def test_what_a_batch_may_take_of_one_page_and_the_next_is_what_it_may_of_both() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 1, 1, 5, 5, 5)
+    measured.read(1, 1, 1, 1, 1, 5, 5, 4)
+    assert measured.names == "", "fifteen and fourteen"
+    measured.read(1)
+    assert measured.names == "abcdefghijklmnopq"
 
 
 def test_no_event_is_too_large_because_its_page_was_small_on_average() -> None:

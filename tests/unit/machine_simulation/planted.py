@@ -302,6 +302,16 @@ def measuring_does_not_change_what_is_held(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lane, "measure", measure)
 
 
+def only_half_of_a_batch_is_thought_of(patch: pytest.MonkeyPatch) -> None:
+    real = ShardMachine.__init__
+
+    def begin(self: ShardMachine, *args: Any, most: Any = None, **kwargs: Any) -> None:
+        of_half = None if most is None else lambda records, size, count: most(records, size, count // 2)
+        real(self, *args, most=of_half, **kwargs)
+
+    patch.setattr(ShardMachine, "__init__", begin)
+
+
 PLANTED: tuple[Plant, ...] = (
     checkpoint_of_what_was_read,
     checkpoint_at_the_furthest_lane,
@@ -335,4 +345,5 @@ PLANTED: tuple[Plant, ...] = (
     retry_takes_new_records_in,
     what_is_guessed_is_taken_for_measured,
     measuring_does_not_change_what_is_held,
+    only_half_of_a_batch_is_thought_of,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -59,7 +59,7 @@ class World:
             sizes=lambda records: [record.size for record in records],
             jitter=self.rng.random,
             new_id=self.new_id,
-            most=(lambda _records, json_bytes: json_bytes) if self.plan.guesses else None,
+            most=self.most if self.plan.guesses else None,
             keep=None if all(record.kept for record in self.plan.records) else lambda record: record.kept,
         )
         after = int(self.checkpoint.settled or -1)
@@ -69,6 +69,11 @@ class World:
             len({factor, *(len(layer.settled) for layer in self.checkpoint.lanes)}) > 2
         )
         self.check.begins(rules, self.checkpoint)
+
+    def most(self, records: Sequence[Rec], json_bytes: int, count: int) -> int:
+        """Bytes of so many of a page's records at most: the others take as much as the smallest there is."""
+        least = min(record.size for record in self.plan.records)
+        return json_bytes - max(0, len(records) - count) * least
 
     def new_id(self) -> str:
         """A request id."""

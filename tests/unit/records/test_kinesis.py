@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esm.mapping.limits import INVOCATION_PAYLOAD_BYTES
 from esm.records.kinesis import KinesisEventShape, KinesisRecord
 
 SHAPE = KinesisEventShape(
@@ -52,17 +53,27 @@ def test_a_key_takes_the_bytes_that_json_needs_for_it(key: str) -> None:
 
 
 @settings(max_examples=300)
-@given(st.lists(RECORDS, min_size=1, max_size=5), st.sampled_from([msgspec.json.encode, json.dumps]))
-def test_what_records_take_at_most_is_no_less_than_they_do(records: list[KinesisRecord], write: Any) -> None:
+@given(st.lists(RECORDS, min_size=1, max_size=5), st.sampled_from([msgspec.json.encode, json.dumps]), st.integers(1, 6))
+def test_what_records_take_at_most_is_no_less_than_they_do(
+    records: list[KinesisRecord], write: Any, count: int
+) -> None:
     records.sort(key=lambda record: int(record.sequence_number))
     wire = write({"Records": [msgspec.to_builtins(record) for record in records]})
-    assert SHAPE.most(records, len(wire)) >= sum(SHAPE.sizes(records))
+    assert SHAPE.most(records, len(wire), count) >= sum(sorted(SHAPE.sizes(records))[-count:])
 
 
 def test_what_records_take_at_most_is_not_much_more() -> None:
     record = KinesisRecord(data="A" * 268, key="key", sequence_number="9" * 56, arrived=1_700_000_000.123)
     wire = msgspec.json.encode({"Records": [record] * 1000})
-    assert SHAPE.most([record] * 1000, len(wire)) < 1.1 * sum(SHAPE.sizes([record] * 1000))
+    assert SHAPE.most([record] * 1000, len(wire), 1000) < 1.1 * sum(SHAPE.sizes([record] * 1000))
+
+
+def test_no_batch_of_a_full_page_of_small_records_can_fill_an_event() -> None:
+    record = KinesisRecord(data="A" * 268, key="key", sequence_number="9" * 56, arrived=1_700_000_000.123)
+    wire = msgspec.json.encode({"Records": [record] * 10_000})
+    page = [record] * 10_000
+    assert SHAPE.most(page, len(wire), 10_000) > INVOCATION_PAYLOAD_BYTES
+    assert SHAPE.most(page, len(wire), 100) < 0.6 * INVOCATION_PAYLOAD_BYTES
 
 
 @given(st.lists(RECORDS, max_size=5), st.booleans())
