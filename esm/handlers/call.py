@@ -66,7 +66,7 @@ class Calls:
 class Call:
     """One call. `ended`: gets its outcome; `stopping`: it was told to end."""
 
-    __slots__ = ("_calls", "_deadline", "_loop", "_request_id", "_timer", "_waited_for", "ended", "stopping", "task")
+    __slots__ = ("_calls", "_deadline", "_loop", "_timer", "_waited_for", "ended", "request_id", "stopping", "task")
 
     def __init__(
         self, calls: Calls, request_id: str, deadline: Millis, loop: asyncio.AbstractEventLoop, due: float
@@ -75,7 +75,7 @@ class Call:
         self.stopping = False
         self.task: asyncio.Task[None] | None = None
         self._calls = calls
-        self._request_id = request_id
+        self.request_id = request_id
         self._deadline = deadline
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
@@ -84,7 +84,7 @@ class Call:
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> None:
         """Runs `coroutine`, which ends with `finish`, in a task of its own."""
-        self.task = self._loop.create_task(coroutine, name=self._request_id, context=context)
+        self.task = self._loop.create_task(coroutine, name=self.request_id, context=context)
 
     async def wait(self) -> Invocation:
         """The outcome, `STOP_WITHIN` after it was due at the latest."""
@@ -134,7 +134,7 @@ class Call:
             self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.gather does
         self._end(calls.timed_out)
         if calls.on_hung is not None:
-            calls.on_hung(self._request_id, len(calls.hung))
+            calls.on_hung(self.request_id, len(calls.hung))
 
     def time_out(self) -> None:
         """Tells the handler to end, and gives the call up `STOP_WITHIN` from now."""

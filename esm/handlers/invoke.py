@@ -76,6 +76,11 @@ class FunctionInvoker:
         """Calls given up that still hang."""
         return len(self._calls.hung)
 
+    def request_of(self, task: asyncio.Task[Any]) -> str | None:
+        """The request id of the call whose task it is; `None`: of none that has not ended."""
+        calls = (*self._calls.running, *self._calls.hung)
+        return next((call.request_id for call in calls if call.task is task), None)
+
     async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""
         if len(self._calls.hung) > self._abandoned_max:

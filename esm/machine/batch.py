@@ -86,14 +86,14 @@ def expires_at(record: Any, rules: StreamRules) -> Millis | None:
     return None if age is None else record.arrived_at + age + 1
 
 
-def split_expired(batch: Batch, rules: StreamRules, now: Millis, new_id: Callable[[], str]) -> list[Batch]:
+def split_expired(batch: Batch, age_ms: Millis, now: Millis, new_id: Callable[[], str]) -> list[Batch]:
     """The batch as it is, or its expired prefix, given up, and the rest of it with the budget it had.
 
-    Age is a record's own: what is not too old goes on (observed).
+    `age_ms`: `MaximumRecordAgeInSeconds`. Age is a record's own: what is not too old goes on (observed).
     """
-    if rules.maximum_record_age_ms is None or batch.condition is not None:
+    if batch.condition is not None:
         return [batch]
-    limit = now - rules.maximum_record_age_ms
+    limit = now - age_ms
     count = next((i for i, record in enumerate(batch.records) if record.arrived_at >= limit), len(batch.records))
     if count == 0:
         return [batch]

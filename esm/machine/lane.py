@@ -212,22 +212,21 @@ class Lane:
 
     def _cut(self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool) -> Batch | None:
         """The next batch: by size, payload or window, whichever comes first. Records too old are cut off alone."""
-        wake = self.wake_at(rules, flush=flush)
-        if wake is None or wake > now:
-            return None
-        expired = self._expired(rules, now)
+        if len(self._records) - self._head < rules.batch_size:
+            wake = self.wake_at(rules, flush=flush)
+            if wake is None or wake > now:
+                return None
+        age = rules.maximum_record_age_ms
+        expired = 0 if age is None else self._expired(now - age, rules.batch_size)
         batch = self._take_front(expired or rules.batch_size, rules, new_id())
         if expired:
             batch.condition = Condition.RECORD_AGE_EXCEEDED
         self._window_opened_at = None
         return batch
 
-    def _expired(self, rules: StreamRules, now: Millis) -> int:
-        """How many records at the front are too old to be delivered, up to a batch of them."""
-        if rules.maximum_record_age_ms is None:
-            return 0
-        limit = now - rules.maximum_record_age_ms
-        end = self._end(rules.batch_size)
+    def _expired(self, limit: Millis, count_max: int) -> int:
+        """How many records at the front arrived before `limit` and are too old to be delivered, up to so many."""
+        end = self._end(count_max)
         for i in range(self._head, end):
             if self._records[i].arrived_at >= limit:
                 return i - self._head

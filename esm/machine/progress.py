@@ -76,8 +76,8 @@ class Progress:
 
     def checkpoint(self, open_lanes: Sequence[bool]) -> Checkpoint:
         """What is settled now; `open_lanes` says which lanes hold records that are not."""
-        settled = tuple(
-            self._settled[lane] if is_open else self._idle_at(lane) for lane, is_open in enumerate(open_lanes)
+        settled = tuple(  # of a list: a generator costs more, and this is done for every batch
+            [self._settled[lane] if is_open else self._idle_at(lane) for lane, is_open in enumerate(open_lanes)]
         )
         if self._earlier and not any(_is_before(number, self._horizon) for number in settled):
             # Until then a lane may be held up at a record below some that other lanes of an earlier count had settled.

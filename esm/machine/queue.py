@@ -203,6 +203,11 @@ class QueueMachine:
     # -- what others may look at -----------------------------------------------------------------------------------
 
     @property
+    def over(self) -> bool:
+        """There is nothing left to do: it is `drained`."""
+        return self.drained
+
+    @property
     def finished(self) -> bool:
         """Never: a queue has no end."""
         return False

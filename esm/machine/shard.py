@@ -92,7 +92,10 @@ class ShardMachine:
         room = rules.records_held_max - self.records_held
         if room * 2 >= rules.records_held_max:
             return room
-        return 0 if all(lane.is_open for lane in self.lanes) else max(0, room)
+        for lane in self.lanes:
+            if not lane.is_open:
+                return max(0, room)
+        return 0
 
     def accept(self, page: Page, now: Millis) -> int:
         """Takes what one read gave; gives how many of it no filter let through."""
@@ -122,9 +125,10 @@ class ShardMachine:
         store = None if self._store_at is None else self._take_store(now)
         if store is not None or self._draining:
             return store
+        stored = self._stored
         for lane in self.lanes:
-            if lane.out is None and lane.is_open and lane.version <= self._stored:
-                command = self._take_from(lane, now, flush=self._waits_in_vain)
+            if lane.out is None and lane.version <= stored and lane.is_open:
+                command = self._take_from(lane, now)
                 if command is not None:
                     lane.out = command
                     return command
@@ -154,7 +158,7 @@ class ShardMachine:
         if self._draining:
             return first
         for lane in self.lanes:
-            if lane.out is None and lane.is_open and lane.version <= self._stored:
+            if lane.out is None and lane.version <= self._stored and lane.is_open:
                 wakes = lane.wake_at(self.rules, flush=self._waits_in_vain)
                 first = wakes if first is None or (wakes is not None and wakes < first) else first
         return first
@@ -181,6 +185,11 @@ class ShardMachine:
     def read(self) -> SequenceNumber | None:
         """The last record read; `None` before the first."""
         return self._progress.read
+
+    @property
+    def over(self) -> bool:
+        """There is nothing left to do: it is `finished` or `drained`."""
+        return (self.closed or self._draining) and (self.finished or self.drained)
 
     @property
     def finished(self) -> bool:
@@ -263,13 +272,16 @@ class ShardMachine:
         """There is a batching window, and nothing can come in it: the shard is closed, or there is no room (chosen)."""
         return self.rules.batching_window_ms > 0 and self.demand() == 0
 
-    def _take_from(self, lane: Lane, now: Millis, *, flush: bool) -> Deliver | Discard | None:
-        lane.open_window(now)
-        batch = lane.ready(self.rules, now, self._new_id, flush=flush)
+    def _take_from(self, lane: Lane, now: Millis) -> Deliver | Discard | None:
+        rules = self.rules
+        if rules.batching_window_ms:
+            lane.open_window(now)
+        batch = lane.ready(rules, now, self._new_id, flush=self._waits_in_vain)
         if batch is None:
             return None
-        lane.batches[-1:] = reversed(split_expired(batch, self.rules, now, self._new_id))
-        batch = lane.batches[-1]
+        if (age := rules.maximum_record_age_ms) is not None:
+            lane.batches[-1:] = reversed(split_expired(batch, age, now, self._new_id))
+            batch = lane.batches[-1]
         if batch.window is not None:
             batch.window = self._tumbling.told(batch.window)
         if batch.oversized and batch.condition is None:

@@ -51,11 +51,12 @@ class Builder:
         except EsmError:
             await invoker.close(0)
             raise
+        self.watchdog.know(invoker, mapping)
         context = MappingContext(
             mapping=mapping,
             ports=ports,
             store=self.store,
-            invoker=self.watchdog.watched(invoker, mapping),
+            invoker=invoker,
             destination=destination,
             criteria=criteria,
             observers=self.observers,

@@ -92,10 +92,7 @@ class Calls:
         live.calls += 1
         live.records += count
         try:
-            started = self._clock.now()
-            age = self._meaning.age_ms(command.records, started) if self._observers.listening else 0
-            if self._observers.wants(facts.InvocationStarted):
-                self._notice_start(command, self._meaning.about(command.records), started, age)
+            started = self._notice_start(command) if self._observers.listening else None
             answer = await self._invoker.invoke(event, command.request_id)
         finally:
             live.calls -= 1
@@ -104,9 +101,8 @@ class Calls:
                 slots.leave()
         report = self._meaning.read(answer, command)
         self._remember(command.lane, report)
-        if self._observers.listening:
-            settled = self._meaning.settled(command.records, report)
-            self._notice_end(command, answer, report, started, settled=settled, age_ms=age)
+        if started is not None:
+            self._notice_end(command, answer, report, *started)
         return report
 
     def drain(self) -> None:
@@ -181,27 +177,32 @@ class Calls:
     def _remember(self, lane: int, report: Answered) -> None:
         if isinstance(report, Failed):
             self.last_error = self.errors[lane] = f"{report.error_type}: {report.message}"
-        else:
+        elif self.errors:
             self.errors.pop(lane, None)
 
-    def _notice_start(self, command: Deliver, about: About, now: Millis, age: Millis) -> None:
-        self._observers.notice(
-            facts.InvocationStarted(
+    def _notice_start(self, command: Deliver) -> tuple[Millis, Millis]:
+        """When the call began, and how old its last record was then."""
+        records, now = command.records, self._clock.now()
+        age = self._meaning.age_ms(records, now)
+        if self._observers.wants(facts.InvocationStarted):
+            about = self._meaning.about(records)
+            fact = facts.InvocationStarted(
                 at=now,
                 **self._named,
                 request_id=command.request_id,
                 lane=command.lane,
-                records=len(command.records),
+                records=len(records),
                 first=about.first,
                 last=about.last,
                 invoke_count=command.invoke_count,
                 age_ms=age,
                 traces=about.traces,
             )
-        )
+            self._observers.notice(fact)
+        return now, age
 
     def _notice_end(
-        self, command: Deliver, answer: Invocation, report: Answered, started: Millis, *, settled: int, age_ms: Millis
+        self, command: Deliver, answer: Invocation, report: Answered, started: Millis, age_ms: Millis
     ) -> None:
         """Names all that it has, as a `**` would double the cost of every batch, and nothing that it has not."""
         now, count = self._clock.now(), len(command.records)
@@ -215,7 +216,7 @@ class Calls:
             outcome="succeeded",
             failed_records=0,
             duration_ms=now - started,
-            settled=settled,
+            settled=self._meaning.settled(command.records, report),
             age_ms=age_ms,
         )
         self._observers.notice(fact if isinstance(report, Succeeded) else _failed(fact, answer, report))

@@ -59,7 +59,8 @@ class Slots:
     def leave(self) -> None:
         """Gives a slot back."""
         self.in_use -= 1
-        self._call()
+        if self._waiting:
+            self._call()
 
     def limit_to(self, limit: int | None) -> None:
         """Another limit, from now on; what runs already runs on."""

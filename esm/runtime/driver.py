@@ -47,8 +47,8 @@ class Machine(Protocol):
         ...
 
     @property
-    def drained(self) -> bool:
-        """There is nothing left to do before a stop."""
+    def over(self) -> bool:
+        """It is finished, or there is nothing left to do before a stop."""
         ...
 
 
@@ -248,16 +248,14 @@ class Driver:
                 self._begin(command, now)
         if not self._room.is_set and machine.demand():
             self._room.set()
-        if machine.finished or machine.drained:
+        if machine.over:
             self._done.set()
             self._room.set()
-            return
-        self._arm(machine.wake_at(), now)
+        elif (wake_at := machine.wake_at()) is not None:
+            self._arm(wake_at, now)
 
-    def _arm(self, wake_at: Millis | None, now: Millis) -> None:
+    def _arm(self, wake_at: Millis, now: Millis) -> None:
         """A timer that ends sooner stays, and looks again then: most of what is waited for comes without one."""
-        if wake_at is None:
-            return
         if wake_at <= now:
             raise InvariantError("the machine says that something is due and gives nothing")
         if self._timer_at is None or wake_at < self._timer_at:

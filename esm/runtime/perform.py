@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -84,14 +84,14 @@ class Performer:
         """Of the store or the destination, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    async def perform(self, command: Command) -> Report:
-        """What became of it. Raises `LeaseLostError` when the shard is no longer this worker's."""
+    def perform(self, command: Command) -> Coroutine[Any, Any, Report]:
+        """What becomes of it, for whoever awaits this. Raises `LeaseLostError`: the shard is another worker's now."""
         self._context.home.check()
         if isinstance(command, Deliver):
-            return await self._deliver(command)
+            return self._deliver(command)
         if isinstance(command, Store):
-            return await self._store(command.checkpoint)
-        return await self._discard(command)
+            return self._store(command.checkpoint)
+        return self._discard(command)
 
     # -- Deliver ---------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Performer:
             return Failed(type(error).__name__, text)
         self._store_failures, self._trouble = 0, None
         self.calls.live.checkpoints += 1
-        if context.observers.wants(facts.CheckpointStored):
+        if context.observers.listening and context.observers.wants(facts.CheckpointStored):
             now, settled = context.ports.clock.now(), checkpoint.settled
             context.observers.notice(facts.CheckpointStored(at=now, **self._named, settled=settled))
         return Succeeded()

@@ -15,14 +15,16 @@ import threading
 from contextlib import suppress
 from pathlib import PurePath
 from types import FrameType
+from typing import Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from esm.clock import Clock, Millis
-from esm.handlers.invoker import Event, Invocation, Invoker
+from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.telemetry.facts import LoopBlocked, LoopFreed
 from esm.telemetry.observer import Observers
 
-__all__ = ["BLOCKED_AFTER_S", "Watchdog"]
+__all__ = ["BLOCKED_AFTER_S", "Caller", "Watchdog"]
 
 BLOCKED_AFTER_S = 1.0
 """How long the loop may not turn before that is told (chosen)."""
@@ -36,6 +38,15 @@ FRAMES_MAX = 30
 _LOOPS_OWN = frozenset({"asyncio.events", "asyncio.base_events", "asyncio.runners", "asyncio.unix_events", "uvloop"})
 
 
+@runtime_checkable
+class Caller(Protocol):
+    """An `Invoker` that calls in the event loop's thread, each call in a task of its own."""
+
+    def request_of(self, task: asyncio.Task[Any]) -> str | None:
+        """The request id of the call whose task it is; `None`: of none."""
+        ...
+
+
 class Watchdog:
     """Watches the event loop it is started in. `after`: seconds without a turn until that is told; `None`: never.
 
@@ -45,14 +56,15 @@ class Watchdog:
 
     def __init__(self, observers: Observers, clock: Clock, *, after: float | None = BLOCKED_AFTER_S) -> None:
         self._observers, self._clock, self._after = observers, clock, after
-        self._calls: dict[str, EventSourceMapping] = {}  # by request id
+        self._callers: WeakKeyDictionary[Caller, EventSourceMapping] = WeakKeyDictionary()
         self._over = threading.Event()
         self._turned = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watched(self, invoker: Invoker, mapping: EventSourceMapping) -> Invoker:
-        """The invoker, whose calls are known by their mapping from now on."""
-        return invoker if self._after is None else _Watched(invoker, mapping, self._calls)
+    def know(self, invoker: Invoker, mapping: EventSourceMapping) -> None:
+        """The calls of this invoker are known by their mapping from now on, if it has any in the event loop."""
+        if isinstance(invoker, Caller):
+            self._callers[invoker] = mapping
 
     def start(self) -> None:
         """Begins to watch; called in the loop's thread."""
@@ -101,27 +113,13 @@ class Watchdog:
         loop.call_soon_threadsafe(self._observers.notice, freed)
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> tuple[str, EventSourceMapping | None]:
-        """The call whose task the loop is in: its task bears the request id."""
+        """The call whose task the loop is in. The loop is blocked, so nothing changes meanwhile what is looked at."""
         task = asyncio.current_task(loop)
-        name = "" if task is None else task.get_name()
-        mapping = self._calls.get(name)
-        return ("", None) if mapping is None else (name, mapping)
-
-
-class _Watched:
-    """An `Invoker` that notes which of its calls run."""
-
-    def __init__(self, invoker: Invoker, mapping: EventSourceMapping, calls: dict[str, EventSourceMapping]) -> None:
-        self._invoker, self._mapping, self._calls = invoker, mapping, calls
-        self.function_arn = invoker.function_arn
-        self.close = invoker.close
-
-    async def invoke(self, event: Event, request_id: str) -> Invocation:
-        self._calls[request_id] = self._mapping
-        try:
-            return await self._invoker.invoke(event, request_id)
-        finally:
-            self._calls.pop(request_id, None)
+        if task is not None:
+            for caller, mapping in list(self._callers.items()):
+                if (request_id := caller.request_of(task)) is not None:
+                    return request_id, mapping
+        return "", None
 
 
 def _places(frame: FrameType | None) -> tuple[str, ...]:

@@ -42,17 +42,14 @@ _Failed: TypeAlias = tuple[Observer, str]
 
 
 class Observers:
-    """Tells each of several. One that raises is dropped, and never harms what it watches."""
+    """Tells each of several. One that raises is dropped, and never harms what it watches.
+
+    `listening`: whether there is anybody to tell: what happens at every batch need not be put into words for nobody.
+    """
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = tuple(observers)
+        self._tell_only(tuple(observers))
         self.wants_traces = any(getattr(observer, "wants_traces", False) for observer in self._observers)
-        self._kinds = _kinds(self._observers)
-
-    @property
-    def listening(self) -> bool:
-        """Whether there is anybody to tell: what happens at every batch need not be put into words for nobody."""
-        return bool(self._observers)
 
     def wants(self, kind: type[Fact]) -> bool:
         """Whether anybody wants to be told facts of this kind."""
@@ -84,9 +81,11 @@ class Observers:
         if failed:
             self._drop(failed, fact)
 
+    def _tell_only(self, observers: tuple[Observer, ...]) -> None:
+        self._observers, self.listening, self._kinds = observers, bool(observers), _kinds(observers)
+
     def _drop(self, failed: list[_Failed], fact: Fact) -> None:
-        self._observers = tuple(each for each in self._observers if all(each is not observer for observer, _ in failed))
-        self._kinds = _kinds(self._observers)
+        self._tell_only(tuple(each for each in self._observers if all(each is not observer for observer, _ in failed)))
         for observer, error in failed:
             self.notice(ObserverDropped(at=fact.at, observer=type(observer).__name__, error=error))
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from esm.clock import Millis, SystemClock
+from esm.clock import SystemClock
 from esm.errors import MappingError
-from esm.handlers.invoker import Event, Invocation, Returned
+from esm.handlers.invoke import FunctionInvoker
 from esm.mapping.constraints import api_name
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.watchdog import Watchdog
@@ -25,6 +25,7 @@ from esm.telemetry.logs import LogObserver
 from esm.telemetry.observer import Observer, Observers
 from tests.faults.world import ARN, lines_to
 
+FUNCTION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 AFTER = 0.1
 PATIENCE = 10.0
 
@@ -43,22 +44,6 @@ class Listener:
 
     def of(self, kind: type[Fact]) -> list[Any]:
         return [fact for fact, _ in self.told if isinstance(fact, kind)]
-
-
-class Caller:
-    """An `Invoker` that calls its function in a task that bears the request id, as the real one does."""
-
-    function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
-
-    def __init__(self, function: Any) -> None:
-        self._function = function
-
-    async def invoke(self, event: Event, request_id: str) -> Invocation:
-        await asyncio.create_task(self._function(event), name=request_id)
-        return Returned()
-
-    async def close(self, grace: Millis) -> None:
-        return None
 
 
 @contextmanager
@@ -96,14 +81,21 @@ def test_the_call_that_blocks_is_named_while_it_does() -> None:
     now, later = Listener(any_thread=True), Listener(any_thread=False)
     log = io.StringIO()
 
-    async def charge_card(_event: object, card: str = "4929-1234") -> None:
+    async def nothing(_event: object, _context: object) -> None:
+        return None
+
+    async def charge_card(_event: object, _context: object, card: str = "4929-1234") -> None:
         assert card
         assert now.heard.wait(PATIENCE)  # blocks until it was told of: only another thread can end it
         assert not later.heard.is_set()
 
     async def main() -> None:
         with watching(now, later, LogObserver(lines_to(log))) as watchdog:
-            invoker = watchdog.watched(Caller(charge_card), mapping(charge_card))
+            quick = FunctionInvoker(mapping(nothing).function, arn=FUNCTION_ARN, clock=SystemClock())
+            invoker = FunctionInvoker(mapping(charge_card).function, arn=FUNCTION_ARN, clock=SystemClock())
+            watchdog.know(quick, mapping(nothing))
+            watchdog.know(invoker, mapping(charge_card))
+            await quick.invoke({}, "request-0")
             await invoker.invoke({"body": "hers"}, "request-1")
             async with asyncio.timeout(PATIENCE):
                 while not later.of(LoopFreed):  # noqa: ASYNC110  # told by the loop that this waits in

@@ -173,9 +173,8 @@ def what_fails_for_ever_is_never_given_up(patch: Patch) -> None:
 
 @bug
 def one_expired_record_takes_its_whole_batch_along(patch: Patch) -> None:
-    def split_expired(batch: Any, rules: Any, now: int, _new_id: Any) -> Any:
-        age = rules.maximum_record_age_ms
-        if age is not None and batch.condition is None and batch.records[0].arrived_at + age < now:
+    def split_expired(batch: Any, age_ms: int, now: int, _new_id: Any) -> Any:
+        if batch.condition is None and batch.records[0].arrived_at + age_ms < now:
             batch.condition = Condition.RECORD_AGE_EXCEEDED
         return [batch]
 

@@ -88,8 +88,8 @@ def test_a_record_expires_in_the_millisecond_after_its_age() -> None:
     assert expires_at(record, rules_of()) is None
 
 
-def split(batch: Batch, now: int, age: int | None = 100) -> list[Batch]:
-    return split_expired(batch, rules_of(maximum_record_age_ms=age), now, lambda: "new")
+def split(batch: Batch, now: int) -> list[Batch]:
+    return split_expired(batch, 100, now, lambda: "new")
 
 
 def test_what_is_not_too_old_goes_on_with_the_budget_it_had() -> None:
@@ -115,12 +115,11 @@ def test_only_a_prefix_is_cut_off() -> None:
     assert batch.condition is None
 
 
-@pytest.mark.parametrize("age", [None, 100])
-def test_a_batch_stays_whole(age: int | None) -> None:
-    """Without a greatest age, at the very age, and when it is given up already."""
+def test_a_batch_stays_whole() -> None:
+    """At the very age, and when it is given up already."""
     batch = batch_of("12")
-    assert split(batch, now=100, age=age) == [batch]
+    assert split(batch, now=100) == [batch]
     assert batch.condition is None
     batch.condition = Condition.RETRY_ATTEMPTS_EXHAUSTED
-    assert split(batch, now=1000, age=age) == [batch]
+    assert split(batch, now=1000) == [batch]
     assert batch.condition is Condition.RETRY_ATTEMPTS_EXHAUSTED

@@ -205,8 +205,8 @@ def wakes_a_millisecond_early_for_an_expiry(patch: pytest.MonkeyPatch) -> None:
 def whole_batch_expires_with_its_first_record(patch: pytest.MonkeyPatch) -> None:
     real = batch_module.split_expired
 
-    def split(batch: Batch, rules: StreamRules, now: int, new_id: Callable[[], str]) -> list[Batch]:
-        first, *_ = real(Batch(batch.records, batch.sizes, batch.request_id), rules, now, lambda: "")
+    def split(batch: Batch, age_ms: int, now: int, new_id: Callable[[], str]) -> list[Batch]:
+        first, *_ = real(Batch(batch.records, batch.sizes, batch.request_id), age_ms, now, lambda: "")
         if first.condition is None or batch.condition is not None:
             return [batch]
         batch.condition = Condition.RECORD_AGE_EXCEEDED
@@ -216,7 +216,7 @@ def whole_batch_expires_with_its_first_record(patch: pytest.MonkeyPatch) -> None
 
 
 def age_not_looked_at_between_attempts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(shard_module, "split_expired", lambda batch, rules, now, new_id: [batch])
+    patch.setattr(shard_module, "split_expired", lambda batch, age_ms, now, new_id: [batch])
 
 
 def payload_limit_ignored(patch: pytest.MonkeyPatch) -> None:

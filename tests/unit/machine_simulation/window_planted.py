@@ -78,8 +78,8 @@ def windows_begin_with_their_first_record(patch: pytest.MonkeyPatch) -> None:
 def retry_meets_no_state(patch: pytest.MonkeyPatch) -> None:
     real = ShardMachine._take_from
 
-    def take_from(self: ShardMachine, lane: Lane, now: Millis, *, flush: bool) -> Any:
-        given = real(self, lane, now, flush=flush)
+    def take_from(self: ShardMachine, lane: Lane, now: Millis) -> Any:
+        given = real(self, lane, now)
         if given is None or given.window is None or not given.records or not lane.batches[-1].failures:
             return given
         return msgspec.structs.replace(given, window=replace(given.window, state=NO_STATE))

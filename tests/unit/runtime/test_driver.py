@@ -15,7 +15,7 @@ from esm.testing.run import run
 class Endless:
     """A machine that has `lanes` commands out, always."""
 
-    finished = drained = False
+    finished = over = False
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
