@@ -53,7 +53,7 @@ class Lane:
     __slots__ = (
         "_guessed",
         "_head",
-        "_most",
+        "_last_most",
         "_records",
         "_sizes",
         "_waiting_bytes",
@@ -76,7 +76,7 @@ class Lane:
         self._head = 0
         self._waiting_bytes = 0
         self._guessed = 0  # so many of those that wait, the last: their sizes are those of their page on average
-        self._most = 0  # bytes of a batch at most; what guessed ones leave is not taken off until none are left
+        self._last_most = 0  # bytes of the last that wait, one fewer than a batch, at most
         self._window_opened_at: Millis | None = None
 
     @property
@@ -97,33 +97,49 @@ class Lane:
             first = self._records[self._head]
         return None if first is None else int(first.arrived_at)
 
-    def push(self, records: Sequence[Any], sizes: Sequence[int], most: int | None = None) -> int:
-        """Adds records behind those that wait; gives their bytes. `most`: they are guessed, of a batch no more."""
+    def push(self, records: Sequence[Any], sizes: Sequence[int]) -> int:
+        """Adds records behind those that wait; gives their bytes."""
         size = sum(sizes)
         self._records.extend(records)
         self._sizes.extend(sizes)
         self._waiting_bytes += size
-        self._most += size if most is None else most
-        if most is not None:
-            self._guessed += len(records)
+        self._last_most += size
         if self.spans is not None:
             self.spans.push(records)
         return size
 
-    def guesses_too_much(self, rules: StreamRules) -> bool:
-        """Whether a batch of what waits may fill an event, as far as is known."""
-        return self._guessed > 0 and self._most >= rules.payload_bytes_max
+    def push_guessed(self, records: Sequence[Any], average: int, most: int, batch_size: int) -> int:
+        """The same where it is known what a record takes on average, and a batch of them at most."""
+        last_most = 0 if len(records) >= batch_size else self._last_most
+        size = self.push(records, [average] * len(records))
+        self._guessed += len(records)
+        self._last_most = last_most + most
+        return size
+
+    def may_fill(self, rules: StreamRules, most: int) -> bool:
+        """Whether a batch of the last that wait and of others, which take so many bytes at most, may fill an event."""
+        return self._last_most + most >= rules.payload_bytes_max
 
     def measure(self, sizes: Callable[[Sequence[Any]], list[int]]) -> int:
         """Nothing that waits is guessed any more; gives how many bytes more it is than was thought."""
-        if not self._guessed:
+        more = self._measure(sizes, self._guessed)
+        self._guessed = 0
+        return more
+
+    def measure_last(self, sizes: Callable[[Sequence[Any]], list[int]], count: int) -> int:
+        """The same of so many, the last; of those before them only where they are fewer."""
+        more = self.measure(sizes) if count * 2 >= self._guessed else self._measure(sizes, count)
+        self._last_most = sum(self._sizes[max(self._head, len(self._sizes) - count) :])
+        return more
+
+    def _measure(self, sizes: Callable[[Sequence[Any]], list[int]], count: int) -> int:
+        if not count:
             return 0
-        start = len(self._records) - self._guessed
+        start = len(self._records) - count
         measured = sizes(self._records[start:])
         more = sum(measured) - sum(self._sizes[start:])
         self._sizes[start:] = measured
         self._waiting_bytes += more
-        self._most, self._guessed = self._waiting_bytes, 0
         return more
 
     def open_window(self, now: Millis) -> None:
@@ -244,8 +260,6 @@ class Lane:
         self._waiting_bytes -= size
         self._let_go(end)
         self._guessed = min(self._guessed, self.waiting)
-        if not self._guessed:
-            self._most = self._waiting_bytes
         window = None if self.spans is None else self.spans.take(len(records))
         oversized = size > rules.payload_bytes_max and size > rules.record_bytes_max
         return Batch(records, sizes, request_id, oversized=oversized, window=window)

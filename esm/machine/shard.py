@@ -234,24 +234,22 @@ class ShardMachine:
         """
         if self._most is None or json_bytes is None or len(self.lanes) > 1:
             return None
-        most = self._most(records, json_bytes, self.rules.batch_size)
-        if most >= self.rules.payload_bytes_max:
-            return None
         count = len(records)
-        return self._most(records, json_bytes, count) // count, most
+        return self._most(records, json_bytes, count) // count, self._most(records, json_bytes, self.rules.batch_size)
 
     def _put(self, lane: Lane, records: Sequence[Any], guess: tuple[int, int] | None) -> None:
-        if guess is None:
-            self.bytes_held += lane.measure(self._sizes)  # what is guessed is always behind what is not
-            size = lane.push(records, self._sizes(records))
+        rules, sizes = self.rules, self._sizes
+        average, most = guess or (0, rules.payload_bytes_max)
+        if most < rules.payload_bytes_max and lane.may_fill(rules, most):
+            self.bytes_held += lane.measure_last(sizes, rules.batch_size - 1)
+        if lane.may_fill(rules, most):
+            self.bytes_held += lane.measure(sizes)  # what is guessed is always behind what is not
+            size = lane.push(records, sizes(records))
         else:
-            average, most = guess
-            size = lane.push(records, [average] * len(records), most)
+            size = lane.push_guessed(records, average, most, rules.batch_size)
         self.accepted_bytes += size
         self.records_held += len(records)
         self.bytes_held += size
-        if lane.guesses_too_much(self.rules):
-            self.bytes_held += lane.measure(self._sizes)
 
     def _open_lanes(self, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         """A lane that is as far as the shard was read stays where it is, just before its first open record."""

@@ -79,8 +79,49 @@ def test_what_a_batch_may_take_of_one_page_and_the_next_is_what_it_may_of_both()
     measured.read(1, 1, 1, 1, 1, 5, 5, 5)
     measured.read(1, 1, 1, 1, 1, 5, 5, 4)
     assert measured.names == "", "fifteen and fourteen"
-    measured.read(1)
-    assert measured.names == "abcdefghijklmnopq"
+    measured.read(16)
+    assert measured.names == "op", "those that one batch can be of with the next page"
+
+
+def test_of_many_pages_each_larger_than_a_batch_only_two_come_together() -> None:
+    measured = Measured()
+    for _ in range(5):
+        measured.read(1, 1, 1, 5, 5)
+    assert measured.names == "", "eleven each"
+
+
+def test_only_what_a_batch_can_be_of_with_the_next_page_is_measured() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 1, 1, 9, 7, 8)
+    measured.read(1, 1, 1, 1, 1, 3, 4, 5)
+    assert measured.names == "gh", "26 and 14, but the last two are 15"
+    assert measured.machine.bytes_held == 3 * 6 + 15 + 2 * 8
+
+
+def test_all_is_measured_where_the_last_of_one_page_and_the_next_may_fill_an_event() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 1, 1, 7, 9, 9)
+    measured.read(1, 1, 1, 1, 1, 3, 4, 5)
+    assert measured.names == "ghabcdefghijklmnop"
+    assert measured.machine.bytes_held == 30 + 17
+
+
+def test_small_pages_come_together_in_one_batch() -> None:
+    measured = Measured(batch_size=8)
+    for _ in range(3):
+        measured.read(4, 4)
+    assert measured.names == ""
+    measured.read(6)
+    assert measured.names == "abcdefg"
+
+
+def test_of_what_was_measured_before_only_the_last_count_beside_what_is_guessed() -> None:
+    measured = Measured()
+    measured.read(20, 9, 1, 1)
+    assert measured.names == "abcd"
+    measured.read(1, 1, 1, 1, 1, 9, 9, 8)
+    assert measured.names == "abcd", "two, and 26 of the page"
+    assert measured.machine.bytes_held == 31 + 8 * 3
 
 
 def test_no_event_is_too_large_because_its_page_was_small_on_average() -> None:
@@ -124,15 +165,15 @@ def test_what_a_page_comes_to_at_most_counts_and_not_what_its_average_leaves_of_
     measured.read(1, 1, 1, 1, 1, 1, 1, 1, 1, 20)
     assert (measured.names, measured.machine.bytes_held) == ("", 20), "two each, of twenty-nine"
     measured.read(9)
-    assert measured.names == "abcdefghijk"
+    assert measured.names == "ij" + "abcdefghijk", "first the last two, and then all"
 
 
 def test_what_waits_is_known_exactly_once_it_was_measured() -> None:
     measured = Measured()
-    measured.read(4, 5, 1)
+    measured.read(4, 5, 5)
     measured.read(10, 13)
     (lane,) = measured.machine.snapshot()
-    assert (measured.names, lane.size_bytes) == ("abcde", 33)
+    assert (measured.names, lane.size_bytes) == ("abcde", 37)
 
 
 def test_what_comes_from_no_service_is_measured() -> None:

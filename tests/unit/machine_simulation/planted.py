@@ -289,7 +289,7 @@ def retry_takes_new_records_in(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_is_guessed_is_taken_for_measured(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lane, "guesses_too_much", lambda _self, _rules: False)
+    patch.setattr(Lane, "may_fill", lambda _self, rules, most: most >= rules.payload_bytes_max)
 
 
 def measuring_does_not_change_what_is_held(patch: pytest.MonkeyPatch) -> None:
