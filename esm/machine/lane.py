@@ -151,9 +151,9 @@ class Lane:
         """The batch to act on now, left in its place; `None` when there is none yet. `flush`: no more records come."""
         if not self.batches:
             batch = self._cut(rules, now, new_id, flush=flush)
-            if batch is None:
-                return None
-            self.batches.append(batch)
+            if batch is not None:
+                self.batches.append(batch)
+            return batch
         batch = self.batches[-1]
         return batch if self._due(batch, rules) <= now else None
 

@@ -74,6 +74,7 @@ class Performer:
         self.last_result: tuple[int, str] | None = None
         self._context = context
         self._shape = shape
+        self._reports = context.mapping.reports_batch_item_failures
         self._named = {"mapping": lease.key.mapping, "shard": lease.key.shard_id}
         self.calls = context.calls(self._named, self)
         self._trouble: str | None = None
@@ -111,7 +112,15 @@ class Performer:
 
     def read(self, answer: Invocation, command: Deliver) -> Answered:
         """By the rules of the mapping."""
-        return self._read(answer, command.records, command.window)
+        if isinstance(answer, Raised):
+            return Failed(answer.error_type, answer.message)
+        if command.window is not None and self._context.mapping.tumbling_window_in_seconds:
+            return read_window_answer(answer.value, self._identifiers(command) if self._reports else None)
+        if not self._reports or answer.value is None:
+            # Without ReportBatchItemFailures the return value is ignored.
+            # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
+            return Succeeded()
+        return read_answer(answer.value, self._identifiers(command))
 
     def settled(self, records: list[Any], report: Answered) -> int:
         """All but what the function names and what comes behind the first of those."""
@@ -135,18 +144,9 @@ class Performer:
         age_s = self._context.mapping.maximum_record_age_in_seconds
         return None if age_s == -1 or not records else int(records[0].arrived_at) + age_s * 1000 + 1
 
-    def _read(self, answer: Invocation, records: list[Any], window: Window | None) -> Succeeded | PartlyFailed | Failed:
-        if isinstance(answer, Raised):
-            return Failed(answer.error_type, answer.message)
-        mapping = self._context.mapping
-        if window is not None and mapping.tumbling_window_in_seconds:
-            reported = {record.sequence_number for record in records} if mapping.reports_batch_item_failures else None
-            return read_window_answer(answer.value, reported)
-        if not mapping.reports_batch_item_failures or answer.value is None:
-            # Without ReportBatchItemFailures the return value is ignored.
-            # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
-            return Succeeded()
-        return read_answer(answer.value, {record.sequence_number for record in records})
+    def _identifiers(self, command: Deliver) -> set[str]:
+        """What the function may name of a batch."""
+        return {record.sequence_number for record in command.records}
 
     def _remember(self, report: Succeeded | PartlyFailed | Failed) -> None:
         said = "OK"  # also of a valid partial response (observed)

@@ -56,6 +56,7 @@ class QueuePerformer:
         self.extended = 0
         self._trouble: str | None = None
         self._context, self._source, self._named = context, source, named
+        self._reports = context.mapping.reports_batch_item_failures
 
     @property
     def last_error(self) -> str | None:
@@ -157,22 +158,19 @@ class QueuePerformer:
 
     def read(self, answer: Invocation, command: Deliver) -> Answered:
         """By the rules of the mapping."""
-        return self._read(answer, command.records)
+        if isinstance(answer, Raised):
+            return Failed(answer.error_type, answer.message)
+        if not self._reports:
+            # Without ReportBatchItemFailures the return value is ignored.
+            # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+            return Succeeded()
+        return read_answer(answer.value, {record.message_id for record in command.records})
 
     def settled(self, records: list[Any], report: Answered) -> int:
         """All but what the function names."""
         if isinstance(report, PartlyFailed):
             return len(records) - len(report.item_identifiers)
         return 0 if isinstance(report, Failed) else len(records)
-
-    def _read(self, answer: Invocation, records: list[Any]) -> Succeeded | PartlyFailed | Failed:
-        if isinstance(answer, Raised):
-            return Failed(answer.error_type, answer.message)
-        if not self._context.mapping.reports_batch_item_failures:
-            # Without ReportBatchItemFailures the return value is ignored.
-            # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-            return Succeeded()
-        return read_answer(answer.value, {record.message_id for record in records})
 
 
 def _trouble(error: SourceError | TimeoutError) -> SourceError:

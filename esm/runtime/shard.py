@@ -11,7 +11,6 @@ reading --last page, all settled and stored--> ended
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import anyio
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 from esm.clock import Millis
 from esm.errors import EsmError, LeaseLostError, RecordingError, SourceError, SourceNotFoundError, StoreError
 from esm.leasing.lease import Lease
-from esm.machine.commands import Store
+from esm.machine.commands import Command, Store
 from esm.machine.pacing import PollPacer
 from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
@@ -311,9 +310,12 @@ class ShardRunner:
         key = self.performer.lease.key
         return {"mapping": key.mapping, "shard": key.shard_id}
 
-    def _settled(self, command: Any, now: Millis) -> None:
-        self._moved[getattr(command, "lane", None)] = now
-        self._share.hold(self._machine.bytes_held)
+    def _settled(self, command: Command, now: Millis) -> None:
+        if isinstance(command, Store):
+            self._moved[None] = now
+        else:
+            self._moved[command.lane] = now
+            self._share.hold(self._machine.bytes_held)
 
     def waits(self) -> list[Wait]:
         """What each of its parts waits for, those first that hold records; empty when it only waits for records."""
