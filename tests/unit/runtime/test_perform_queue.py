@@ -48,6 +48,7 @@ class Told:
 def performer(told: Told) -> QueuePerformer:
     clock = SimClock()
     context = SimpleNamespace(
+        mapping=SimpleNamespace(reports_batch_item_failures=False),
         home=Home(),
         rounds=Rounds(clock),
         ports=SimpleNamespace(clock=clock),
