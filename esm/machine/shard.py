@@ -234,8 +234,9 @@ class ShardMachine:
         """
         if self._most is None or json_bytes is None or len(self.lanes) > 1:
             return None
-        count = len(records)
-        return self._most(records, json_bytes, count) // count, self._most(records, json_bytes, self.rules.batch_size)
+        count, batch_size = len(records), self.rules.batch_size
+        together = self._most(records, json_bytes, count)
+        return together // count, together if count <= batch_size else self._most(records, json_bytes, batch_size)
 
     def _put(self, lane: Lane, records: Sequence[Any], guess: tuple[int, int] | None) -> None:
         rules, sizes = self.rules, self._sizes
