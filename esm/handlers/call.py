@@ -73,9 +73,9 @@ class Call:
     ) -> None:
         self.ended: asyncio.Future[Invocation] = loop.create_future()
         self.stopping = False
+        self.request_id = request_id
         self.task: asyncio.Task[None] | None = None
         self._calls = calls
-        self.request_id = request_id
         self._deadline = deadline
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None

@@ -79,7 +79,8 @@ class FunctionInvoker:
     def request_of(self, task: asyncio.Task[Any]) -> str | None:
         """The request id of the call whose task it is; `None`: of none that has not ended."""
         calls = (*self._calls.running, *self._calls.hung)
-        return next((call.request_id for call in calls if call.task is task), None)
+        name = task.get_name()  # all that is known of a call in its first step, where tasks are begun eagerly
+        return next((call.request_id for call in calls if call.task is task or call.request_id == name), None)
 
     async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""

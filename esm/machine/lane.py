@@ -75,8 +75,8 @@ class Lane:
         self._sizes: list[int] = []
         self._head = 0
         self._waiting_bytes = 0
-        self._guessed = 0  # so many of those that wait, the last: their sizes are those of their page on average
-        self._last_most = 0  # bytes of the last that wait, one fewer than a batch, at most
+        self._guessed = 0  # so many of those that wait, the last: a batch with any of them fits; sizes as on average
+        self._last_most = 0  # what those may take that a batch can have before the next records, or more
         self._window_opened_at: Millis | None = None
 
     @property
@@ -127,7 +127,7 @@ class Lane:
         return more
 
     def measure_last(self, sizes: Callable[[Sequence[Any]], list[int]], count: int) -> int:
-        """The same of so many, the last; of those before them only where they are fewer."""
+        """The same of so many, the last; of those before them too, but where they are more. They count as guessed."""
         more = self.measure(sizes) if count * 2 >= self._guessed else self._measure(sizes, count)
         self._last_most = sum(self._sizes[max(self._head, len(self._sizes) - count) :])
         return more
@@ -252,7 +252,8 @@ class Lane:
         head, end = self._head, self._end(count_max)
         sizes = self._sizes[head:end]
         size = sum(sizes)
-        if size > rules.payload_bytes_max:
+        fits = end > len(self._records) - self._guessed  # whatever the sizes say: some of them may be guessed too large
+        if size > rules.payload_bytes_max and not fits:
             count = max(1, bisect_right(list(accumulate(sizes)), rules.payload_bytes_max))
             end, sizes = head + count, sizes[:count]
             size = sum(sizes)
@@ -261,7 +262,7 @@ class Lane:
         self._let_go(end)
         self._guessed = min(self._guessed, self.waiting)
         window = None if self.spans is None else self.spans.take(len(records))
-        oversized = size > rules.payload_bytes_max and size > rules.record_bytes_max
+        oversized = not fits and size > rules.payload_bytes_max and size > rules.record_bytes_max
         return Batch(records, sizes, request_id, oversized=oversized, window=window)
 
     def _end(self, count_max: int) -> int:

@@ -26,6 +26,7 @@ from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttl
 from esm.machine.pacing import backoff
 from esm.machine.progress import Progress
 from esm.machine.rules import StreamRules
+from esm.machine.sizing import Sizing
 from esm.machine.window import Phase, Spans, TumblingWindow
 from esm.records.position import Checkpoint, SequenceNumber, by_lane
 from esm.records.record import Page
@@ -42,9 +43,8 @@ _TOO_LARGE = Failed("RequestTooLarge", "The event of this record is larger than 
 class ShardMachine:
     """Decides for one shard; never waits, reads no clock.
 
-    `sizes`: the bytes that each record takes in an event; `most`: those of any so many records of a page, or some more,
-    by its `json_bytes`, so that only what may fill an event is measured; `None`: all is. `keep`: the filter, `None`
-    when there is none. `jitter`: a number in [0, 1). `new_id`: a request id.
+    `sizes`, `most`: as of `Sizing`. `keep`: the filter, `None` when there is none. `jitter`: a number in [0, 1).
+    `new_id`: a request id.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class ShardMachine:
         self.bytes_held = 0
         self.passed_over = 0  # of the newest page: settled before this machine was made
         self.lanes = tuple(Lane(i, _spans(rules, checkpoint)) for i in range(rules.parallelization_factor))
-        self._sizes, self._most, self._keep, self._jitter, self._new_id = sizes, most, keep, jitter, new_id
+        self._sizing = Sizing(rules, sizes, most)
+        self._keep, self._jitter, self._new_id = keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
         self._durable = checkpoint
         self._draining = False
@@ -189,7 +190,7 @@ class ShardMachine:
     @property
     def over(self) -> bool:
         """There is nothing left to do: it is `finished` or `drained`."""
-        return (self.closed or self._draining) and (self.finished or self.drained)
+        return (self.closed and self.finished) or (self._draining and self.drained)
 
     @property
     def finished(self) -> bool:
@@ -222,35 +223,12 @@ class ShardMachine:
         """Puts the records of a page into their lanes."""
         parts: list[Sequence[Any]] = [kept] if len(self.lanes) == 1 else [*by_lane(kept, len(self.lanes))]
         self._open_lanes(records, parts)
-        guess = None if len(kept) < len(records) else self._guess(records, json_bytes)
+        guess = None if len(kept) < len(records) else self._sizing.guess(records, json_bytes)
         for lane, part in zip(self.lanes, parts, strict=True):
-            self._put(lane, part, guess)
-
-    def _guess(self, records: Sequence[Any], json_bytes: int | None) -> tuple[int, int] | None:
-        """What each record of a page takes on average, and a batch of them at most; `None`: they are measured.
-
-        It is in one lane, which they leave as they came, as long as no event can become too large. Of several lanes one
-        may hold up what is largest in every page.
-        """
-        if self._most is None or json_bytes is None or len(self.lanes) > 1:
-            return None
-        count, batch_size = len(records), self.rules.batch_size
-        together = self._most(records, json_bytes, count)
-        return together // count, together if count <= batch_size else self._most(records, json_bytes, batch_size)
-
-    def _put(self, lane: Lane, records: Sequence[Any], guess: tuple[int, int] | None) -> None:
-        rules, sizes = self.rules, self._sizes
-        average, most = guess or (0, rules.payload_bytes_max)
-        if most < rules.payload_bytes_max and lane.may_fill(rules, most):
-            self.bytes_held += lane.measure_last(sizes, rules.batch_size - 1)
-        if lane.may_fill(rules, most):
-            self.bytes_held += lane.measure(sizes)  # what is guessed is always behind what is not
-            size = lane.push(records, sizes(records))
-        else:
-            size = lane.push_guessed(records, average, most, rules.batch_size)
-        self.accepted_bytes += size
-        self.records_held += len(records)
-        self.bytes_held += size
+            size, more = self._sizing.put(lane, part, guess)
+            self.accepted_bytes += size
+            self.records_held += len(part)
+            self.bytes_held += size + more
 
     def _open_lanes(self, records: Sequence[Any], parts: list[Sequence[Any]]) -> None:
         """A lane that is as far as the shard was read stays where it is, just before its first open record."""

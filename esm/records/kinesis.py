@@ -92,9 +92,9 @@ class KinesisEventShape:
 
         That is what all come to but for what the others take at least.
         """
-        longest = len(records[-1].sequence_number)  # none is longer, as they rise
-        together = json_bytes + len(records) * (self._fixed + longest - _WIRE_NAMES)
-        least = self._fixed + len('""') + 2 * len(records[0].sequence_number)
+        digits = len(records[0].sequence_number), len(records[-1].sequence_number)  # of the others, as they rise, too
+        together = json_bytes + len(records) * (self._fixed + max(digits) - _WIRE_NAMES)
+        least = self._fixed + len('""') + 2 * min(digits)
         return together - max(0, len(records) - count) * least
 
     def event(self, records: list[KinesisRecord]) -> dict[str, Any]:

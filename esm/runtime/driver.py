@@ -154,17 +154,17 @@ class Driver:
     @property
     def wanted(self) -> int:
         """Records the machine wants now; 0: none for now, or none any more."""
-        return 0 if self._over else self._machine.demand()
+        return 0 if self._wants_nothing else self._machine.demand()
 
     async def room(self) -> int:
         """Waits until the machine wants records; gives how many. 0: it wants none any more."""
-        while not (wanted := self.wanted) and not self._over:
+        while not (wanted := self.wanted) and not self._wants_nothing:
             self._room.clear()
             await self._room.wait()
         return wanted
 
     @property
-    def _over(self) -> bool:
+    def _wants_nothing(self) -> bool:
         return self._draining or self._done.is_set or self._machine.finished
 
     async def _lane(self, command: Command | None, now: Millis) -> None:

@@ -172,7 +172,7 @@ class Performer:
             return Failed(type(error).__name__, text)
         self._store_failures, self._trouble = 0, None
         self.calls.live.checkpoints += 1
-        if context.observers.listening and context.observers.wants(facts.CheckpointStored):
+        if context.observers.wants(facts.CheckpointStored):
             now, settled = context.ports.clock.now(), checkpoint.settled
             context.observers.notice(facts.CheckpointStored(at=now, **self._named, settled=settled))
         return Succeeded()

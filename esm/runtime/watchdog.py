@@ -15,16 +15,16 @@ import threading
 from contextlib import suppress
 from pathlib import PurePath
 from types import FrameType
-from typing import Any, Protocol, runtime_checkable
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from esm.clock import Clock, Millis
+from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.telemetry.facts import LoopBlocked, LoopFreed
 from esm.telemetry.observer import Observers
 
-__all__ = ["BLOCKED_AFTER_S", "Caller", "Watchdog"]
+__all__ = ["BLOCKED_AFTER_S", "Watchdog"]
 
 BLOCKED_AFTER_S = 1.0
 """How long the loop may not turn before that is told (chosen)."""
@@ -38,15 +38,6 @@ FRAMES_MAX = 30
 _LOOPS_OWN = frozenset({"asyncio.events", "asyncio.base_events", "asyncio.runners", "asyncio.unix_events", "uvloop"})
 
 
-@runtime_checkable
-class Caller(Protocol):
-    """An `Invoker` that calls in the event loop's thread, each call in a task of its own."""
-
-    def request_of(self, task: asyncio.Task[Any]) -> str | None:
-        """The request id of the call whose task it is; `None`: of none."""
-        ...
-
-
 class Watchdog:
     """Watches the event loop it is started in. `after`: seconds without a turn until that is told; `None`: never.
 
@@ -56,15 +47,15 @@ class Watchdog:
 
     def __init__(self, observers: Observers, clock: Clock, *, after: float | None = BLOCKED_AFTER_S) -> None:
         self._observers, self._clock, self._after = observers, clock, after
-        self._callers: WeakKeyDictionary[Caller, EventSourceMapping] = WeakKeyDictionary()
+        self._callers: dict[ref[FunctionInvoker], EventSourceMapping] = {}
         self._over = threading.Event()
         self._turned = threading.Event()
         self._thread: threading.Thread | None = None
 
     def know(self, invoker: Invoker, mapping: EventSourceMapping) -> None:
         """The calls of this invoker are known by their mapping from now on, if it has any in the event loop."""
-        if isinstance(invoker, Caller):
-            self._callers[invoker] = mapping
+        if self._after is not None and isinstance(invoker, FunctionInvoker):
+            self._callers[ref(invoker, self._forget)] = mapping
 
     def start(self) -> None:
         """Begins to watch; called in the loop's thread."""
@@ -113,13 +104,18 @@ class Watchdog:
         loop.call_soon_threadsafe(self._observers.notice, freed)
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> tuple[str, EventSourceMapping | None]:
-        """The call whose task the loop is in. The loop is blocked, so nothing changes meanwhile what is looked at."""
+        """The call whose task the loop is in. What blocks the loop may make mappings meanwhile: a copy is looked at."""
         task = asyncio.current_task(loop)
         if task is not None:
-            for caller, mapping in list(self._callers.items()):
-                if (request_id := caller.request_of(task)) is not None:
+            for reference, mapping in self._callers.copy().items():
+                invoker = reference()
+                request_id = None if invoker is None else invoker.request_of(task)
+                if request_id is not None:
                     return request_id, mapping
         return "", None
+
+    def _forget(self, reference: ref[FunctionInvoker]) -> None:
+        self._callers.pop(reference, None)
 
 
 def _places(frame: FrameType | None) -> tuple[str, ...]:

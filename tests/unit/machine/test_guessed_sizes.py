@@ -6,18 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from esm.machine.commands import Deliver
+from esm.machine.commands import Command, Deliver, Store
+from esm.machine.outcome import Succeeded
 from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, Position
 from esm.records.record import Page
 from tests.unit.machine.script import Rec
 
-NAMES = "abcdefghijklmnopqrstuvwxyz"
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 LEAST = 1
 """What each record takes, whatever it is."""
+
+
+def named(number: int) -> str:
+    """In 36 digits, as `Rec` reads it; 10 is `a`."""
+    return DIGITS[number] if number < len(DIGITS) else named(number // len(DIGITS)) + DIGITS[number % len(DIGITS)]
 
 
 class Measured:
@@ -25,7 +33,8 @@ class Measured:
 
     def __init__(self, **rules: Any) -> None:
         self.names = ""
-        self.next = 0
+        self.next = 10
+        self.command: Command | None = None
         self.machine = ShardMachine(
             StreamRules(**{"batch_size": 3, "payload_bytes_max": 30, **rules}),
             checkpoint=Checkpoint(Position.trim_horizon()),
@@ -37,19 +46,56 @@ class Measured:
         )
 
     def _sizes(self, records: Sequence[Any]) -> list[int]:
-        self.names += "".join(NAMES[int(record.sequence_number) - 10] for record in records)
+        self.names += "".join(record.name for record in records)
         return [record.size for record in records]
 
     def read(self, *sizes: int, more: int = 0, known: bool = True) -> None:
         """A page of records of these sizes, which took as many bytes, and `more`."""
-        records = [Rec(NAMES[self.next + i], NAMES[i], 0, size) for i, size in enumerate(sizes)]
+        records = [Rec(named(self.next + i), "key", 0, size) for i, size in enumerate(sizes)]
         self.next += len(sizes)
         self.machine.accept(Page(records, json_bytes=sum(sizes) + more if known else None), 0)
 
     def batch(self) -> list[int]:
         """The sizes of the next batch."""
-        command = self.machine.take(0)
-        return [record.size for record in command.records] if isinstance(command, Deliver) else []
+        self.command = self.machine.take(0)
+        return [record.size for record in self.command.records] if isinstance(self.command, Deliver) else []
+
+    def batches(self, count: int = 1000) -> list[list[int]]:
+        """So many batches, if there are as many, each handled and stored."""
+        batches: list[list[int]] = []
+        while len(batches) < count and (batch := self.batch()):
+            batches.append(batch)
+            self.settle()
+        return batches
+
+    def settle(self) -> None:
+        """The function is done with it, and that is stored."""
+        assert self.command is not None
+        self.machine.settle(self.command, Succeeded(), 0)
+        store = self.machine.take(0)
+        assert isinstance(store, Store)
+        self.machine.settle(store, Succeeded(), 0)
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.lists(st.sampled_from([1, 1, 2, 9, 14]), min_size=1, max_size=12), max_size=5),
+    st.integers(1, 5),
+    st.integers(0, 6),
+)
+def test_batches_are_those_of_measured_sizes(pages: list[list[int]], batch_size: int, begun: int) -> None:
+    """Also when some of them are handled before the last page is there."""
+    batches = []
+    for known in (True, False):
+        measured = Measured(batch_size=batch_size)
+        for page in pages[:-1]:
+            measured.read(*page, known=known)
+        first = measured.batches(begun)
+        for page in pages[-1:]:
+            measured.read(*page, known=known)
+        batches.append(first + measured.batches())
+        assert measured.machine.bytes_held == 0
+    assert batches[0] == batches[1]
 
 
 def test_what_fits_in_any_case_is_not_measured() -> None:
@@ -104,6 +150,15 @@ def test_all_is_measured_where_the_last_of_one_page_and_the_next_may_fill_an_eve
     measured.read(1, 1, 1, 1, 1, 3, 4, 5)
     assert measured.names == "ghabcdefghijklmnop"
     assert measured.machine.bytes_held == 30 + 17
+
+
+def test_what_is_guessed_too_large_beside_what_was_measured_is_in_one_batch_all_the_same() -> None:
+    measured = Measured()
+    measured.read(1, 1, 1, 1, 14, 14)
+    measured.read(1)
+    assert (measured.names, measured.machine.bytes_held) == ("ef", 4 * 5 + 28 + 1)
+    assert measured.batches() == [[1, 1, 1], [1, 14, 14], [1]]
+    assert measured.machine.bytes_held == 0
 
 
 def test_small_pages_come_together_in_one_batch() -> None:

@@ -62,6 +62,14 @@ def test_what_records_take_at_most_is_no_less_than_they_do(
     assert SHAPE.most(records, len(wire), count) >= sum(sorted(SHAPE.sizes(records))[-count:])
 
 
+def test_what_records_take_at_most_is_no_less_where_the_first_number_is_written_with_zeros() -> None:
+    numbers = ["1".zfill(56), *map(str, range(2, 50))]
+    records = [KinesisRecord(data="", key="", sequence_number=number, arrived=1.5) for number in numbers]
+    wire = msgspec.json.encode({"Records": records})
+    for count in (1, 10, 49):
+        assert SHAPE.most(records, len(wire), count) >= sum(sorted(SHAPE.sizes(records))[-count:])
+
+
 def test_what_records_take_at_most_is_not_much_more() -> None:
     record = KinesisRecord(data="A" * 268, key="key", sequence_number="9" * 56, arrived=1_700_000_000.123)
     wire = msgspec.json.encode({"Records": [record] * 1000})
