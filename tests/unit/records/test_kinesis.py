@@ -62,12 +62,20 @@ def test_what_records_take_at_most_is_no_less_than_they_do(
     assert SHAPE.most(records, len(wire), count) >= sum(sorted(SHAPE.sizes(records))[-count:])
 
 
-def test_what_records_take_at_most_is_no_less_where_the_first_number_is_written_with_zeros() -> None:
-    numbers = ["1".zfill(56), *map(str, range(2, 50))]
-    records = [KinesisRecord(data="", key="", sequence_number=number, arrived=1.5) for number in numbers]
-    wire = msgspec.json.encode({"Records": records})
-    for count in (1, 10, 49):
-        assert SHAPE.most(records, len(wire), count) >= sum(sorted(SHAPE.sizes(records))[-count:])
+@pytest.mark.parametrize("count", [1, 2, 10, 49])
+@pytest.mark.parametrize("there", [2, 49])
+@pytest.mark.parametrize("stamped", [True, False])
+def test_what_records_take_at_most_is_no_less_where_the_first_number_is_written_with_zeros(
+    stamped: bool, there: int, count: int
+) -> None:
+    """Also where a server leaves out when they arrived: there is less on the wire to make up for it."""
+    numbers = ["1".zfill(56), *map(str, range(2, there + 1))]
+    records = [KinesisRecord(data="", key="", sequence_number=number) for number in numbers]
+    wires = [msgspec.to_builtins(record) for record in records]
+    for wire in () if stamped else wires:
+        del wire["ApproximateArrivalTimestamp"]
+    size = len(msgspec.json.encode({"Records": wires}))
+    assert SHAPE.most(records, size, count) >= sum(sorted(SHAPE.sizes(records))[-count:])
 
 
 def test_what_records_take_at_most_is_not_much_more() -> None:
