@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from esm.clock import Clock, Millis
+from esm.eager import EagerTasks
 from esm.handlers.invoker import Invocation, Raised
 
 _RESOLUTION_S = 0.001  # a loop's timer may come as much too early
@@ -64,42 +65,51 @@ class Calls:
 
 
 class Call:
-    """One call. `ended`: gets its outcome; `stopping`: it was told to end."""
+    """One call. `outcome`: `None` until it has ended, or was given up. `stopping`: it was told to end.
 
-    __slots__ = ("_calls", "_deadline", "_loop", "_timer", "_waited_for", "ended", "request_id", "stopping", "task")
+    `task`: what it waits in; `None`: it has not had to wait, or waits in a thread.
+    """
+
+    __slots__ = ("_calls", "_deadline", "_loop", "_timer", "_waiter", "outcome", "request_id", "stopping", "task")
 
     def __init__(
         self, calls: Calls, request_id: str, deadline: Millis, loop: asyncio.AbstractEventLoop, due: float
     ) -> None:
-        self.ended: asyncio.Future[Invocation] = loop.create_future()
         self.stopping = False
         self.request_id = request_id
         self.task: asyncio.Task[None] | None = None
         self._calls = calls
         self._deadline = deadline
         self._loop = loop
+        self.outcome: Invocation | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._waited_for = False
+        self._waiter: asyncio.Future[Invocation] | None = None
         calls.running[self] = due
 
-    def start_task(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> None:
-        """Runs `coroutine`, which ends with `finish`, in a task of its own."""
-        self.task = self._loop.create_task(coroutine, name=self.request_id, context=context)
+    def start(self, tasks: EagerTasks, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> None:
+        """Begins `coroutine`, which ends with `finish`; where it has to wait, it does so in a task of its own."""
+        self.task = tasks.start(coroutine, name=self.request_id, context=context)
+        if self.task is not None and self.stopping:
+            self.task.cancel()
 
     async def wait(self) -> Invocation:
         """The outcome, `STOP_WITHIN` after it was due at the latest."""
-        if self.ended.done():
-            return self.ended.result()
+        if self.outcome is not None:
+            return self.outcome
         self._calls.watch(self._loop)
-        self._waited_for = True
         try:
-            return await self.ended
+            return await self.ending()
         except asyncio.CancelledError:
-            self._waited_for = False
-            self.ended = self._loop.create_future()
-            self.time_out()
-            await asyncio.sleep(0)  # the turn in which a handler that means well ends
+            if self.outcome is None:
+                self.time_out()
+                await asyncio.sleep(0)  # the turn in which a handler that means well ends
             raise
+
+    def ending(self) -> asyncio.Future[Invocation]:
+        """Gets the outcome of a call that has not ended."""
+        if self._waiter is None or self._waiter.cancelled():
+            self._waiter = self._loop.create_future()
+        return self._waiter
 
     def finish(self, outcome: Invocation) -> None:
         """The handler is through. What it says past its deadline says that it is late, whatever held it up."""
@@ -114,12 +124,13 @@ class Call:
         """Tells the handler to end, once: what is raised in it may be swallowed, and is not raised again."""
         if not self.stopping:
             self.stopping = True
-            self._cancel_task()
+            if self.task is not None:
+                self.task.cancel()
 
     def send_away(self) -> None:
         """Cancels whoever waits, who then has no outcome: what is cut short has neither succeeded nor failed."""
-        if self._waited_for:
-            self.ended.cancel()
+        if self._waiter is not None:
+            self._waiter.cancel()
 
     def abandon(self) -> None:
         """Gives the call up: it runs on, and nothing waits for it, not even the end of the event loop."""
@@ -143,11 +154,7 @@ class Call:
         self.stop()
 
     def _end(self, outcome: Invocation) -> None:
-        if not self.ended.done():
-            self.ended.set_result(outcome)
-
-    def _cancel_task(self) -> None:
-        if self.task is not None:
-            # A task cancelled before its first step never comes to `finish` by itself.
-            self.task.add_done_callback(lambda _: self.finish(self._calls.timed_out))
-            self.task.cancel()
+        if self.outcome is None:
+            self.outcome = outcome
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(outcome)

@@ -1,7 +1,7 @@
 """Calls a Python function the way Lambda does, and never raises for what it does.
 
-An `async def` is awaited in a task of its own, so that it can be given up when it swallows its cancellation. A plain
-`def` runs in a daemon thread. https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
+An `async def` begins at once. Where it has to wait, it does so in a task of its own, so that it can be given up when it
+swallows its cancellation. A plain `def` runs in a daemon thread. https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
 
 from esm.clock import Clock, Millis
+from esm.eager import EagerTasks
 from esm.errors import HandlerExhaustedError
 from esm.handlers.answer import Awaited, answer, attempt, raised
 from esm.handlers.call import Call, Calls
@@ -61,6 +62,7 @@ class FunctionInvoker:
         self._facts = FunctionFacts.of(arn, function.memory_size, clock.now())
         timed_out = Raised("Sandbox.Timedout", f"Task timed out after {function.timeout:.2f} seconds")
         self._calls = Calls(clock, timed_out, on_abandoned)
+        self._tasks = EagerTasks()
         self._threads = HandlerThreads(f"esm-{self._facts.function_name}")
         inline = self._start_inline if sync_inline else self._start_thread
         self._start = self._start_async if _is_async(self._handler) else inline
@@ -79,11 +81,16 @@ class FunctionInvoker:
     def request_of(self, task: asyncio.Task[Any]) -> str | None:
         """The request id of the call whose task it is; `None`: of none that has not ended."""
         calls = (*self._calls.running, *self._calls.hung)
-        name = task.get_name()  # all that is known of a call in its first step, where tasks are begun eagerly
+        name = task.get_name()  # all that is known of a call in its first step
         return next((call.request_id for call in calls if call.task is task or call.request_id == name), None)
 
     async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""
+        begun = self.begin(event, request_id)
+        return begun if isinstance(begun, Invocation) else await begun
+
+    def begin(self, event: Event, request_id: str) -> Invocation | Coroutine[Any, Any, Invocation]:
+        """The same, without a wait where the function does not: see `PromptInvoker.begin`."""
         if len(self._calls.hung) > self._abandoned_max:
             hung = f"{len(self._calls.hung)} calls of {self.function_arn} hang, {self._abandoned_max} may"
             raise HandlerExhaustedError(f"{hung}; {_WHAT_TO_DO}")
@@ -91,13 +98,14 @@ class FunctionInvoker:
         deadline = now() + self._timeout_ms
         call = Call(self._calls, request_id, deadline, loop, loop.time() + self._timeout)
         self._start(call, event, LambdaContext(self._facts, request_id, deadline, now))
-        return await call.wait()
+        return call.wait() if call.outcome is None else call.outcome
 
     async def close(self, grace: Millis) -> None:
         """Ends what it holds within `grace` milliseconds: idle threads are let go, hung ones abandoned.
 
         Whoever still waits in `invoke` is cancelled: a call cut short has neither succeeded nor failed.
         """
+        self._tasks.close()
         try:
             for call in list(self._calls.running):
                 call.send_away()
@@ -105,7 +113,7 @@ class FunctionInvoker:
             for call in list(self._calls.running):
                 call.stop()
             if self._calls.running:
-                await asyncio.wait([call.ended for call in self._calls.running], timeout=grace / 1000)
+                await asyncio.wait([call.ending() for call in self._calls.running], timeout=grace / 1000)
         finally:
             for call in list(self._calls.running):
                 call.abandon()
@@ -113,7 +121,7 @@ class FunctionInvoker:
             self._threads.close()
 
     def _start_async(self, call: Call, event: Event, context: LambdaContext) -> None:
-        call.start_task(self._run(call, event, context))
+        call.start(self._tasks, self._run(call, event, context))
 
     async def _run(self, call: Call, event: Event, context: LambdaContext) -> None:
         try:
@@ -150,7 +158,7 @@ class FunctionInvoker:
         elif call.stopping:
             call.finish(_dropped(result.awaitable))
         else:
-            call.start_task(_await(call, result.awaitable), context=variables)
+            call.start(self._tasks, _await(call, result.awaitable), variables)
 
 
 def _built(event: Event) -> dict[str, Any]:

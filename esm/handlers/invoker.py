@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from esm.clock import Millis
 
-__all__ = ["Event", "Invocation", "Invoker", "Raised", "Returned"]
+__all__ = ["Event", "Invocation", "Invoker", "PromptInvoker", "Raised", "Returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +59,13 @@ class Invoker(Protocol):
 
     async def close(self, grace: Millis) -> None:
         """Ends what it holds within `grace` milliseconds: idle threads are let go, hung ones abandoned."""
+        ...
+
+
+@runtime_checkable
+class PromptInvoker(Invoker, Protocol):
+    """One that need not be awaited where the function does not wait."""
+
+    def begin(self, event: Event, request_id: str) -> Invocation | Coroutine[Any, Any, Invocation]:
+        """As `invoke`: what became of the call, or what gives it when it is awaited, which must be done at once."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from esm.eager import EagerTasks
 from esm.errors import EsmError
 from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
@@ -36,6 +37,7 @@ class Builder:
     concurrency: Concurrency
     budget: Budget
     rounds: Rounds
+    tasks: EagerTasks
     worker_id: str
     drain_timeout: float
     home: Home
@@ -63,6 +65,7 @@ class Builder:
             slots=self.concurrency.slots(mapping.function, _place(mapping, invoker)),
             budget=self.budget,
             rounds=self.rounds,
+            tasks=self.tasks,
             home=self.home,
         )
         if mapping.source_kind == "sqs":

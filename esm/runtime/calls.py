@@ -8,13 +8,14 @@ taken --room--> called --answered--> settled
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from esm.clock import Millis
-from esm.handlers.invoker import Event, Invocation, Invoker, Raised
+from esm.handlers.invoker import Event, Invocation, Invoker, PromptInvoker, Raised
 from esm.machine.commands import Deliver
 from esm.machine.outcome import Failed, PartlyFailed, Succeeded, Throttled
 from esm.runtime.concurrency import Slots, Ticket
@@ -77,28 +78,59 @@ class Calls:
         self.errors: dict[int, str] = {}
         self.waiting: set[int] = set()
         self.last_error: str | None = None
-        self._invoker, self._slots, self._clock = invoker, slots, ports.clock
+        self._begin = invoker.begin if isinstance(invoker, PromptInvoker) else invoker.invoke
+        self._slots, self._clock = slots, ports.clock
         self._observers, self._meaning, self._named, self._function = observers, meaning, named, function
         self._mapping, self._shard = named["mapping"], named["shard"]
         self.live = observers.live(self._mapping, self._shard)
         self._tickets: set[Ticket] = set()
         self._draining = False
 
-    async def call(self, command: Deliver, event: Event, *, until: Millis | None = None) -> Answered | Throttled:
-        """What became of it; `Throttled` when there was no room until the time `until` (`None`: for ever)."""
-        if not self._enter_at_once() and not await self._enter(command, until):
+    def call(
+        self, command: Deliver, event: Event, *, until: Millis | None = None
+    ) -> Answered | Coroutine[Any, Any, Answered | Throttled]:
+        """What became of it, or what gives that when it is awaited, where there is no room or the function waits.
+
+        `Throttled` when there was no room until the time `until` (`None`: for ever).
+        """
+        return self._call(command, event) if self._enter_at_once() else self._call_later(command, event, until)
+
+    async def _call_later(self, command: Deliver, event: Event, until: Millis | None) -> Answered | Throttled:
+        if not await self._enter(command, until):
             return Throttled()
-        live, count = self.live, len(command.records)
-        live.calls += 1
-        live.records += count
+        called = self._call(command, event)
+        return called if isinstance(called, Answered) else await called
+
+    def _call(self, command: Deliver, event: Event) -> Answered | Coroutine[Any, Any, Answered]:
+        self.live.calls += 1
+        self.live.records += len(command.records)
         try:
             started = self._notice_start(command) if self._observers.listening else None
-            answer = await self._invoker.invoke(event, command.request_id)
+            answer = self._begin(event, command.request_id)
+        except BaseException:
+            self._leave(command)
+            raise
+        if not isinstance(answer, Invocation):
+            return self._wait_for(command, answer, started)
+        self._leave(command)
+        return self._ended(command, answer, started)
+
+    async def _wait_for(
+        self, command: Deliver, calling: Coroutine[Any, Any, Invocation], started: tuple[Millis, Millis] | None
+    ) -> Answered:
+        try:
+            answer = await calling
         finally:
-            live.calls -= 1
-            live.records -= count
-            for slots in self._slots:
-                slots.leave()
+            self._leave(command)
+        return self._ended(command, answer, started)
+
+    def _leave(self, command: Deliver) -> None:
+        self.live.calls -= 1
+        self.live.records -= len(command.records)
+        for slots in self._slots:
+            slots.leave()
+
+    def _ended(self, command: Deliver, answer: Invocation, started: tuple[Millis, Millis] | None) -> Answered:
         report = self._meaning.read(answer, command)
         self._remember(command.lane, report)
         if started is not None:

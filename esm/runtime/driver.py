@@ -1,21 +1,34 @@
 """Runs one machine: take, perform, settle, wait.
 
-A task is begun for a command that is due while nobody is at hand, and goes on taking until there is nothing more, so a
-burst costs one task, and nothing is awaited for a record. The machine and this driver are used by one event loop only.
+All that is due is begun in one turn: what need not wait is done at once, settled, and what is due then is begun, so a
+burst of such costs no task and no turn of the event loop. What has to wait does so in a task, whose end is the next
+turn. The machine and this driver are used by one event loop only.
+
+    at rest --something comes in, comes back, or is due by time--> turn --nothing more is due--> at rest
+                                                                     |---`TURN_MS` over-----> turn, after the others
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import Any, Protocol, cast
 
 from esm.clock import Clock, Millis
+from esm.eager import EagerTasks
 from esm.errors import EsmError, InvariantError
 from esm.machine.commands import Command
 from esm.machine.outcome import Report
 
-__all__ = ["Driver", "Machine", "cancelled_by_nobody"]
+__all__ = ["TURN_MAX", "TURN_MS", "Driver", "Machine", "cancelled_by_nobody"]
+
+TURN_MS: Millis = 5
+"""How long a turn may go on before others get theirs (chosen)."""
+
+TURN_MAX = 256
+"""So many commands at the most are done in a turn, however quickly (chosen)."""
 
 
 class Machine(Protocol):
@@ -81,33 +94,35 @@ class _Event:
 class Driver:
     """Performs what a machine asks for until it is finished or drained.
 
-    `perform` does one command and gives its report; what it raises ends the driver, with the machine untouched.
-    `settled`: is told after each. `out`: the commands that are out, and since when. `together`: what comes back in one
-    turn of the loop is settled before anything more is asked for. `parked_max`: how many tasks with nothing to do stay
-    for what comes next, which costs half of beginning them anew.
+    `perform` does one command and gives its report, or the coroutine that does it, where that has to wait; what it
+    raises ends the driver, with the machine untouched.
+    `settled`: is told after each. `tasks`: for what has to wait. `together`: what comes back in one turn of the loop
+    is settled before anything more is asked for. `out`: the commands that are out, and since when.
     """
 
     def __init__(
         self,
         machine: Machine,
-        perform: Callable[[Command], Awaitable[Report]],
+        perform: Callable[[Command], Report | Coroutine[Any, Any, Report]],
         clock: Clock,
         settled: Callable[[Command, Millis], None],
+        tasks: EagerTasks,
         *,
         together: bool = False,
-        parked_max: int = 0,
     ) -> None:
         self.out: dict[Command, Millis] = {}
         self._machine = machine
         self._perform = perform
         self._clock = clock
         self._settled = settled
+        self._tasks = tasks
         self._together = together
-        self._parked_max = parked_max
-        self._parked: list[asyncio.Future[tuple[Command, Millis]]] = []
+        self._due: deque[Command] = deque()  # those of `out` that are not begun yet
+        self._waiting: dict[Command, asyncio.Task[None]] = {}  # those that have to wait
         self._running = False
-        self._lanes: set[asyncio.Task[None]] = set()
-        self._waiting = 0  # of the lanes: they have settled, and ask for more in a moment
+        self._turning = False
+        self._again = False  # the turn is not over when nothing more is due: something came in from outside
+        self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Millis | None = None
         self._done = _Event()
@@ -125,18 +140,27 @@ class Driver:
         finally:
             self._running = False
             self._disarm()
-            await self._end_lanes()
+            await self._end_waiting()
         if self._error is not None:
             raise self._error
 
     def pump(self) -> None:
-        """Begins all that is due. Called whenever the machine was given something from outside."""
-        if not self._running or self._done.is_set:
+        """Does all that is due. Called whenever the machine was given something from outside."""
+        self._again = True
+        if not self._running or self._done.is_set or self._turning:
             return
+        self._turning = True
         try:
-            self._begin_due(self._clock.now())
+            self._turn()
         except Exception as error:  # noqa: BLE001  # also called by a timer, where nobody would see it
             self.fail(error)
+        finally:
+            self._turning = False
+
+    def pump_soon(self) -> None:
+        """The same in the next turn of the loop, once: for whoever is in another driver's turn."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._on_soon)
 
     def drain(self) -> None:
         """Lets what is out end, and begins nothing more."""
@@ -164,28 +188,50 @@ class Driver:
         return wanted
 
     @property
+    def at_rest(self) -> bool:
+        """Whether it has ended by itself: nothing is out, and nothing is left to do."""
+        return self._done.is_set and self._error is None
+
+    @property
     def _wants_nothing(self) -> bool:
         return self._draining or self._done.is_set or self._machine.finished
 
-    async def _lane(self, command: Command | None, now: Millis) -> None:
-        machine, clock, perform, out = self._machine, self._clock, self._perform, self.out
-        task = asyncio.current_task()
+    # -- a turn ----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Does all that is due, and what is due after that, until there is nothing more, or for `TURN_MS`.
+
+        All that is due is taken before the first of it is done: what ten lanes have settled is stored together.
+        """
+        machine, due, now = self._machine, self._due, self._clock.now()
+        ends_at, left = now + TURN_MS, TURN_MAX
+        while not self._done.is_set:
+            if not due:
+                self._again = False
+                while (command := machine.take(now)) is not None:
+                    self.out[command] = now
+                    due.append(command)
+                if not due and not self._again:
+                    return self._look(now)
+            elif now >= ends_at or not left:
+                return self.pump_soon()
+            else:
+                now, left = self._begin(due.popleft()), left - 1
+        return None
+
+    def _begin(self, command: Command) -> Millis:
+        """Gives the time when it is done, or goes on in a task."""
+        report = self._perform(command)
+        if not isinstance(report, CoroutineType):
+            return self._settle(command, cast("Report", report))
+        task = self._tasks.start(self._wait(command, report))
+        if task is not None:
+            self._waiting[command] = task
+        return self._clock.now()
+
+    async def _wait(self, command: Command, performing: Coroutine[Any, Any, Report]) -> None:
         try:
-            while command is not None:
-                out[command] = now
-                report = await perform(command)
-                del out[command]
-                now = clock.now()
-                machine.settle(command, report, now)
-                self._settled(command, now)
-                if out and self._together:
-                    now = await self._with_the_others()
-                if self._error is not None or not self._running:
-                    return  # what ends the driver begins nothing more; nor does one that swallowed its cancellation
-                command = machine.take(now)
-                self._begin_due(now)
-                if command is None and len(self._parked) < self._parked_max:
-                    command, now = await self._park()
+            self._settle(command, await performing)
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
             self.fail(error)
         except asyncio.CancelledError:
@@ -193,66 +239,47 @@ class Driver:
                 raise
             self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
         finally:
-            self._lanes.discard(task)
-
-    def _park(self) -> asyncio.Future[tuple[Command, Millis]]:
-        parked: asyncio.Future[tuple[Command, Millis]] = asyncio.get_running_loop().create_future()
-        self._parked.append(parked)
-        return parked
-
-    async def _with_the_others(self) -> Millis:
-        """Lets those settle that came back in the same turn of the loop: what they ask for together is one command.
-
-        Then each goes on with what is due, and who comes last begins the rest.
-        """
-        self._waiting += 1
-        try:
-            await asyncio.sleep(0)
-        finally:
-            self._waiting -= 1
-        return self._clock.now()
-
-    async def _end_lanes(self) -> None:
-        """Cancels what is out and waits for its end, however often this is cancelled itself meanwhile."""
-        for task in self._lanes:
-            task.cancel()
-        cancelled = None
-        while self._lanes:
-            try:
-                done, _ = await asyncio.wait(self._lanes)
-            except asyncio.CancelledError as error:
-                cancelled = error
+            waited = self._waiting.pop(command, None) is not None
+        if waited:  # otherwise the turn goes on that it was begun in
+            if self._together:
+                self.pump_soon()
             else:
-                self._lanes -= done  # those that were cancelled before their first step, too
-        if cancelled is not None:
-            raise cancelled
+                self.pump()
 
-    @property
-    def at_rest(self) -> bool:
-        """Whether it has ended by itself: nothing is out, and nothing is left to do."""
-        return self._done.is_set and self._error is None
+    def _settle(self, command: Command, report: Report) -> Millis:
+        now = self._clock.now()
+        del self.out[command]
+        self._machine.settle(command, report, now)
+        self._settled(command, now)
+        return now
 
-    def _begin(self, command: Command, now: Millis) -> None:
-        if self._parked:
-            self._parked.pop().set_result((command, now))
-            return
-        # A task group of anyio's costs four times as much a task (measured), and this is the one place where it counts.
-        self._lanes.add(asyncio.create_task(self._lane(command, now)))
-
-    def _begin_due(self, now: Millis) -> None:
+    def _look(self, now: Millis) -> None:
+        """What is there for whoever waits: for room, for the end, for the time of what is due next."""
         machine = self._machine
-        if self._waiting:
-            return
-        if self._running:
-            while (command := machine.take(now)) is not None:
-                self._begin(command, now)
         if not self._room.is_set and machine.demand():
             self._room.set()
         if machine.over:
             self._done.set()
             self._room.set()
-        elif (wake_at := machine.wake_at()) is not None:
+        elif self._soon is None and (wake_at := machine.wake_at()) is not None:
             self._arm(wake_at, now)
+
+    async def _end_waiting(self) -> None:
+        """Cancels what is out and waits for its end, however often this is cancelled itself meanwhile.
+
+        Who swallows that has an answer, which is settled like any other.
+        """
+        waiting = set(self._waiting.values())
+        for task in waiting:
+            task.cancel()
+        cancelled = None
+        while waiting:
+            try:
+                _, waiting = await asyncio.wait(waiting)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     def _arm(self, wake_at: Millis, now: Millis) -> None:
         """A timer that ends sooner stays, and looks again then: most of what is waited for comes without one."""
@@ -262,6 +289,10 @@ class Driver:
             self._disarm()
             self._timer_at = wake_at
             self._timer = asyncio.get_running_loop().call_later((wake_at - now) / 1000, self._on_timer)
+
+    def _on_soon(self) -> None:
+        self._soon = None
+        self.pump()
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None

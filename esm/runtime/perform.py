@@ -10,6 +10,7 @@ from typing import Any
 
 from esm.clock import Millis
 from esm.destinations.destination import Destination, FailureRecord
+from esm.eager import EagerTasks
 from esm.errors import DestinationError, LeaseLostError, StoreError
 from esm.filtering.criteria import FilterCriteria
 from esm.handlers.invoker import Invocation, Invoker, Raised
@@ -28,7 +29,7 @@ from esm.runtime.deadline import within
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
 from esm.runtime.rounds import Rounds
-from esm.stores.store import LeaseStore
+from esm.stores.store import LeaseStore, PromptStore
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers
 
@@ -43,7 +44,7 @@ STORE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingContext:
-    """What all shards of one mapping share. `slots`: what its calls take; `budget`, `rounds`: the worker's."""
+    """What all shards of one mapping share. `slots`: what its calls take; `budget`, `rounds`, `tasks`: the worker's."""
 
     mapping: EventSourceMapping
     ports: Ports
@@ -55,6 +56,7 @@ class MappingContext:
     slots: tuple[Slots, ...]
     budget: Budget
     rounds: Rounds
+    tasks: EagerTasks
     home: Home
 
     def calls(self, named: dict[str, str], meaning: Meaning) -> Calls:
@@ -79,14 +81,19 @@ class Performer:
         self.calls = context.calls(self._named, self)
         self._trouble: str | None = None
         self._store_failures = 0
+        store = context.store
+        self._store_at_once = store.checkpoint_at_once if isinstance(store, PromptStore) else _not_at_once
 
     @property
     def last_error(self) -> str | None:
         """Of the store or the destination, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: Command) -> Coroutine[Any, Any, Report]:
-        """What becomes of it, for whoever awaits this. Raises `LeaseLostError`: the shard is another worker's now."""
+    def perform(self, command: Command) -> Report | Coroutine[Any, Any, Report]:
+        """What becomes of it, or what gives that when it is awaited.
+
+        Raises `LeaseLostError`: the shard is another worker's now.
+        """
         self._context.home.check()
         if isinstance(command, Deliver):
             return self._deliver(command)
@@ -96,8 +103,15 @@ class Performer:
 
     # -- Deliver ---------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, command: Deliver) -> Report:
-        report = await self.calls.call(command, self._event(command), until=self._expires_at(command.records))
+    def _deliver(self, command: Deliver) -> Report | Coroutine[Any, Any, Report]:
+        called = self.calls.call(command, self._event(command), until=self._expires_at(command.records))
+        if not isinstance(called, Answered):
+            return self._delivered(called)
+        self._remember(called)
+        return called
+
+    async def _delivered(self, calling: Coroutine[Any, Any, Answered | Throttled]) -> Report:
+        report = await calling
         if not isinstance(report, Throttled):
             self._remember(report)
         return report
@@ -156,10 +170,14 @@ class Performer:
 
     # -- Store -----------------------------------------------------------------------------------------------------
 
-    async def _store(self, checkpoint: Checkpoint) -> Report:
+    def _store(self, checkpoint: Checkpoint) -> Report | Coroutine[Any, Any, Report]:
+        stored = self._store_at_once(self.lease, checkpoint)
+        return self._store_later(checkpoint) if stored is None else self._stored(stored)
+
+    async def _store_later(self, checkpoint: Checkpoint) -> Report:
         context = self._context
         try:
-            self.lease = await within(STORE_TIMEOUT_S, context.store.checkpoint(self.lease, checkpoint))
+            stored = await within(STORE_TIMEOUT_S, context.store.checkpoint(self.lease, checkpoint))
         except LeaseLostError:
             raise
         except (StoreError, TimeoutError) as error:
@@ -170,10 +188,14 @@ class Performer:
             )
             context.observers.notice(fact)
             return Failed(type(error).__name__, text)
+        return self._stored(stored)
+
+    def _stored(self, lease: Lease) -> Report:
+        context, self.lease = self._context, lease
         self._store_failures, self._trouble = 0, None
         self.calls.live.checkpoints += 1
         if context.observers.wants(facts.CheckpointStored):
-            now, settled = context.ports.clock.now(), checkpoint.settled
+            now, settled = context.ports.clock.now(), lease.checkpoint.settled
             context.observers.notice(facts.CheckpointStored(at=now, **self._named, settled=settled))
         return Succeeded()
 
@@ -245,6 +267,10 @@ class Performer:
                 delivered=delivered,
             )
         )
+
+
+def _not_at_once(_lease: Lease, _checkpoint: Checkpoint) -> None:
+    """Of a store that has to be awaited."""
 
 
 def _ends(records: list[Any]) -> tuple[str, str]:

@@ -63,8 +63,8 @@ class QueuePerformer:
         """Of the queue, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: QueueCommand) -> Coroutine[Any, Any, QueueReport]:
-        """What becomes of it, for whoever awaits this."""
+    def perform(self, command: QueueCommand) -> QueueReport | Coroutine[Any, Any, QueueReport]:
+        """What becomes of it, or what gives that when it is awaited."""
         self._context.home.check()
         if isinstance(command, Receive):
             return self._receive(command)

@@ -55,9 +55,6 @@ RECEIVE_BYTES = 1 << 20
 RECEIVE_BYTES_MIN = 16 << 10
 """What it is taken to bring at the least (chosen: so the polls of 3,000 idle queues are all out at once)."""
 
-PARKED_MAX = 16
-"""Tasks that stay for what comes next (chosen): about so many of ten handlers' receives and deletes end together."""
-
 _EVENT_WRAPPING = len('{"Records":[]}')
 
 
@@ -87,8 +84,8 @@ class QueueRunner:
         )
         self._machine.told, self._machine.share = self._polled, context.budget.share(polls=True)
         machine, perform = cast("DriverMachine", self._machine), cast("Any", self._performer.perform)
-        self._driver = Driver(machine, perform, ports.clock, self._machine.settled, parked_max=PARKED_MAX)
-        self._machine.woken = self._driver.pump
+        self._driver = Driver(machine, perform, ports.clock, self._machine.settled, context.tasks)
+        self._machine.woken = self._driver.pump_soon
 
     @property
     def mapping(self) -> EventSourceMapping:

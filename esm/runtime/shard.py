@@ -84,7 +84,9 @@ class ShardRunner:
             keep=keeper(context.criteria, shape),
         )
         together = rules.parallelization_factor > 1
-        self._driver = Driver(self._machine, self.performer.perform, ports.clock, self._settled, together=together)
+        self._driver = Driver(
+            self._machine, self.performer.perform, ports.clock, self._settled, context.tasks, together=together
+        )
 
     @property
     def lease(self) -> Lease:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 
+from esm.eager import EagerTasks
 from esm.errors import EsmError
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Budget
@@ -34,6 +35,9 @@ from esm.telemetry import facts
 from esm.telemetry.observer import Observers
 
 __all__ = ["Shift"]
+
+SPARE_TASKS = 64
+"""Tasks that stay for what has to wait next (chosen): what ends together, and is begun again, takes no new ones."""
 
 LAST_S = 0.2
 """What each part has to close, however long those before it took: a stop is over 2 s after its drain (chosen)."""
@@ -61,6 +65,7 @@ class Shift:
         self.budget = Budget(resources.bytes_in_flight)
         self.clean = True
         self._watchdog = Watchdog(observers, ports.clock, after=blocked_after)
+        self._tasks = EagerTasks(spare_max=SPARE_TASKS, again=True)
         builder = Builder(
             ports=ports,
             store=store,
@@ -68,6 +73,7 @@ class Shift:
             concurrency=concurrency,
             budget=self.budget,
             rounds=Rounds(ports.clock),
+            tasks=self._tasks,
             worker_id=self.id,
             drain_timeout=drain_timeout,
             home=self.home,
@@ -159,6 +165,7 @@ class Shift:
             try:
                 await self._close()
             finally:
+                self._tasks.close()
                 self._watchdog.stop()
                 self._observers.notice(facts.WorkerStopped(at=self._ports.clock.now(), clean=self.clean))
 

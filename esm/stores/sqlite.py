@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias
@@ -63,16 +63,24 @@ class SqliteStore:
     async def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> Lease:
         """`lease` with this checkpoint, durable. Raises `LeaseLostError`; `StoreError` when it goes back."""
         self._check_usable()
-        columns = checkpoint_columns(checkpoint)
+        stored = self.checkpoint_at_once(lease, checkpoint)
+        if stored is not None:
+            return stored
+        quick, columns = self._quick, checkpoint_columns(checkpoint)
+        with nullcontext() if quick is None else quick.turn_of_the_thread():
+            await self._do(statements.advance, lease, checkpoint, columns)
+        return _advanced(lease, checkpoint)
+
+    def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
+        """As `checkpoint`; `None`: it is the thread's to write it, or to say what is wrong."""
         # It may go past what waits for the thread: the row says whether it may be written, and what was given up by its
         # caller meanwhile is not written any more.
         quick = self._quick
-        if quick is None:
-            await self._do(statements.advance, lease, checkpoint, columns)
-        elif not quick.write(lease, checkpoint, columns):
-            with quick.turn_of_the_thread():
-                await self._do(statements.advance, lease, checkpoint, columns)
-        return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
+        if quick is None or asyncio.get_running_loop() is not self._loop:
+            return None
+        if not quick.write(lease, checkpoint, checkpoint_columns(checkpoint)):
+            return None
+        return _advanced(lease, checkpoint)
 
     async def open(self) -> None:
         """Opens or makes the file, checks it, and starts the thread.
@@ -224,6 +232,10 @@ class SqliteStore:
                 _answer(loop, self._database.commit(connection, group))
             if isinstance(asked, asyncio.Future):
                 return asked
+
+
+def _advanced(lease: Lease, checkpoint: Checkpoint) -> Lease:
+    return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
 
 def _close_unused(opened: asyncio.Future[sqlite3.Connection | None]) -> None:

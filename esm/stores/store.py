@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from esm.clock import Millis
 from esm.leasing.lease import Lease
 from esm.leasing.moves import Move, Moved
 from esm.records.position import Checkpoint
 
-__all__ = ["LeaseStore", "OperatedStore"]
+__all__ = ["LeaseStore", "OperatedStore", "PromptStore"]
 
 
 class LeaseStore(Protocol):
@@ -67,6 +67,15 @@ class LeaseStore(Protocol):
 
     async def forget(self, mapping: str) -> None:
         """Removes every row of a mapping, whoever owns it; none is no fault."""
+        ...
+
+
+@runtime_checkable
+class PromptStore(LeaseStore, Protocol):
+    """One that can write a position without a wait."""
+
+    def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
+        """As `checkpoint`; `None`: nothing is written, and `checkpoint` has to be awaited, which says why."""
         ...
 
 

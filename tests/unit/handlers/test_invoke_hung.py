@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from esm.eager import EagerTasks
 from esm.errors import HandlerExhaustedError
 from esm.handlers.call import Call, Calls
 from esm.handlers.context import LambdaContext
@@ -164,20 +165,24 @@ def test_a_cancelled_caller_does_not_wait_for_a_call_that_swallows_it() -> None:
     run(main)
 
 
-def test_a_call_told_to_stop_before_its_first_step_ends() -> None:
+def test_a_call_told_to_stop_in_its_first_step_ends() -> None:
     steps: list[str] = []
 
-    async def step() -> None:
-        steps.append("started")
+    async def step(call: Call) -> None:
+        call.stop()
+        call.stop()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            steps.append("cancelled")
+        call.finish(Returned())
 
     async def main(loop: ManualLoop) -> None:
         calls = Calls(loop, TIMED_OUT)
         call = Call(calls, "r", loop.now(), loop, loop.time() + 3)
-        call.start_task(step())
-        call.stop()
-        call.stop()
+        call.start(EagerTasks(), step(call))
         assert await call.wait() == TIMED_OUT
-        assert steps == []
+        assert steps == ["cancelled"]
         assert calls.running == {}
 
     run(main)

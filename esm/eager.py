@@ -1,0 +1,180 @@
+r"""Coroutines that begin at once, in the turn of the event loop they were asked for: only one that waits takes a task.
+
+Making a task, and the turn of the loop in which it takes its first step, cost more than all that is decided for a batch
+(measured), and most of what a batch needs never waits: its position is written in microseconds, and many a function has
+nothing to await. From Python 3.12 on asyncio has eager tasks, each a new one; here one that was not needed stays.
+
+    spare --start--> first step --the coroutine ends--> spare
+                         \--it awaits something--> its task, from then on --it ends--> ended, or spare again
+
+While it takes its first step, a coroutine is in the task that will be its own: `asyncio.current_task()`, and all that
+is built on it (`asyncio.timeout`, anyio's scopes), are as in any other task.
+https://docs.python.org/3/library/asyncio-extending.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context, copy_context
+from typing import Any
+
+__all__ = ["EagerTasks"]
+
+
+class EagerTasks:
+    """Begins coroutines, and keeps a few tasks for those that have to wait; belongs to the loop it is used in.
+
+    `spare_max`: how many tasks are kept. `again`: also those that a coroutine has waited in, where it is nobody's
+    business whose task it was before.
+    """
+
+    __slots__ = ("_again", "_spare", "_spare_max")
+
+    def __init__(self, *, spare_max: int = 1, again: bool = False) -> None:
+        self._spare_max, self._again = spare_max, again
+        self._spare: list[_Stage] = []
+
+    def start(
+        self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[None] | None:
+        """The task in which the coroutine goes on, or `None`: it has ended in its first step.
+
+        `name`: of the task; `None`: whatever it has. `context`: what the coroutine runs in; `None`: a copy of the
+        current one. What it raises in its first step is raised here.
+        """
+        loop = asyncio.get_running_loop()
+        stage = self._stage(loop)
+        task = stage.task
+        if name is not None:
+            task.set_name(name)
+        if context is None:
+            context = copy_context()
+        caller = asyncio.current_task(loop)
+        if caller is not None:
+            asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001  # documented under "Extending", as the next ones
+        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
+        stage.coroutine = coroutine
+        try:
+            awaited = context.run(coroutine.send, None)
+        except BaseException as ended:
+            stage.coroutine = None
+            if not self.keep(stage):
+                task.cancel()
+            if isinstance(ended, StopIteration):
+                return None
+            raise
+        finally:
+            asyncio.tasks._leave_task(loop, task)  # noqa: SLF001
+            if caller is not None:
+                asyncio.tasks._enter_task(loop, caller)  # noqa: SLF001
+        stage.go_on(awaited, context, self if self._again else None)
+        return task
+
+    def keep(self, stage: _Stage) -> bool:
+        """Whether its task waits for the next coroutine now."""
+        if len(self._spare) >= self._spare_max or not stage.unharmed:
+            return False
+        self._spare.append(stage)
+        return True
+
+    def close(self) -> None:
+        """Lets go of the tasks that it keeps: they end in the next turn of the loop."""
+        self._spare_max = 0
+        while self._spare:
+            self._spare.pop().task.cancel()
+
+    def _stage(self, loop: asyncio.AbstractEventLoop) -> _Stage:
+        while self._spare:
+            stage = self._spare.pop()
+            if stage.unharmed and stage.loop is loop:
+                return stage
+        return _Stage(loop)
+
+
+class _Nothing:
+    """What is awaited when nothing is."""
+
+
+_NOTHING: Any = _Nothing()
+_EMPTY = Context()
+
+
+class _Stage(Coroutine[Any, Any, None]):
+    """What a task runs: the coroutine that stands on it, and nothing for as long as none does."""
+
+    __slots__ = ("__weakref__", "_awaited", "_context", "_keeper", "_waiting", "coroutine", "loop", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.coroutine: Coroutine[Any, Any, None] | None = None
+        self._context = _EMPTY
+        self._keeper: EagerTasks | None = None
+        self._awaited = _NOTHING  # what its first step has come to, until the task knows
+        self._waiting: asyncio.Future[None] | None = None  # what the task awaits while it is spare
+        self.task: asyncio.Task[None] = loop.create_task(self)
+
+    @property
+    def unharmed(self) -> bool:
+        """Whether nobody has cancelled its task."""
+        waiting = self._waiting
+        return not (self.task.cancelling() or self.task.done() or (waiting is not None and waiting.done()))
+
+    def go_on(self, awaited: Any, context: Context, keeper: EagerTasks | None) -> None:
+        """The coroutine awaits something: from the next turn on it is the task's."""
+        self._awaited, self._context, self._keeper = awaited, context, keeper
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    # -- what a task asks of a coroutine ---------------------------------------------------------------------------
+
+    def send(self, value: Any) -> Any:
+        """One step; gives what is awaited next."""
+        coroutine = self.coroutine
+        if coroutine is None:
+            return self._rest()
+        if self._awaited is not _NOTHING:
+            awaited, self._awaited = self._awaited, _NOTHING
+            return awaited
+        return self._step(coroutine.send, value)
+
+    def throw(self, error: Any, *_: Any) -> Any:
+        """One step that begins with an error."""
+        coroutine = self.coroutine
+        if coroutine is None:
+            raise error
+        if self._awaited is not _NOTHING:
+            # Cancelled before its task knows what it awaits. That is cancelled first, as asyncio does it.
+            awaited, self._awaited = self._awaited, _NOTHING
+            if asyncio.isfuture(awaited) and awaited.cancel():
+                return awaited
+        return self._step(coroutine.throw, error)
+
+    def close(self) -> None:
+        """Ends the coroutine."""
+        if self.coroutine is not None:
+            self.coroutine.close()
+
+    def __await__(self) -> Any:
+        raise TypeError("a stage is for a task")
+
+    def __getattr__(self, name: str) -> Any:
+        """Of the coroutine that stands on it (`cr_frame`, `cr_running`): debuggers and anyio ask."""
+        if name.startswith("cr_") and (coroutine := self.coroutine) is not None:
+            return getattr(coroutine, name)
+        raise AttributeError(name)
+
+    def _step(self, step: Any, value: Any) -> Any:
+        try:
+            return self._context.run(step, value)
+        except StopIteration:
+            self.coroutine, self._context, self._waiting = None, _EMPTY, None
+            keeper, self._keeper = self._keeper, None
+            if keeper is None or not keeper.keep(self):
+                raise
+            return self._rest()
+
+    def _rest(self) -> Any:
+        waiting: asyncio.Future[None] = self.loop.create_future()
+        self._waiting = waiting
+        return next(waiting.__await__())
