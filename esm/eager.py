@@ -51,9 +51,7 @@ class EagerTasks:
         if context is None:
             context = copy_context()
         caller = asyncio.current_task(loop)
-        if caller is not None:
-            asyncio.tasks._leave_task(loop, caller)  # noqa: SLF001  # documented under "Extending", as the next ones
-        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
+        _change(loop, caller, task)
         stage.coroutine = coroutine
         try:
             awaited = context.run(coroutine.send, None)
@@ -65,9 +63,7 @@ class EagerTasks:
                 return None
             raise
         finally:
-            asyncio.tasks._leave_task(loop, task)  # noqa: SLF001
-            if caller is not None:
-                asyncio.tasks._enter_task(loop, caller)  # noqa: SLF001
+            _change(loop, task, caller)
         stage.go_on(awaited, context, self if self._again else None)
         return task
 
@@ -90,6 +86,16 @@ class EagerTasks:
             if stage.unharmed and stage.loop is loop:
                 return stage
         return _Stage(loop)
+
+
+def _change(
+    loop: asyncio.AbstractEventLoop, leaves: asyncio.Task[Any] | None, enters: asyncio.Task[Any] | None
+) -> None:
+    """The second is the current task now, in place of the first; `None`: there is none."""
+    if leaves is not None:
+        asyncio.tasks._leave_task(loop, leaves)  # noqa: SLF001  # documented under "Extending"
+    if enters is not None:
+        asyncio.tasks._enter_task(loop, enters)  # noqa: SLF001  # as above
 
 
 class _Nothing:

@@ -10,23 +10,25 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from esm.aws.connection import Answer, Headers, header
 from esm.aws.credentials import CredentialSource
-from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error
+from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error, unparsable
 from esm.aws.http import HttpEndpoint
+from esm.aws.parts import UNPARSABLE, InParts
 from esm.aws.signing import Credentials, Signer
 from esm.clock import Millis
 from esm.errors import SourceDeniedError, SourceError
 
-__all__ = ["DataPlane", "FastPlane", "read_answer", "time_of"]
+__all__ = ["DataPlane", "Decoder", "FastPlane", "read_answer", "time_of"]
 
 T = TypeVar("T")
 
-_UNPARSABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+Decoder: TypeAlias = "msgspec.json.Decoder[T] | InParts[Any]"
+"""What makes something of an answer: of all of it at once, or of one that is large, part by part."""
 
 MIN_SHIFT_MS = 30_000
 """A clock that is wrong by less is not why a signature was refused: AWS allows 5 minutes. (chosen)"""
@@ -45,7 +47,7 @@ class DataPlane(Protocol):
         """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         ...
 
-    async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+    async def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> tuple[T, int]:
         """The decoded answer, and its bytes on the wire.
 
         `operation`: AWS's name of it; `parameters`: values of its JSON, times in epoch seconds. Raises `SourceError`,
@@ -85,7 +87,7 @@ class FastPlane:
         """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         return time_of(self._newest)
 
-    async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+    async def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> tuple[T, int]:
         """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's."""
         target, shift = self._target_prefix + operation, self._shift
         body, read = self._encoder.encode(parameters), partial(self._read, decoder)
@@ -117,7 +119,7 @@ class FastPlane:
         head = self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000)
         return self._endpoint.send(head + body, self._timeout, read)
 
-    def _read(self, decoder: msgspec.json.Decoder[T], answer: Answer) -> tuple[T, int]:
+    def _read(self, decoder: Decoder[T], answer: Answer) -> tuple[T, int]:
         self._newest = answer.headers
         try:
             return read_answer(answer, decoder)
@@ -134,17 +136,16 @@ class FastPlane:
                 self._shift = shift
 
 
-def read_answer(answer: Answer, decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+def read_answer(answer: Answer, decoder: Decoder[T]) -> tuple[T, int]:
     """What a service answered, and its bytes. Raises `SourceError` for a refusal and for what does not parse."""
     body = answer.body
     if answer.status != 200:  # noqa: PLR2004  (HTTP's own)
         raise _refusal(answer)
     size = len(body)
     try:
-        value = decoder.decode(body)
-    except _UNPARSABLE as error:
-        page = excerpt(bytes(body[:512]))
-        raise SourceError("UnparsableAnswer", f"{size} bytes: {page or error}") from None
+        value = decoder.read(answer) if isinstance(decoder, InParts) else decoder.decode(body)
+    except UNPARSABLE as error:
+        raise unparsable(bytes(body[:512]), size, error) from None
     return value, size
 
 
@@ -177,7 +178,7 @@ def _refusal(answer: Answer) -> SourceError:
     body = bytes(answer.body)
     try:
         told = _REFUSAL.decode(body)
-    except _UNPARSABLE:
+    except UNPARSABLE:
         told = _Refusal(message=excerpt(body))
     # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
     code = answer.header(b"x-amzn-errortype") or told.type or told.code or ""

@@ -21,14 +21,14 @@ import httptools
 
 from esm.errors import SourceError
 
-__all__ = ["Answer", "Buffers", "Connection", "Headers", "StaleError", "header"]
+__all__ = ["Answer", "Buffers", "Connection", "Headers", "Kept", "StaleError", "header"]
 
 T = TypeVar("T")
 
 SCRATCH_BYTES = 256 * 1024
 STRAIGHT_BYTES = 64 * 1024
 """A body with more than this still to come is read straight into place. (chosen)"""
-SPARE_BYTES = 16 * 1024 * 1024
+SPARE_BYTES = 32 * 1024 * 1024
 """Body buffers that are kept for the next answers, together: `GetRecords` gives 10 MiB of data, 14 MB as base64."""
 ROUND_BYTES = 256 * 1024
 """Body buffers are multiples of this, so that one also fits an answer that is a little larger. (chosen)"""
@@ -74,15 +74,48 @@ def header(headers: Headers, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), "")
 
 
+class Kept:
+    """An answer's body for as long as it is wanted, and to write to: the first `size` bytes of `memory`."""
+
+    __slots__ = ("_buffers", "memory", "size")
+
+    def __init__(self, memory: bytearray, size: int, buffers: Buffers | None = None) -> None:
+        self.memory, self.size, self._buffers = memory, size, buffers
+
+    def release(self) -> None:
+        """It is not wanted any more: its memory may take the next one. Once; without it, the memory is just let go."""
+        if self._buffers is not None:
+            self._buffers.give_back(self.memory)
+
+
 class Answer:
-    """A whole answer. `body` is valid only while it is read: its memory takes the next one."""
+    """A whole answer. `body` is valid only while it is read, unless it is kept: its memory takes the next one.
 
-    __slots__ = ("body", "headers", "status")
+    `straight`: the memory it is in when that has nothing else, with whose it is. `kept`: it is somebody's.
+    """
 
-    def __init__(self, status: int, headers: Headers, body: bytes | memoryview) -> None:
+    __slots__ = ("_straight", "body", "headers", "kept", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes | memoryview,
+        straight: tuple[bytearray, Buffers] | None = None,
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.kept = False
+        self._straight = straight
+
+    def keep(self) -> Kept:
+        """Its body, which is from now on whoever's reads it."""
+        if self._straight is None:
+            return Kept(bytearray(self.body), len(self.body))
+        self.kept = True
+        memory, buffers = self._straight
+        return Kept(memory, len(self.body), buffers)
 
     def header(self, name: bytes) -> str:
         """The value of a header, by its lower-case name; "" when it is not there."""
@@ -287,14 +320,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _complete(self) -> None:
         """The whole answer is there."""
-        answer, straight = Answer(self._status, self._headers, self._body()), self._straight
+        straight = None if self._straight is None else (self._straight, self._buffers)
+        answer = Answer(self._status, self._headers, self._body(), straight)
         if not self._keep_alive:
             self.abort()
         self._clear()
         self._served += 1
         self._hand_over(answer)
-        if straight is not None:
-            self._buffers.give_back(straight)
+        if straight is not None and not answer.kept:
+            self._buffers.give_back(straight[0])
 
     def _body(self) -> bytes | memoryview:
         if self._view is not None:

@@ -17,7 +17,7 @@ __all__ = ["DynamoDBStreamsApi", "StreamPage", "TableRecords"]
 
 
 class TableRecords(msgspec.Struct, gc=False, rename="pascal"):
-    """`GetRecords`. `next_shard_iterator` is `None` when the shard is closed and read to its end.
+    """`GetRecords`. `next_shard_iterator` is `None` when the shard is closed and read to its end. `rest`: as Kinesis's.
 
     It says neither how far the tip is nor which shards follow.
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
@@ -25,6 +25,7 @@ class TableRecords(msgspec.Struct, gc=False, rename="pascal"):
 
     records: list[DynamoDBRecord] = []
     next_shard_iterator: str | None = None
+    rest: None = None
 
     def __post_init__(self) -> None:
         """Before the answer's memory is given back. A page with text that is not UTF-8 is none."""

@@ -19,7 +19,7 @@ from esm.errors import (
     SourceThrottledError,
 )
 
-__all__ = ["CLOCK_SKEW_CODES", "excerpt", "from_sdk", "kind_of", "service_error"]
+__all__ = ["CLOCK_SKEW_CODES", "excerpt", "from_sdk", "kind_of", "service_error", "unparsable"]
 
 CLOCK_SKEW_CODES = frozenset({"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed"})
 """Codes that a wrong clock leads to, among other things."""
@@ -161,3 +161,8 @@ def _harmless(code: str, message: str) -> str:
         # What follows is the request as it was signed, its session token included.
         first = first.partition(". ")[0]
     return _SECRET.sub("...", first)[:MESSAGE_CHARACTERS]
+
+
+def unparsable(start: bytes, size: int, error: Exception) -> SourceError:
+    """An answer of `size` bytes, or a part of one, that is not what it should be; `start`: the first of them."""
+    return SourceError("UnparsableAnswer", f"{size} bytes: {excerpt(start) or error}")

@@ -18,7 +18,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from botocore import xform_name
 from botocore.utils import get_environ_proxies
 
-from esm.aws.calls import read_answer, time_of
+from esm.aws.calls import Decoder, read_answer, time_of
 from esm.aws.connection import Answer, Headers
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import from_sdk
@@ -117,7 +117,7 @@ class SdkPlane:
         """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         return time_of(self._newest)
 
-    async def call(self, operation: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> tuple[T, int]:
+    async def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> tuple[T, int]:
         """The decoded answer, and its bytes on the wire."""
         exchange = _Exchange(self._encoder.encode(parameters))
         await self._credentials.current()  # read again here, if the last ones were refused

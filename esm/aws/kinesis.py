@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from esm.aws.kinesis_api import GetRecordsOutput, ListedShard, ListShardsOutput, StreamSummary
+from esm.aws.parts import InParts
 from esm.aws.session import AwsSession
 from esm.aws.streams import StreamCalls
 from esm.errors import SourceDeniedError, SourceError, SourceThrottledError
@@ -23,6 +24,7 @@ __all__ = ["KinesisCalls"]
 # the shard.
 class _GetRecords(GetRecordsOutput, gc=False, rename="pascal", kw_only=True):
     records: list[KinesisRecord]
+    rest: None = None
 
 
 class _ListShards(ListShardsOutput, rename="pascal", kw_only=True):
@@ -33,7 +35,7 @@ class _Described(msgspec.Struct, rename="pascal"):
     stream_description_summary: StreamSummary
 
 
-_GET_RECORDS = msgspec.json.Decoder(_GetRecords)
+_GET_RECORDS = InParts(_GetRecords, KinesisRecord)
 _LIST_SHARDS = msgspec.json.Decoder(_ListShards)
 _DESCRIBED = msgspec.json.Decoder(_Described)
 

@@ -5,6 +5,7 @@ The real client and the simulated stream both answer to this.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -18,9 +19,24 @@ __all__ = [
     "KinesisApi",
     "ListShardsOutput",
     "ListedShard",
+    "Rest",
     "SequenceNumberRange",
     "StreamSummary",
 ]
+
+
+class Rest(Iterator[list[KinesisRecord]], Protocol):
+    """What follows, a part at a time, of at least one record. Its `next` raises `SourceError` for what is no record."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take; 0: there are none."""
+        ...
+
+    @property
+    def last(self) -> KinesisRecord:
+        """The last of all."""
+        ...
 
 
 class ChildShard(msgspec.Struct, gc=False, rename="pascal"):
@@ -33,6 +49,7 @@ class ChildShard(msgspec.Struct, gc=False, rename="pascal"):
 class GetRecordsOutput(msgspec.Struct, gc=False, rename="pascal"):
     """`GetRecords`. `next_shard_iterator` is `None` when the shard is closed and read to its end.
 
+    `rest`: records that follow `records` and are not decoded yet; `None`: none do.
     https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
     """
 
@@ -40,6 +57,7 @@ class GetRecordsOutput(msgspec.Struct, gc=False, rename="pascal"):
     next_shard_iterator: str | None = None
     millis_behind_latest: Millis | None = None
     child_shards: list[ChildShard] | None = None
+    rest: Rest | None = None
 
 
 class SequenceNumberRange(msgspec.Struct, rename="pascal"):

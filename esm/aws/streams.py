@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from esm.arn import Arn
-from esm.aws.calls import DataPlane
+from esm.aws.calls import DataPlane, Decoder
 from esm.aws.session import AwsSession
 from esm.clock import Millis
 
@@ -35,7 +35,7 @@ class StreamCalls:
         self._planes: dict[str, DataPlane] = {}
 
     def call(
-        self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]
+        self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: Decoder[T]
     ) -> Coroutine[Any, Any, tuple[T, int]]:
         """The decoded answer, and its bytes on the wire. Raises `SourceError`."""
         plane = self._planes.get(stream_arn)
@@ -49,7 +49,7 @@ class StreamCalls:
         return None if plane is None else plane.answered_at
 
     async def _first_call(
-        self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: msgspec.json.Decoder[T]
+        self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: Decoder[T]
     ) -> tuple[T, int]:
         plane = await self._plane(stream_arn)
         return await plane.call(operation, parameters, decoder)

@@ -147,10 +147,15 @@ class Lane:
         if self._window_opened_at is None and self.waiting:
             self._window_opened_at = now
 
-    def ready(self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool) -> Batch | None:
-        """The batch to act on now, left in its place; `None` when there is none yet. `flush`: no more records come."""
+    def ready(
+        self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool, more: bool = False
+    ) -> Batch | None:
+        """The batch to act on now, left in its place; `None` when there is none yet.
+
+        `flush`: no more records come; `more`: some come in a moment, so only a full batch is cut.
+        """
         if not self.batches:
-            batch = self._cut(rules, now, new_id, flush=flush)
+            batch = self._cut(rules, now, new_id, flush=flush, more=more)
             if batch is not None:
                 self.batches.append(batch)
             return batch
@@ -178,13 +183,17 @@ class Lane:
             batch.window,
         )
 
-    def wake_at(self, rules: StreamRules, *, flush: bool) -> Millis | None:
+    def wake_at(self, rules: StreamRules, *, flush: bool, more: bool = False) -> Millis | None:
         """When `ready` may answer differently by time alone."""
         if self.batches:
             return self._due(self.batches[-1], rules)
         if not self.waiting:
             return None
-        if flush or self._full(rules) or self._window_opened_at is None or self._bounded:
+        if self._full(rules):
+            return 0
+        if more:
+            return None
+        if flush or self._window_opened_at is None or self._bounded:
             return 0
         closes = self._window_opened_at + rules.batching_window_ms
         expires = expires_at(self._records[self._head], rules)
@@ -226,10 +235,12 @@ class Lane:
     def _full(self, rules: StreamRules) -> bool:
         return self.waiting >= rules.batch_size or self._waiting_bytes >= rules.payload_bytes_max
 
-    def _cut(self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool) -> Batch | None:
+    def _cut(
+        self, rules: StreamRules, now: Millis, new_id: Callable[[], str], *, flush: bool, more: bool = False
+    ) -> Batch | None:
         """The next batch: by size, payload or window, whichever comes first. Records too old are cut off alone."""
         if len(self._records) - self._head < rules.batch_size:
-            wake = self.wake_at(rules, flush=flush)
+            wake = self.wake_at(rules, flush=flush, more=more)
             if wake is None or wake > now:
                 return None
         age = rules.maximum_record_age_ms

@@ -69,6 +69,7 @@ class ShardMachine:
         self._keep, self._jitter, self._new_id = keep, jitter, new_id
         self._progress = Progress(checkpoint, rules.parallelization_factor)
         self._durable = checkpoint
+        self._more = False  # the rest of a page comes in a moment: until then no batch is cut short
         self._draining = False
         self._storing: tuple[Store, int] | None = None
         self._version = self._stored = 0
@@ -115,7 +116,7 @@ class ShardMachine:
             self._progress.read_to(records[-1].sequence_number)
             if self._store_at is None:
                 self._store_at = now + IDLE_STORE_MS
-        self.closed = page.ended
+        self.closed, self._more = page.ended, page.rest is not None
         self._tumbling.read(page.behind_ms, now)
         if self._tumbling.window is not None:
             self._end_window()
@@ -160,7 +161,7 @@ class ShardMachine:
             return first
         for lane in self.lanes:
             if lane.out is None and lane.version <= self._stored and lane.is_open:
-                wakes = lane.wake_at(self.rules, flush=self._waits_in_vain)
+                wakes = lane.wake_at(self.rules, flush=self._waits_in_vain, more=self._more)
                 first = wakes if first is None or (wakes is not None and wakes < first) else first
         return first
 
@@ -253,7 +254,7 @@ class ShardMachine:
         rules = self.rules
         if rules.batching_window_ms:
             lane.open_window(now)
-        batch = lane.ready(rules, now, self._new_id, flush=self._waits_in_vain)
+        batch = lane.ready(rules, now, self._new_id, flush=self._waits_in_vain, more=self._more)
         if batch is None:
             return None
         if (age := rules.maximum_record_age_ms) is not None:

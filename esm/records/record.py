@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -53,13 +53,15 @@ class StreamEventShape(EventShape, Protocol):
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
-    """What one read of a shard gave.
+    """What one read of a shard gave, or a part of that.
 
     `records`: in order, possibly none. `behind_ms`: how far the end of the page is behind the tip, 0 at the tip.
     `ended`: the shard is closed and this was its last page. `children`: shard ids that follow it, where the service
     says so; empty when it does not. `size_bytes`: what the page holds in memory, about. `trimmed`: the position asked
     for is no longer kept, so records between it and the first of this page may be lost. `json_bytes`: what the records,
-    if not more, took in the JSON of their service; `None`: they do not come from such.
+    if not more, took in the JSON of their service; `None`: they do not come from such. `rest`: gives the next part of
+    what was read, which comes at once; it raises `SourceError` when that turns out to be no records. `None`: this is
+    the last, or all. `part`: which this is, the first is 0.
     """
 
     records: list[Any]
@@ -69,6 +71,8 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int = 0
     trimmed: bool = False
     json_bytes: int | None = None
+    rest: Callable[[], Page] | None = None
+    part: int = 0
 
 
 class Shard(msgspec.Struct, frozen=True):

@@ -193,6 +193,16 @@ class Driver:
         return self._done.is_set and self._error is None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it has more to do as soon as others had their turn."""
+        return self._soon is not None and self._running
+
+    @property
+    def ends(self) -> bool:
+        """Whether it begins nothing more."""
+        return self._draining or self._done.is_set
+
+    @property
     def _wants_nothing(self) -> bool:
         return self._draining or self._done.is_set or self._machine.finished
 

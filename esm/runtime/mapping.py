@@ -321,7 +321,7 @@ class MappingRunner:
     async def _end(self, runner: ShardRunner) -> None:
         """The children get leases first, then the shard is written as ended: a crash in between loses no child."""
         pacer, ports = PollPacer(), self.context.ports
-        while not await self._children_known(runner.children):
+        while not await self._children_known(runner.reading.children):
             if self._stopping or self._is_past(runner.lease):
                 runner.state = "stopped"
                 return

@@ -70,7 +70,7 @@ class QueueRunner:
         self.last_error: str | None = None
         self.under_way = False
         self._source = ports.open_queue(mapping)
-        self._named = {"mapping": mapping.uuid, "shard": mapping.arn.resource}
+        self._named: dict[str, Any] = {"mapping": mapping.uuid, "shard": mapping.arn.resource}
         self._activity = "waiting"
         self._asking: anyio.CancelScope | None = None
         self._stop = anyio.Event()

@@ -90,8 +90,7 @@ class Shift:
             exhausted=self.stop,
         )
         self._watch = SilenceWatch(self.mappings.lives, ports.clock, observers, silent_after, restart_silent_after)
-        self._ports, self._store, self._observers = ports, store, observers
-        self._drain_timeout = drain_timeout
+        self._ports, self._store, self._observers, self._drain_timeout = ports, store, observers, drain_timeout
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._stop_now = False

@@ -78,7 +78,8 @@ class KinesisShardReader(PollingReader[GetRecordsOutput]):
     def _behind(self, answer: GetRecordsOutput, records: list[Any]) -> Millis:
         if answer.millis_behind_latest is not None:
             return answer.millis_behind_latest
-        return max(0, self._clock.now() - records[-1].arrived_at) if records else 0
+        last = answer.rest.last if answer.rest is not None else records[-1] if records else None
+        return 0 if last is None else max(0, self._clock.now() - last.arrived_at)
 
     def _children(self, answer: GetRecordsOutput) -> tuple[str, ...]:
         return tuple([child.shard_id for child in answer.child_shards]) if answer.child_shards else ()

@@ -7,7 +7,10 @@ says of itself; a subclass adds that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from esm.aws.kinesis_api import ListedShard
 from esm.clock import Clock, Millis
@@ -38,6 +41,7 @@ class Answer(Protocol):
 
     records: Any
     next_shard_iterator: str | None
+    rest: Any  # as of a `GetRecordsOutput`
 
 
 A = TypeVar("A", bound=Answer)
@@ -135,15 +139,15 @@ class PollingReader(ABC, Generic[A]):
         """
         if self._ended:
             return Page([], ended=True)
-        self._limit = limit
-        try:
-            answer, size = await self._get(limit)
-        except IteratorExpiredError:
-            answer, size = await self._get(limit)
-        except PositionTrimmedError:
-            self._trimmed = True
-            answer, size = await self._get(limit)
-        return self._page(answer, size)
+        answer, size = await self._answer(limit)
+        return self._page(_joined(answer), size)
+
+    async def read_in_parts(self, limit: int) -> Page:
+        """As `read`; of an answer that is not decoded at once, the first part."""
+        if self._ended:
+            return Page([], ended=True)
+        answer, size = await self._answer(limit)
+        return self._page(_joined(answer) if self._looking else answer, size)
 
     # -- what services do differently ------------------------------------------------------------------------------
 
@@ -164,6 +168,16 @@ class PollingReader(ABC, Generic[A]):
         return records
 
     # -- what they have in common ----------------------------------------------------------------------------------
+
+    async def _answer(self, limit: int) -> tuple[A, int]:
+        self._limit = limit
+        try:
+            return await self._get(limit)
+        except IteratorExpiredError:
+            return await self._get(limit)
+        except PositionTrimmedError:
+            self._trimmed = True
+            return await self._get(limit)
 
     async def _get(self, limit: int) -> tuple[A, int]:
         if self._iterator is None:
@@ -226,16 +240,35 @@ class PollingReader(ABC, Generic[A]):
             records, trimmed = self._look(records)
         if records:
             self._after = records[-1].sequence_number
-        behind = self._behind(answer, records)
-        return Page(
+        page = Page(
             self._wanted(records),
-            behind_ms=behind,
+            behind_ms=self._behind(answer, records),
             ended=self._ended,
             children=self._children(answer),
             size_bytes=size,
             trimmed=trimmed,
             json_bytes=size,
         )
+        return page if answer.rest is None else self._part(page, answer.rest)
+
+    def _part(self, page: Page, rest: Any) -> Page:
+        """A page as the one that the rest follows, or as the last of its parts."""
+        size = rest.size_bytes
+        if not size:
+            return page
+        own = page.size_bytes - size
+        left = replace(page, records=[], size_bytes=size, json_bytes=size, trimmed=False, part=page.part + 1)
+        return replace(page, ended=False, size_bytes=own, json_bytes=own, rest=partial(self._next_part, left, rest))
+
+    def _next_part(self, left: Page, rest: Any) -> Page:
+        """What follows a part of a page. Raises `SourceError`; then the next read begins behind that part."""
+        try:
+            records: list[Any] = next(rest)
+        except SourceError:
+            self._iterator, self._ended = None, False
+            raise
+        self._after = records[-1].sequence_number
+        return self._part(replace(left, records=self._wanted(records)), rest)
 
     def _look(self, records: list[Any]) -> tuple[list[Any], bool]:
         """The records after the last one settled or read, and whether it turned out to be no longer kept."""
@@ -251,6 +284,15 @@ class PollingReader(ABC, Generic[A]):
         trimmed = self._trimmed or expected not in numbers
         self._trimmed = False
         return fresh, trimmed
+
+
+def _joined(answer: A) -> A:
+    """With all of its records decoded. Raises `SourceError`."""
+    if answer.rest is not None:
+        for part in answer.rest:
+            answer.records += part
+        answer.rest = None
+    return answer
 
 
 def listed_shard(listed: ListedShard) -> Shard:

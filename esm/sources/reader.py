@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -10,7 +10,7 @@ from esm.clock import Millis
 from esm.records.position import Position
 from esm.records.record import Page, Shard, StreamEventShape
 
-__all__ = ["ShardReader", "StreamDescription", "StreamSource"]
+__all__ = ["PartsReader", "ShardReader", "StreamDescription", "StreamSource"]
 
 
 class StreamDescription(msgspec.Struct, frozen=True):
@@ -32,6 +32,18 @@ class ShardReader(Protocol):
         """The next page, of at most `limit` records; possibly none.
 
         Raises `SourceError`; then the next call tries the same place.
+        """
+        ...
+
+
+@runtime_checkable
+class PartsReader(ShardReader, Protocol):
+    """One that need not have all of an answer decoded before any of it is handled."""
+
+    async def read_in_parts(self, limit: int) -> Page:
+        """As `read`; of what is large the first part. The rest of it is had before the next read, or let go for good.
+
+        When the rest is no records, the next read begins behind what was had.
         """
         ...
 

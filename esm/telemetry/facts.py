@@ -131,7 +131,9 @@ class PositionTrimmed(Fact, frozen=True, kw_only=True):
 
 
 class Polled(Fact, frozen=True, kw_only=True):
-    """One read. `filtered`: records of it that no filter let through. `behind_ms`: distance to the tip.
+    """One read, or a part of one that brought much: `part` counts them, from 0.
+
+    `filtered`: records of it that no filter let through. `behind_ms`: distance to the tip, of all that was read.
 
     `held`, `held_bytes`: what is read and not settled now, with these. `passed_over`: records of it that were settled
     before the shard was begun here. So of a shard, since `ShardStarted`: the sum of `records` is that of `filtered`,
@@ -145,6 +147,7 @@ class Polled(Fact, frozen=True, kw_only=True):
     held: int = 0
     held_bytes: int = 0
     passed_over: int = 0
+    part: int = 0
 
 
 class PollFailed(Fact, frozen=True, kw_only=True):

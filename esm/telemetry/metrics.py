@@ -113,7 +113,7 @@ class Metrics:
 
 
 def _polled(tally: Tally, fact: facts.Polled) -> None:
-    tally.polls += 1
+    tally.polls += fact.part == 0
     tally.polled_events += fact.records
     tally.filtered_out_events += fact.filtered
     tally.passed_over_events += fact.passed_over

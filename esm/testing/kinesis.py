@@ -10,6 +10,7 @@ resharding, trimming) takes effect at once and is not awaited.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Unpack
 
@@ -42,17 +43,29 @@ _json = msgspec.json.Encoder().encode
 
 
 class SimulatedKinesis(SimulatedService):
-    """The service. `throttled`: whether the limits of reads and bytes per second hold. The rest: `SimulatedService`."""
+    """The service. `throttled`: whether the limits of reads and bytes per second hold. The rest: `SimulatedService`.
+
+    `part_records`: an answer of more records comes in parts of so many, as the real call decodes what is large; `None`:
+    none does. `torn`: how often, as a probability, one of them turns out to be no records.
+    """
 
     service = "kinesis"
     iterator_valid = ITERATOR_VALID
     invalid = "InvalidArgumentException"
 
     def __init__(
-        self, clock: Clock, *, page_size: int = 1000, throttled: bool = False, **behaviour: Unpack[Behaviour]
+        self,
+        clock: Clock,
+        *,
+        page_size: int = 1000,
+        throttled: bool = False,
+        part_records: int | None = None,
+        torn: float = 0.0,
+        **behaviour: Unpack[Behaviour],
     ) -> None:
         super().__init__(clock, page_size=page_size, **behaviour)
         self.throttled = throttled
+        self.part_records, self.torn = part_records, torn
         self._numbers = count(_FIRST_NUMBER, _STEP)
 
     def create_stream(self, stream_arn: str, shards: int = 1, *, retention_hours: int = 24) -> SimulatedStream:
@@ -127,7 +140,14 @@ class SimulatedKinesis(SimulatedService):
             ]
         else:
             output.next_shard_iterator = self._iterator(stream, shard, end)
+        if self.part_records is not None and len(records) > self.part_records:
+            output.records = records[: self.part_records]
+            output.rest = _Rest(records, self.part_records, self._torn_at(len(records)))
         return output, _wire_size(records)
+
+    def _torn_at(self, count: int) -> int:
+        """Which record turns out to be none; one behind the last: all are records."""
+        return self._rng.randrange(count) if self.torn > 0 and self._rng.random() < self.torn else count
 
     def _index_at(self, shard: SimulatedShard, timestamp: float) -> int:
         at = round(timestamp * 1000)
@@ -146,6 +166,31 @@ class SimulatedKinesis(SimulatedService):
         if age > PAGE_TOKEN_VALID:
             raise SourceError("ExpiredNextTokenException", f"NextToken expired: it is {age} ms old.")
         return shard_id
+
+
+class _Rest(Iterator[list[KinesisRecord]]):
+    """What follows the first `size` of some records, as many at a time."""
+
+    def __init__(self, records: list[KinesisRecord], size: int, torn_at: int) -> None:
+        self.last = records[-1]
+        self._records, self._at, self._size, self._torn_at = records, size, size, torn_at
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take; 0: there are none."""
+        left = self._records[self._at :]
+        return _wire_size(left) if left else 0
+
+    def __next__(self) -> list[KinesisRecord]:
+        """The next of them. Raises `SourceError`, and `StopIteration`."""
+        part = self._records[self._at : self._at + self._size]
+        if not part:
+            raise StopIteration
+        if self._at <= self._torn_at < self._at + len(part):
+            self._at = len(self._records)
+            raise SourceError("UnparsableAnswer", "a part of it is no records")
+        self._at += len(part)
+        return part
 
 
 def _throttle(shard: SimulatedShard, now: Millis) -> None:

@@ -110,6 +110,21 @@ async def test_a_page_of_one_record_after_a_settled_one(any_server: Account) -> 
     assert [record for page in read for record in page.records] == whole[1:]
 
 
+async def test_a_large_answer_comes_in_parts_and_all_at_once_it_is_the_same(lineage_server: Account) -> None:
+    arn = await lineage_server.streams.create(shards=1)
+    large = [(f"key-{i} }},{{", bytes(1500)) for i in range(300)]
+    await lineage_server.streams.put_many(arn, large)
+    source = lineage_server.source(arn)
+    whole = (await source.open(FIRST, Position.trim_horizon()).read(1000)).records
+    parts = [await source.open(FIRST, Position.trim_horizon()).read_in_parts(1000)]
+    while parts[-1].rest is not None:
+        parts.append(parts[-1].rest())
+    assert len(parts) > 2
+    assert [record.key for record in whole] == [key for key, _ in large]
+    assert [record for part in parts for record in part.records] == whole
+    assert sum(part.size_bytes for part in parts) > 300 * 2000
+
+
 async def test_latest_sees_what_comes_after_it_was_opened(any_server: Account) -> None:
     arn = await any_server.streams.create(shards=1)
     await any_server.streams.put(arn, "k", b"before")

@@ -89,6 +89,8 @@ def drawn(seed: int, epoch: Millis) -> Deployment:
         stream={
             "page_size": rng.choice([1, 2, 1000]),
             "listing_lag": rng.choice([0, 0, 3_000]),
+            "part_records": rng.choice([None, 1, 3]),
+            "torn": rng.choice([0.0, 0.0, 0.1]),
             "throttled": rng.random() < 0.5,
         },
     )

@@ -232,7 +232,7 @@ def payload_limit_ignored(patch: pytest.MonkeyPatch) -> None:
 
 def window_ignored_while_records_wait(patch: pytest.MonkeyPatch) -> None:
     real = Lane.wake_at
-    patch.setattr(Lane, "wake_at", lambda self, rules, flush: real(self, rules, flush=True))
+    patch.setattr(Lane, "wake_at", lambda self, rules, flush, **more: real(self, rules, flush=True, **more))
 
 
 def window_never_begun_anew(patch: pytest.MonkeyPatch) -> None:

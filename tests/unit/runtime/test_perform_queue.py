@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -58,13 +59,19 @@ def performer(told: Told) -> QueuePerformer:
     return QueuePerformer(cast("Any", context), cast("Any", Silent()), {"mapping": "m", "shard": "q"})
 
 
+async def performed(of: QueuePerformer, command: QueueCommand) -> Any:
+    report = of.perform(command)
+    assert isinstance(report, Coroutine), "a call to the queue has to be waited for"
+    return await report
+
+
 def test_a_receive_that_is_never_answered_has_failed() -> None:
     told = Told()
 
     async def receive() -> None:
         clock, of = SimClock(), performer(told)
         began = clock.now()
-        assert await of.perform(Receive(10, 20, 30, began)) == ReceiveFailed(0)
+        assert await performed(of, Receive(10, 20, 30, began)) == ReceiveFailed(0)
         assert clock.now() - began == CALL_TIMEOUT_S * 1000
         assert of.last_error == "TimeoutError: no answer within 65 s"
 
@@ -78,7 +85,8 @@ def test_of_a_batch_call_that_is_never_answered_nothing_is_known() -> None:
     async def change() -> None:
         of = performer(Told())
         commands: list[QueueCommand] = [Delete(RECORDS), ChangeVisibility(RECORDS, [0, 0], extends=False, at=0)]
-        for command, report in zip(commands, await asyncio.gather(*map(of.perform, commands)), strict=True):
+        reports = await asyncio.gather(*(performed(of, command) for command in commands))
+        for command, report in zip(commands, reports, strict=True):
             assert report == NOTHING_KNOWN, command
         assert of.extended == 0
 
@@ -87,7 +95,7 @@ def test_of_a_batch_call_that_is_never_answered_nothing_is_known() -> None:
 
 def test_a_stop_is_no_answer_that_is_missing() -> None:
     async def receive() -> None:
-        task = asyncio.ensure_future(performer(Told()).perform(Receive(10, 20, 30, 0)))
+        task = asyncio.create_task(performed(performer(Told()), Receive(10, 20, 30, 0)))
         await asyncio.sleep(1)
         task.cancel()
         (ended,) = await asyncio.gather(task, return_exceptions=True)
