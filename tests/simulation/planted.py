@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from esm.errors import IteratorExpiredError, LeaseLostError
+from esm.errors import IteratorExpiredError, LeaseLostError, SourceError
 from esm.handlers.invoker import Raised
 from esm.leasing.lease import Lease
 from esm.machine import batch as batches
@@ -25,13 +25,13 @@ from esm.machine.outcome import PartlyFailed, Succeeded
 from esm.machine.progress import Progress
 from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, LanePositions, Position
+from esm.records.record import Page
 from esm.runtime import mapping as mappings
 from esm.runtime import perform
 from esm.runtime.mapping import MappingRunner
 from esm.runtime.perform import Performer
-from esm.runtime.shard import ShardRunner
 from esm.sources.kinesis import KinesisShardReader, KinesisSource
-from esm.sources.polling import listed_shard
+from esm.sources.polling import PollingReader, listed_shard
 from esm.stores.memory import MemoryStore
 
 Patch = pytest.MonkeyPatch
@@ -251,6 +251,26 @@ def a_filter_that_is_given_is_not_applied(patch: Patch) -> None:
     patch.setattr("esm.runtime.shard.keeper", lambda _criteria, _shape: None)
 
 
+@bug
+def the_rest_of_an_answer_is_let_go(patch: Patch) -> None:
+    patch.setattr(PollingReader, "_part", lambda _self, page, _rest: page)
+
+
+@bug
+def what_follows_a_part_of_no_records_is_read_behind_its_answer(patch: Patch) -> None:
+    original = PollingReader._next_part
+
+    def next_part(self: PollingReader[Any], left: Page, rest: Any) -> Page:
+        iterator, ended = self._iterator, self._ended
+        try:
+            return original(self, left, rest)
+        except SourceError:
+            self._iterator, self._ended = iterator, ended
+            raise
+
+    patch.setattr(PollingReader, "_next_part", next_part)
+
+
 # -- shards ------------------------------------------------------------------------------------------------------------
 
 
@@ -347,4 +367,4 @@ def _reopened(patch: Patch, iterator_type: str) -> None:
     patch.setattr(Progress, "lane_settles", lambda self, lane, number: self._settled.__setitem__(lane, number))
 
 
-__all__ = ["PLANTED", "ShardRunner", "planted"]
+__all__ = ["PLANTED", "planted"]

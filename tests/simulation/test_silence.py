@@ -12,7 +12,7 @@ from esm.errors import DestinationError, SourceError, StoreError
 from esm.machine.shard import ShardMachine
 from esm.mapping.function import Function
 from esm.runtime.driver import Driver
-from esm.runtime.shard import ShardRunner
+from esm.runtime.reading import Reading
 from esm.telemetry import facts
 from esm.testing.run import run
 from tests.simulation.stand import Instead, Stand, shards, simulated, until
@@ -62,11 +62,11 @@ async def test_a_lane_that_was_forgotten_is_told_and_told_again() -> None:
 
 @simulated
 async def test_a_reading_loop_that_is_gone_is_told() -> None:
-    async def gone(_self: ShardRunner) -> None:
+    async def gone(_self: Reading) -> None:
         await asyncio.sleep(HOUR)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShardRunner, "_read_pages", gone)
+        patch.setattr(Reading, "_read_pages", gone)
         stand = Stand()
         async with stand.worker(silent_after=60.0):
             await asyncio.sleep(200)

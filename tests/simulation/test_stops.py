@@ -11,7 +11,7 @@ import pytest
 
 from esm.errors import EsmError, SourceDeniedError, StoreError
 from esm.runtime.mapping import MappingRunner
-from esm.runtime.shard import ShardRunner
+from esm.runtime.reading import Reading
 from esm.telemetry import facts
 from esm.testing.run import run
 from tests.simulation.stand import Instead, Stand, shards, simulated, slow, until
@@ -253,7 +253,7 @@ async def test_the_lease_of_a_shard_whose_end_was_not_written_is_given_back() ->
 def test_the_lease_of_a_shard_that_is_begun_anew_is_given_back(turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop may come before it is taken again."""
 
-    async def gone(_self: ShardRunner) -> None:
+    async def gone(_self: Reading) -> None:
         await asyncio.sleep(3600)
 
     async def main() -> None:
@@ -271,7 +271,7 @@ def test_the_lease_of_a_shard_that_is_begun_anew_is_given_back(turns: int, monke
                 await asyncio.sleep(0)
         assert [row.owner for row in stand.store.rows.values()] == [None]
 
-    monkeypatch.setattr(ShardRunner, "_read_pages", gone)
+    monkeypatch.setattr(Reading, "_read_pages", gone)
     run(main())
 
 
