@@ -169,20 +169,24 @@ class FaultyStore:
 
         async def effect() -> Lease:
             written = await self._store.checkpoint(lease, checkpoint)
-            gate = self._gate
-            gate.journal.add(
-                CheckpointAccepted(
-                    at=gate.clock.now(),
-                    worker=gate.process.name,
-                    key=lease.key,
-                    owner=lease.owner,
-                    epoch=lease.epoch,
-                    checkpoint=checkpoint,
-                )
-            )
+            self.accepted(lease, checkpoint)
             return written
 
         return await self._call("checkpoint", effect)
+
+    def accepted(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """Puts it into the journal that the store has this position."""
+        gate = self._gate
+        gate.journal.add(
+            CheckpointAccepted(
+                at=gate.clock.now(),
+                worker=gate.process.name,
+                key=lease.key,
+                owner=lease.owner,
+                epoch=lease.epoch,
+                checkpoint=checkpoint,
+            )
+        )
 
     async def release(self, lease: Lease) -> None:
         """As the store's, or a fault."""

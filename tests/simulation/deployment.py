@@ -39,7 +39,10 @@ class Reshard:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One world. Times in seconds from its beginning; `faults_until`: when all goes well from."""
+    """One world. Times in seconds from its beginning; `faults_until`: when all goes well from.
+
+    `at_once`: how often, as a probability, a position is written without a wait.
+    """
 
     seed: int
     shards: int
@@ -51,6 +54,7 @@ class Deployment:
     faults: Faults
     faults_until: float
     stream: dict[str, Any] = field(default_factory=dict)
+    at_once: float = 0.0
 
     def keeps(self, number: int) -> bool:
         """Whether the filter lets the n-th record pass."""
@@ -93,6 +97,7 @@ def drawn(seed: int, epoch: Millis) -> Deployment:
             "torn": rng.choice([0.0, 0.0, 0.1]),
             "throttled": rng.random() < 0.5,
         },
+        at_once=rng.choice([0.0, 0.5, 1.0]),
     )
 
 

@@ -13,13 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from esm.destinations.destination import Destination
 from esm.destinations.memory import MemoryDestination
-from esm.errors import EsmError
+from esm.errors import EsmError, LeaseLostError, StoreError
 from esm.handlers.invoke import FunctionInvoker
 from esm.handlers.invoker import Invoker
+from esm.leasing.fencing import advanced
+from esm.leasing.lease import Lease
 from esm.mapping.function import Function
 from esm.mapping.settings import EventSourceMapping
+from esm.records.position import Checkpoint
 from esm.runtime.ports import OnAbandoned, Ports
 from esm.runtime.real import function_arn, kinesis_source
 from esm.runtime.worker import Worker
@@ -53,6 +58,31 @@ class SharedMemoryStore(MemoryStore):
 
     async def open(self) -> None:
         """Is open."""
+
+    def write(self, lease: Lease, checkpoint: Checkpoint) -> Lease:
+        """As `checkpoint`, without a wait."""
+        self._put(advanced(self._row(lease), lease, checkpoint))
+        return structs.replace(lease, checkpoint=checkpoint)
+
+
+class PromptStore(FaultyStore):
+    """Writes a position without a wait, as one in a file does: as often as the `deployment` says."""
+
+    def __init__(self, store: SharedMemoryStore, gate: Gate, deployment: Deployment) -> None:
+        super().__init__(store, gate)
+        self._rows, self._often = store, deployment.at_once
+        self._rng = random.Random(f"{deployment.seed} {gate.process.name}")
+
+    def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
+        """`None` also where it is refused: whoever awaits it is told."""
+        if self._rng.random() >= self._often or self._gate.process.killed:
+            return None
+        try:
+            written = self._rows.write(lease, checkpoint)
+        except (LeaseLostError, StoreError):
+            return None
+        self.accepted(lease, checkpoint)
+        return written
 
 
 @dataclass
@@ -220,7 +250,7 @@ class _Program:
         self._coming: Life | None = None
 
     async def main(self, stop: asyncio.Event) -> None:
-        store = FaultyStore(self._world.store, self._gate)
+        store = PromptStore(self._world.store, self._gate, self._world.deployment)
         worker = Worker([self._mapping()], store=store, ports=self._ports(), drain_timeout=10.0, observers=[self])
         with suppress(EsmError):  # a worker that cannot start is started again by whoever supervises it
             async with worker:
