@@ -150,9 +150,9 @@ class _Stage(Coroutine[Any, Any, None]):
         if coroutine is None:
             raise error
         if self._awaited is not _NOTHING:
-            # Cancelled before its task knows what it awaits. That is cancelled first, as asyncio does it.
+            # Cancelled before its task knows what it awaits. That is cancelled first, and awaited where it takes time.
             awaited, self._awaited = self._awaited, _NOTHING
-            if asyncio.isfuture(awaited) and awaited.cancel():
+            if asyncio.isfuture(awaited) and awaited.cancel() and not awaited.done():
                 return awaited
         return self._step(coroutine.throw, error)
 
