@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001  # what stands in for a task reads the private fields of tasks and futures, as asyncio's do
 r"""Coroutines that begin at once, in the turn of the event loop they were asked for: only one that waits takes a task.
 
 Making a task, and the turn of the loop in which it takes its first step, cost more than all that is decided for a batch
@@ -17,7 +18,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextvars import Context, copy_context
-from typing import Any
+from sys import getrefcount
+from typing import Any, cast
+from weakref import getweakrefcount
 
 __all__ = ["EagerTasks"]
 
@@ -45,25 +48,25 @@ class EagerTasks:
         """
         loop = asyncio.get_running_loop()
         stage = self._stage(loop)
-        task = stage.task
+        task: asyncio.Task[None] = stage.task
         if name is not None:
             task.set_name(name)
         if context is None:
             context = copy_context()
-        caller = asyncio.current_task(loop)
+        caller, known = asyncio.current_task(loop), _known(task)
         _change(loop, caller, task)
         stage.coroutine = coroutine
         try:
             awaited = context.run(coroutine.send, None)
         except BaseException as ended:
             stage.coroutine = None
-            if not self.keep(stage):
-                task.cancel()
+            _change(loop, task, caller)
+            if _known(task) != known or not self.keep(stage):
+                stage.end()
             if isinstance(ended, StopIteration):
                 return None
             raise
-        finally:
-            _change(loop, task, caller)
+        _change(loop, task, caller)
         stage.go_on(awaited, context, self if self._again else None)
         return task
 
@@ -78,7 +81,7 @@ class EagerTasks:
         """Lets go of the tasks that it keeps: they end in the next turn of the loop."""
         self._spare_max = 0
         while self._spare:
-            self._spare.pop().task.cancel()
+            self._spare.pop().end()
 
     def _stage(self, loop: asyncio.AbstractEventLoop) -> _Stage:
         while self._spare:
@@ -88,14 +91,19 @@ class EagerTasks:
         return _Stage(loop)
 
 
+def _known(task: asyncio.Task[None]) -> tuple[int, int]:
+    """How many hold it: what a coroutine has left on its task must not meet the next one."""
+    return getrefcount(task), getweakrefcount(task)
+
+
 def _change(
     loop: asyncio.AbstractEventLoop, leaves: asyncio.Task[Any] | None, enters: asyncio.Task[Any] | None
 ) -> None:
     """The second is the current task now, in place of the first; `None`: there is none."""
     if leaves is not None:
-        asyncio.tasks._leave_task(loop, leaves)  # noqa: SLF001  # documented under "Extending"
+        asyncio.tasks._leave_task(loop, leaves)  # documented under "Extending"
     if enters is not None:
-        asyncio.tasks._enter_task(loop, enters)  # noqa: SLF001  # as above
+        asyncio.tasks._enter_task(loop, enters)
 
 
 class _Nothing:
@@ -109,7 +117,18 @@ _EMPTY = Context()
 class _Stage(Coroutine[Any, Any, None]):
     """What a task runs: the coroutine that stands on it, and nothing for as long as none does."""
 
-    __slots__ = ("__weakref__", "_awaited", "_context", "_keeper", "_waiting", "coroutine", "loop", "task")
+    __slots__ = (
+        "__weakref__",
+        "_awaited",
+        "_context",
+        "_keeper",
+        "_over",
+        "_shared",
+        "_waiting",
+        "coroutine",
+        "loop",
+        "task",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -118,17 +137,31 @@ class _Stage(Coroutine[Any, Any, None]):
         self._keeper: EagerTasks | None = None
         self._awaited = _NOTHING  # what its first step has come to, until the task knows
         self._waiting: asyncio.Future[None] | None = None  # what the task awaits while it is spare
-        self.task: asyncio.Task[None] = loop.create_task(self)
+        self._over = False
+        self._shared = False  # others may come to await it before the task does
+        self.task: Any = cast("Any", loop.create_task(self))  # its stubs do not know all of its fields
+        self.task._log_destroy_pending = False  # of a spare one nobody needs to hear
 
     @property
     def unharmed(self) -> bool:
-        """Whether nobody has cancelled its task."""
-        waiting = self._waiting
-        return not (self.task.cancelling() or self.task.done() or (waiting is not None and waiting.done()))
+        """Whether nobody has cancelled its task, not even for a moment, and nobody waits for its end."""
+        task, waiting = self.task, self._waiting
+        cancelled = task._must_cancel or task.cancelling() or task.done() or (waiting is not None and waiting.done())
+        return not cancelled and not task._callbacks
 
     def go_on(self, awaited: Any, context: Context, keeper: EagerTasks | None) -> None:
         """The coroutine awaits something: from the next turn on it is the task's."""
         self._awaited, self._context, self._keeper = awaited, context, keeper
+        self.task._log_destroy_pending = True
+        self._shared = getattr(awaited, "_asyncio_future_blocking", False)
+        if self._shared:  # with this mark, which tells a task that it is awaited, nobody else could
+            awaited._asyncio_future_blocking = False
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def end(self) -> None:
+        """No coroutine comes any more: its task ends in the next turn."""
+        self._over = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
@@ -138,10 +171,11 @@ class _Stage(Coroutine[Any, Any, None]):
         """One step; gives what is awaited next."""
         coroutine = self.coroutine
         if coroutine is None:
+            if self._over:
+                raise StopIteration
             return self._rest()
         if self._awaited is not _NOTHING:
-            awaited, self._awaited = self._awaited, _NOTHING
-            return awaited
+            return self._take_over()
         return self._step(coroutine.send, value)
 
     def throw(self, error: Any, *_: Any) -> Any:
@@ -151,9 +185,9 @@ class _Stage(Coroutine[Any, Any, None]):
             raise error
         if self._awaited is not _NOTHING:
             # Cancelled before its task knows what it awaits. That is cancelled first, and awaited where it takes time.
-            awaited, self._awaited = self._awaited, _NOTHING
-            if asyncio.isfuture(awaited) and awaited.cancel() and not awaited.done():
-                return awaited
+            if asyncio.isfuture(self._awaited) and self._awaited.cancel(*error.args[:1]) and not self._awaited.done():
+                return self._take_over()
+            self._awaited = _NOTHING
         return self._step(coroutine.throw, error)
 
     def close(self) -> None:
@@ -165,8 +199,9 @@ class _Stage(Coroutine[Any, Any, None]):
         raise TypeError("a stage is for a task")
 
     def __getattr__(self, name: str) -> Any:
-        """Of the coroutine that stands on it (`cr_frame`, `cr_running`): debuggers and anyio ask."""
-        if name.startswith("cr_") and (coroutine := self.coroutine) is not None:
+        """Of the coroutine that stands on it (its name, `cr_frame`, `cr_running`): debuggers and anyio ask."""
+        of_coroutine = name.startswith("cr_") or name in ("__name__", "__qualname__")
+        if of_coroutine and (coroutine := self.coroutine) is not None:
             return getattr(coroutine, name)
         raise AttributeError(name)
 
@@ -180,7 +215,14 @@ class _Stage(Coroutine[Any, Any, None]):
                 raise
             return self._rest()
 
+    def _take_over(self) -> Any:
+        awaited, self._awaited = self._awaited, _NOTHING
+        if self._shared:
+            awaited._asyncio_future_blocking = True
+        return awaited
+
     def _rest(self) -> Any:
+        self.task._log_destroy_pending = False
         waiting: asyncio.Future[None] = self.loop.create_future()
         self._waiting = waiting
         return next(waiting.__await__())

@@ -61,7 +61,7 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     for is no longer kept, so records between it and the first of this page may be lost. `json_bytes`: what the records,
     if not more, took in the JSON of their service; `None`: they do not come from such. `rest`: gives the next part of
     what was read, which comes at once; it raises `SourceError` when that turns out to be no records. `None`: this is
-    the last, or all. `part`: which this is, the first is 0.
+    the last, or all. `rest_bytes`: what is held until that was given. `part`: which this is, the first is 0.
     """
 
     records: list[Any]
@@ -72,6 +72,7 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     trimmed: bool = False
     json_bytes: int | None = None
     rest: Callable[[], Page] | None = None
+    rest_bytes: int = 0
     part: int = 0
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from esm.eager import EagerTasks
 from esm.errors import EsmError
 from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Budget
 from esm.runtime.concurrency import Concurrency
+from esm.runtime.driver import Turns
 from esm.runtime.filters import filter_criteria
 from esm.runtime.home import Home
 from esm.runtime.life import Runner
@@ -37,7 +37,7 @@ class Builder:
     concurrency: Concurrency
     budget: Budget
     rounds: Rounds
-    tasks: EagerTasks
+    turns: Turns
     worker_id: str
     drain_timeout: float
     home: Home
@@ -65,7 +65,7 @@ class Builder:
             slots=self.concurrency.slots(mapping.function, _place(mapping, invoker)),
             budget=self.budget,
             rounds=self.rounds,
-            tasks=self.tasks,
+            turns=self.turns,
             home=self.home,
         )
         if mapping.source_kind == "sqs":

@@ -120,8 +120,14 @@ class Calls:
     ) -> Answered:
         try:
             answer = await calling
-        finally:
+        except asyncio.CancelledError:
+            # A function that means well ends in this very turn, perhaps after us: its room is another's from the next.
+            asyncio.get_running_loop().call_soon(self._leave, command)
+            raise
+        except BaseException:
             self._leave(command)
+            raise
+        self._leave(command)
         return self._ended(command, answer, started)
 
     def _leave(self, command: Deliver) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
@@ -22,13 +23,16 @@ from esm.errors import EsmError, InvariantError
 from esm.machine.commands import Command
 from esm.machine.outcome import Report
 
-__all__ = ["TURN_MAX", "TURN_MS", "Driver", "Machine", "cancelled_by_nobody"]
+__all__ = ["TURN_MAX", "TURN_MS", "Driver", "Machine", "Turns", "cancelled_by_nobody"]
 
 TURN_MS: Millis = 5
-"""How long a turn may go on before others get theirs (chosen)."""
+"""How long turns may go on before the event loop gets its own (chosen)."""
+
+SPARE_TASKS = 64
+"""Tasks that stay for what has to wait next (chosen): what ends together, and is begun again, takes no new ones."""
 
 TURN_MAX = 256
-"""So many commands at the most are done in a turn, however quickly (chosen)."""
+"""So many commands at the most are done in a driver's turn, however quickly (chosen)."""
 
 
 class Machine(Protocol):
@@ -65,6 +69,32 @@ class Machine(Protocol):
         ...
 
 
+class Turns:
+    """What the drivers of a worker may take of one turn of the event loop, all together: `TURN_MS`.
+
+    Each does at least one thing in a turn, so that none waits for the others. `tasks`: for what has to wait.
+    """
+
+    def __init__(self) -> None:
+        self.tasks = EagerTasks(spare_max=SPARE_TASKS, again=True)
+        self._ends_at = 0.0  # in the loop's time; 0: none has begun
+
+    def begin(self) -> None:
+        """One begins, perhaps the first."""
+        if not self._ends_at:
+            loop = asyncio.get_running_loop()
+            self._ends_at = loop.time() + TURN_MS / 1000
+            loop.call_soon(self._end)
+
+    @property
+    def over(self) -> bool:
+        """Whether the event loop waits for its turn."""
+        return 0 < self._ends_at <= asyncio.get_running_loop().time()
+
+    def _end(self) -> None:
+        self._ends_at = 0.0
+
+
 class _Event:
     """As asyncio's, for one task that waits: of those there are two a shard, and its take 0.8 KiB each."""
 
@@ -96,7 +126,7 @@ class Driver:
 
     `perform` does one command and gives its report, or the coroutine that does it, where that has to wait; what it
     raises ends the driver, with the machine untouched.
-    `settled`: is told after each. `tasks`: for what has to wait. `together`: what comes back in one turn of the loop
+    `settled`: is told after each. `together`: what comes back in one turn of the loop
     is settled before anything more is asked for. `out`: the commands that are out, and since when.
     """
 
@@ -106,7 +136,7 @@ class Driver:
         perform: Callable[[Command], Report | Coroutine[Any, Any, Report]],
         clock: Clock,
         settled: Callable[[Command, Millis], None],
-        tasks: EagerTasks,
+        turns: Turns,
         *,
         together: bool = False,
     ) -> None:
@@ -115,7 +145,7 @@ class Driver:
         self._perform = perform
         self._clock = clock
         self._settled = settled
-        self._tasks = tasks
+        self._turns = turns
         self._together = together
         self._due: deque[Command] = deque()  # those of `out` that are not begun yet
         self._waiting: dict[Command, asyncio.Task[None]] = {}  # those that have to wait
@@ -127,6 +157,7 @@ class Driver:
         self._timer_at: Millis | None = None
         self._done = _Event()
         self._room = _Event()
+        self._back = _Event()  # something that had to wait has ended
         self._room.is_set = True  # until somebody waits: only then is it looked whether there is some
         self._draining = False
         self._error: Exception | None = None
@@ -145,7 +176,10 @@ class Driver:
             raise self._error
 
     def pump(self) -> None:
-        """Does all that is due. Called whenever the machine was given something from outside."""
+        """Does all that is due. Called whenever the machine was given something from outside.
+
+        That may call functions, which may do anything: whoever is in the midst of something else uses `pump_soon`.
+        """
         self._again = True
         if not self._running or self._done.is_set or self._turning:
             return
@@ -158,7 +192,7 @@ class Driver:
             self._turning = False
 
     def pump_soon(self) -> None:
-        """The same in the next turn of the loop, once: for whoever is in another driver's turn."""
+        """The same in the next turn of the loop, once."""
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._on_soon)
 
@@ -167,7 +201,10 @@ class Driver:
         self._draining = True
         self._machine.drain()
         self._room.set()
-        self.pump()
+        if self._due:
+            self.pump_soon()
+        else:
+            self.pump()
 
     def fail(self, error: Exception) -> None:
         """Ends `run` with this error; the machine is left as it is."""
@@ -214,7 +251,8 @@ class Driver:
         All that is due is taken before the first of it is done: what ten lanes have settled is stored together.
         """
         machine, due, now = self._machine, self._due, self._clock.now()
-        ends_at, left = now + TURN_MS, TURN_MAX
+        turns, left = self._turns, TURN_MAX
+        turns.begin()
         while not self._done.is_set:
             if not due:
                 self._again = False
@@ -222,19 +260,24 @@ class Driver:
                     self.out[command] = now
                     due.append(command)
                 if not due and not self._again:
-                    return self._look(now)
-            elif now >= ends_at or not left:
+                    return self._rest(now)
+            elif left < TURN_MAX and (turns.over or not left):
+                self._offer_room()
                 return self.pump_soon()
             else:
                 now, left = self._begin(due.popleft()), left - 1
         return None
 
     def _begin(self, command: Command) -> Millis:
-        """Gives the time when it is done, or goes on in a task."""
-        report = self._perform(command)
+        """Gives the time when it is done, or goes on in a task.
+
+        Whatever it sets for itself (a span, a variable) is seen by all of it, and by nothing else.
+        """
+        context = copy_context()
+        report = context.run(self._perform, command)
         if not isinstance(report, CoroutineType):
             return self._settle(command, cast("Report", report))
-        task = self._tasks.start(self._wait(command, report))
+        task = self._turns.tasks.start(self._wait(command, report), context=context)
         if task is not None:
             self._waiting[command] = task
         return self._clock.now()
@@ -250,6 +293,7 @@ class Driver:
             self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
         finally:
             waited = self._waiting.pop(command, None) is not None
+            self._back.set()
         if waited:  # otherwise the turn goes on that it was begun in
             if self._together:
                 self.pump_soon()
@@ -263,11 +307,14 @@ class Driver:
         self._settled(command, now)
         return now
 
-    def _look(self, now: Millis) -> None:
-        """What is there for whoever waits: for room, for the end, for the time of what is due next."""
-        machine = self._machine
-        if not self._room.is_set and machine.demand():
+    def _offer_room(self) -> None:
+        if not self._room.is_set and self._machine.demand():
             self._room.set()
+
+    def _rest(self, now: Millis) -> None:
+        """Nothing is due: ends it, or sees to it that the next turn comes in time."""
+        machine = self._machine
+        self._offer_room()
         if machine.over:
             self._done.set()
             self._room.set()
@@ -279,13 +326,13 @@ class Driver:
 
         Who swallows that has an answer, which is settled like any other.
         """
-        waiting = set(self._waiting.values())
-        for task in waiting:
+        for task in self._waiting.values():
             task.cancel()
         cancelled = None
-        while waiting:
+        while self._waiting:
+            self._back.clear()
             try:
-                _, waiting = await asyncio.wait(waiting)
+                await self._back.wait()
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from esm.clock import Millis
 from esm.destinations.destination import Destination, FailureRecord
-from esm.eager import EagerTasks
 from esm.errors import DestinationError, LeaseLostError, StoreError
 from esm.filtering.criteria import FilterCriteria
 from esm.handlers.invoker import Invocation, Invoker, Raised
@@ -26,10 +25,11 @@ from esm.runtime.budget import Budget
 from esm.runtime.calls import About, Answered, Calls, Meaning
 from esm.runtime.concurrency import Slots
 from esm.runtime.deadline import within
+from esm.runtime.driver import Turns
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
 from esm.runtime.rounds import Rounds
-from esm.stores.store import LeaseStore, PromptStore
+from esm.stores.store import LeaseStore, at_once
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers
 
@@ -44,7 +44,7 @@ STORE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingContext:
-    """What all shards of one mapping share. `slots`: what its calls take; `budget`, `rounds`, `tasks`: the worker's."""
+    """What all shards of one mapping share. `slots`: what its calls take; `budget`, `rounds`, `turns`: the worker's."""
 
     mapping: EventSourceMapping
     ports: Ports
@@ -56,7 +56,7 @@ class MappingContext:
     slots: tuple[Slots, ...]
     budget: Budget
     rounds: Rounds
-    tasks: EagerTasks
+    turns: Turns
     home: Home
 
     def calls(self, named: dict[str, str], meaning: Meaning) -> Calls:
@@ -81,8 +81,7 @@ class Performer:
         self.calls = context.calls(self._named, self)
         self._trouble: str | None = None
         self._store_failures = 0
-        store = context.store
-        self._store_at_once = store.checkpoint_at_once if isinstance(store, PromptStore) else _not_at_once
+        self._store_at_once = at_once(context.store)
 
     @property
     def last_error(self) -> str | None:
@@ -267,10 +266,6 @@ class Performer:
                 delivered=delivered,
             )
         )
-
-
-def _not_at_once(_lease: Lease, _checkpoint: Checkpoint) -> None:
-    """Of a store that has to be awaited."""
 
 
 def _ends(records: list[Any]) -> tuple[str, str]:

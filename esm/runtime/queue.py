@@ -84,7 +84,7 @@ class QueueRunner:
         )
         self._machine.told, self._machine.share = self._polled, context.budget.share(polls=True)
         machine, perform = cast("DriverMachine", self._machine), cast("Any", self._performer.perform)
-        self._driver = Driver(machine, perform, ports.clock, self._machine.settled, context.tasks)
+        self._driver = Driver(machine, perform, ports.clock, self._machine.settled, context.turns)
         self._machine.woken = self._driver.pump_soon
 
     @property
@@ -172,7 +172,7 @@ class QueueRunner:
         """No more batches at once than the function may have: what waits for it would use up its receives."""
         own = queue_rules(self.mapping).concurrency_max
         self._machine.limit_concurrency(own if reserved is None else min(own, reserved))
-        self._driver.pump()
+        self._driver.pump_soon()
 
     def restart(self, shard_id: str) -> None:
         """Nothing: a queue has no shards."""

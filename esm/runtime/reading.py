@@ -17,7 +17,7 @@ from esm.machine.shard import ShardMachine
 from esm.records.position import Position
 from esm.records.record import Page
 from esm.runtime.answer_size import AnswerSize
-from esm.runtime.driver import TURN_MS, Driver, cancelled_by_nobody
+from esm.runtime.driver import Driver, cancelled_by_nobody
 from esm.runtime.perform import MappingContext
 from esm.runtime.rounds import TimeLimit
 from esm.runtime.silence import Wait, read_wait
@@ -70,6 +70,7 @@ class Reading:
         self._pacer = PollPacer(source.poll_interval_ms, source.poll_spacing_ms)
         self._share = context.budget.share()
         self._size = AnswerSize(context.mapping.source_kind)
+        self._rest_bytes = 0  # of an answer that is not all taken in
         self._ready_at = self._clock.now()
 
     async def run(self) -> None:
@@ -83,8 +84,8 @@ class Reading:
             self._driver.fail(error)
 
     def settled(self) -> None:
-        """The machine holds less now."""
-        self._share.hold(self._machine.bytes_held)
+        """The machine holds something else now."""
+        self._share.hold(self._machine.bytes_held + self._rest_bytes)
 
     def waits(self, moved_at: Millis) -> Wait:
         """What the next read waits for; `moved_at`: when something became of a lane."""
@@ -116,13 +117,10 @@ class Reading:
                 await share.room(expected)
                 continue
             limit = min(room, self._size.records(reserved), self._source.page_records_max)
-            try:
-                ended = await self._take_in(await self._read_page(limit, time_limit, now))
-            finally:
-                share.give_back(reserved)
+            ended = await self._take_in(await self._read_page(limit, reserved, time_limit, now))
 
-    async def _read_page(self, limit: int, time_limit: TimeLimit, started: Millis) -> Page | None:
-        """The next page; `None` when the read failed and is tried again later."""
+    async def _read_page(self, limit: int, reserved: int, time_limit: TimeLimit, started: Millis) -> Page | None:
+        """The next page; `None` when the read failed and is tried again later. `reserved`: bytes, for no longer."""
         try:
             with time_limit:
                 page = await self._read(limit)
@@ -139,6 +137,8 @@ class Reading:
         else:
             self._pacer.after_page(started, more=page.behind_ms > 0)
             return page
+        finally:
+            self._share.give_back(reserved)
         return None
 
     # -- what was read ---------------------------------------------------------------------------------------------
@@ -149,16 +149,15 @@ class Reading:
         Each part is handled, as far as that needs no wait, before the next one is decoded: it is in the processor's
         cache then. Nothing here holds records that the machine was given: they go when they are settled.
         """
-        ended, others_at = False, self._clock.now() + TURN_MS
+        ended, turns = False, self._context.turns
         while page is not None:
             ended, rest, due = page.ended, page.rest, self._accept(page)
             page = None
             if due:
                 self._driver.pump()
             if rest is not None:
-                while self._driver.goes_on or self._clock.now() >= others_at:
+                while self._driver.goes_on or turns.over:  # noqa: ASYNC110  # the next turn of the loop is waited for
                     await asyncio.sleep(0)
-                    others_at = self._clock.now() + TURN_MS
                 page = self._next_part(rest)
         return ended
 
@@ -169,6 +168,7 @@ class Reading:
         try:
             return rest()
         except SourceError as error:
+            self._rest_bytes = 0
             self._machine.accept(Page([], behind_ms=1), self._clock.now())
             self._driver.pump()
             self._read_failed(error)
@@ -177,6 +177,7 @@ class Reading:
     def _accept(self, page: Page) -> bool:
         """Whether anything may be due that was not."""
         now, machine = self._clock.now(), self._machine
+        self._rest_bytes = page.rest_bytes
         if page.records or page.trimmed:
             filtered = self._accept_records(page, now)
         else:
@@ -199,7 +200,7 @@ class Reading:
         idle = [lane for lane in machine.lanes if not lane.is_open]
         filtered = machine.accept(page, now)
         self._moved.update((lane.index, now) for lane in idle if lane.is_open)
-        self._share.hold(machine.bytes_held)
+        self.settled()
         self._size.learn(len(page.records) - filtered, machine.accepted_bytes, page.behind_ms, now)
         return filtered
 

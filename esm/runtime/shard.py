@@ -67,9 +67,8 @@ class ShardRunner:
             keep=keeper(context.criteria, shape),
         )
         together = rules.parallelization_factor > 1
-        self._driver = Driver(
-            self._machine, self.performer.perform, ports.clock, self._settled, context.tasks, together=together
-        )
+        perform, turns = self.performer.perform, context.turns
+        self._driver = Driver(self._machine, perform, ports.clock, self._settled, turns, together=together)
         self.reading = Reading(
             context, self._named, source, position, machine=self._machine, driver=self._driver, moved=self._moved
         )

@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack
 
 import anyio
 
-from esm.eager import EagerTasks
 from esm.errors import EsmError
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Budget
 from esm.runtime.building import Builder
 from esm.runtime.concurrency import Concurrency
+from esm.runtime.driver import Turns
 from esm.runtime.home import Home
 from esm.runtime.life import CLOSE_S
 from esm.runtime.mappings import Mappings
@@ -35,9 +35,6 @@ from esm.telemetry import facts
 from esm.telemetry.observer import Observers
 
 __all__ = ["Shift"]
-
-SPARE_TASKS = 64
-"""Tasks that stay for what has to wait next (chosen): what ends together, and is begun again, takes no new ones."""
 
 LAST_S = 0.2
 """What each part has to close, however long those before it took: a stop is over 2 s after its drain (chosen)."""
@@ -60,12 +57,11 @@ class Shift:
         restart_silent_after: float | None,
         blocked_after: float | None,
     ) -> None:
-        self.id = worker_id(ports.rng)
-        self.home = Home()
+        self.id, self.home = worker_id(ports.rng), Home()
         self.budget = Budget(resources.bytes_in_flight)
         self.clean = True
         self._watchdog = Watchdog(observers, ports.clock, after=blocked_after)
-        self._tasks = EagerTasks(spare_max=SPARE_TASKS, again=True)
+        self._turns = Turns()
         builder = Builder(
             ports=ports,
             store=store,
@@ -73,7 +69,7 @@ class Shift:
             concurrency=concurrency,
             budget=self.budget,
             rounds=Rounds(ports.clock),
-            tasks=self._tasks,
+            turns=self._turns,
             worker_id=self.id,
             drain_timeout=drain_timeout,
             home=self.home,
@@ -164,7 +160,7 @@ class Shift:
             try:
                 await self._close()
             finally:
-                self._tasks.close()
+                self._turns.tasks.close()
                 self._watchdog.stop()
                 self._observers.notice(facts.WorkerStopped(at=self._ports.clock.now(), clean=self.clean))
 

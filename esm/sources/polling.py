@@ -253,12 +253,15 @@ class PollingReader(ABC, Generic[A]):
 
     def _part(self, page: Page, rest: Any) -> Page:
         """A page as the one that the rest follows, or as the last of its parts."""
-        size = rest.size_bytes
+        size, held = rest.size_bytes, page.rest_bytes or page.size_bytes
         if not size:
-            return page
+            return replace(page, rest_bytes=0)
         own = page.size_bytes - size
-        left = replace(page, records=[], size_bytes=size, json_bytes=size, trimmed=False, part=page.part + 1)
-        return replace(page, ended=False, size_bytes=own, json_bytes=own, rest=partial(self._next_part, left, rest))
+        left = replace(
+            page, records=[], size_bytes=size, json_bytes=size, trimmed=False, rest_bytes=held, part=page.part + 1
+        )
+        following = partial(self._next_part, left, rest)
+        return replace(page, ended=False, size_bytes=own, json_bytes=own, rest=following, rest_bytes=held)
 
     def _next_part(self, left: Page, rest: Any) -> Page:
         """What follows a part of a page. Raises `SourceError`; then the next read begins behind that part."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, cast
 
 from esm.clock import Millis
 from esm.leasing.lease import Lease
 from esm.leasing.moves import Move, Moved
 from esm.records.position import Checkpoint
 
-__all__ = ["LeaseStore", "OperatedStore", "PromptStore"]
+__all__ = ["LeaseStore", "OperatedStore", "PromptStore", "at_once"]
 
 
 class LeaseStore(Protocol):
@@ -70,13 +70,25 @@ class LeaseStore(Protocol):
         ...
 
 
-@runtime_checkable
 class PromptStore(LeaseStore, Protocol):
     """One that can write a position without a wait."""
 
     def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
         """As `checkpoint`; `None`: nothing is written, and `checkpoint` has to be awaited, which says why."""
         ...
+
+
+def at_once(store: LeaseStore) -> Callable[[Lease, Checkpoint], Lease | None]:
+    """`checkpoint_at_once` of a `PromptStore`, and what always gives `None` for any other.
+
+    Whoever gives a store another `checkpoint` wants it called: only one that stands beside its own is used.
+    """
+    for kind in type(store).__mro__:
+        if "checkpoint" in vars(kind) and "checkpoint_at_once" in vars(kind):
+            return cast("PromptStore", store).checkpoint_at_once
+        if "checkpoint" in vars(kind):
+            break
+    return lambda _lease, _checkpoint: None
 
 
 class OperatedStore(LeaseStore, Protocol):

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from esm.eager import EagerTasks
-from esm.runtime.driver import Driver, Machine
+from esm.runtime.driver import Driver, Machine, Turns
 from esm.testing.loop import SimClock
 from esm.testing.run import run
 
@@ -58,8 +58,9 @@ def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(
                 machine.lanes = lanes_after
 
         clock = SimClock(loop)  # type: ignore[arg-type]  # `run` gives a SimLoop
-        tasks = EagerTasks(spare_max=spare_max, again=True)
-        driver = Driver(cast("Machine", machine), perform, clock, lambda *_: None, tasks)
+        turns = Turns()
+        turns.tasks = EagerTasks(spare_max=spare_max, again=True)
+        driver = Driver(cast("Machine", machine), perform, clock, lambda *_: None, turns)
         running = asyncio.create_task(driver.run())
         await asyncio.sleep(1)
         running.cancel()
