@@ -125,9 +125,8 @@ class Driver:
     """Performs what a machine asks for until it is finished or drained.
 
     `perform` does one command and gives its report, or the coroutine that does it, where that has to wait; what it
-    raises ends the driver, with the machine untouched.
-    `settled`: is told after each. `together`: what comes back in one turn of the loop
-    is settled before anything more is asked for. `out`: the commands that are out, and since when.
+    raises ends the driver, with the machine untouched. `settled`: is told after each. `together`: what comes back in
+    one turn of the loop is settled before anything more is asked for. `out`: the commands that are out, and since when.
     """
 
     def __init__(
@@ -146,6 +145,7 @@ class Driver:
         self._clock = clock
         self._settled = settled
         self._turns = turns
+        self._context = copy_context()
         self._together = together
         self._due: deque[Command] = deque()  # those of `out` that are not begun yet
         self._waiting: dict[Command, asyncio.Task[None]] = {}  # those that have to wait
@@ -163,8 +163,11 @@ class Driver:
         self._error: Exception | None = None
 
     async def run(self) -> None:
-        """Returns when the machine is finished or drained. Raises what `perform` raised, or `InvariantError`."""
-        self._running = True
+        """Returns when the machine is finished or drained. Raises what `perform` raised, or `InvariantError`.
+
+        Each command is performed in the context of this call.
+        """
+        self._running, self._context = True, copy_context()
         try:
             self.pump()
             await self._done.wait()
@@ -273,7 +276,7 @@ class Driver:
 
         Whatever it sets for itself (a span, a variable) is seen by all of it, and by nothing else.
         """
-        context = copy_context()
+        context = self._context.copy()
         report = context.run(self._perform, command)
         if not isinstance(report, CoroutineType):
             return self._settle(command, cast("Report", report))

@@ -78,7 +78,7 @@ def test_what_the_machine_raises_ends_the_run() -> None:
 
     for report in (lambda: DONE, lambda: asyncio.sleep(0, DONE), lambda: asyncio.sleep(0.1, DONE)):
         with pytest.raises(InvariantError, match="not out"):
-            run(driver_of(Refuses(1), lambda _, report=report: report()).run(), until=10)  # type: ignore[misc]  # a method in place of one
+            run(driver_of(Refuses(1), lambda _, report=report: report()).run(), until=10)  # type: ignore[misc]  # a lambda with a default
 
 
 def test_one_that_is_failed_in_the_middle_of_a_turn_begins_nothing_more() -> None:

@@ -322,4 +322,4 @@ def test_a_cancellation_that_nobody_meant_is_an_error_of_its_own() -> None:
 
     for first in (0.0, 0.1):
         with pytest.raises(EsmError, match="gave a cancellation"):
-            run(driver_of(Numbers(1), lambda _, first=first: gives(first)).run(), until=10)  # type: ignore[misc]  # a method in place of one
+            run(driver_of(Numbers(1), lambda _, first=first: gives(first)).run(), until=10)  # type: ignore[misc]  # a lambda with a default

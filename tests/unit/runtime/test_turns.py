@@ -1,0 +1,104 @@
+"""What the drivers of a worker share: the time they may take of a turn of the loop, and nothing of their contexts."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any, cast
+
+import pytest
+
+from esm.eager import EagerTasks
+from esm.machine.outcome import Succeeded
+from esm.runtime.driver import TURN_MS, Driver, Machine, Turns
+from esm.testing.run import run
+from tests.unit.runtime.test_driver_turns import DONE, Clock, Clocked, Numbers, driver_of, log_turns
+
+
+def test_drivers_that_are_busy_do_one_thing_each_in_a_turn() -> None:
+    clock, log = Clock(), list[str]()
+    turns = Clocked(clock, EagerTasks(spare_max=0))
+
+    def begun(name: str) -> Driver:
+        def perform(_command: int) -> Succeeded:
+            log.append(name)
+            clock.ms += TURN_MS
+            return DONE
+
+        of: Any = perform
+        return Driver(cast("Machine", Numbers(3)), of, clock, lambda *_: None, turns)
+
+    async def main() -> None:
+        drivers = [begun(name) for name in "abc"]
+        asyncio.get_running_loop().call_soon(log_turns, log, 8)
+        await asyncio.gather(*(driver.run() for driver in drivers))
+
+    run(main(), until=10, shuffle=False)
+    each = "".join(entry[0] for entry in log).strip("t").split("t")
+    assert [sorted(names) for names in each] == [["a", "b", "c"]] * 3
+
+
+def test_the_turns_end_with_the_turn_of_the_loop() -> None:
+    async def main() -> None:
+        turns, loop = Turns(), asyncio.get_running_loop()
+        over = [turns.over]
+        turns.begin()
+        began = loop.time()
+        over.append(turns.over)
+        while loop.time() < began + TURN_MS / 1000:
+            pass
+        over.append(turns.over)
+        turns.begin()  # another does not make it longer
+        over.append(turns.over)
+        await asyncio.sleep(0)
+        assert [*over, turns.over] == [False, False, True, True, False]
+
+    asyncio.run(main())
+
+
+def test_who_waits_for_room_is_told_when_a_turn_is_cut() -> None:
+    machine, clock = Numbers(50), Clock()
+    told: list[int] = []
+
+    def perform(_command: int) -> Succeeded:
+        clock.ms += TURN_MS
+        return DONE
+
+    driver = driver_of(machine, perform, clock=clock)
+
+    async def waits() -> None:
+        await driver.room()
+        told.append(len(machine.settled))
+
+    async def main() -> None:
+        waiting = asyncio.create_task(waits())
+        await asyncio.sleep(0)
+        await driver.run()
+        await waiting
+
+    run(main(), until=10, shuffle=False)
+    assert told[0] < 5
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_a_command_sets_is_seen_by_all_of_it_and_by_nothing_else(waits: bool) -> None:
+    variable = ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    async def goes_on(command: int) -> Succeeded:
+        await asyncio.sleep(0.01)
+        seen.append(variable.get())
+        variable.set("later")
+        return DONE
+
+    def perform(command: int) -> Any:
+        assert variable.get() == "unset"
+        variable.set(f"of {command}")
+        return goes_on(command) if waits else DONE
+
+    async def main() -> None:
+        await driver_of(Numbers(3), perform).run()
+        assert variable.get() == "unset"
+
+    run(main(), until=10)
+    assert seen == (["of 0", "of 1", "of 2"] if waits else [])
