@@ -69,6 +69,10 @@ class Machine(Protocol):
         ...
 
 
+_LONG_AGO = 1e-9
+"""In a loop's time, and not 0."""
+
+
 class Turns:
     """What the drivers of a worker may take of one turn of the event loop, all together: `TURN_MS`.
 
@@ -90,6 +94,11 @@ class Turns:
     def over(self) -> bool:
         """Whether the event loop waits for its turn."""
         return 0 < self._ends_at <= asyncio.get_running_loop().time()
+
+    def cut(self) -> None:
+        """The loop has its turn as soon as what is being done now is done."""
+        if self._ends_at:
+            self._ends_at = _LONG_AGO
 
     def _end(self) -> None:
         self._ends_at = 0.0

@@ -116,8 +116,12 @@ class Shift:
         self._watchdog.start()
 
     def stop(self, *, now: bool = False) -> None:
-        """Begins to stop; `now`: what is out is cut off, not waited for."""
+        """Begins to stop; `now`: what is out is cut off, not waited for.
+
+        A function that never waits and calls this is the last one of its driver's turn.
+        """
         self._stopping.set()
+        self._turns.cut()
         if now:
             self._stop_now = True
             if self._scope is not None:

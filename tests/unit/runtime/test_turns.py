@@ -56,6 +56,26 @@ def test_the_turns_end_with_the_turn_of_the_loop() -> None:
     asyncio.run(main())
 
 
+def test_a_turn_that_is_cut_ends_with_what_is_being_done() -> None:
+    machine, log = Numbers(6), list[str]()
+    turns = Turns()
+
+    def perform(command: int) -> Succeeded:
+        log.append(str(command))
+        if command == 2:
+            turns.cut()
+        return DONE
+
+    async def main() -> None:
+        of: Any = perform
+        driver = Driver(cast("Machine", machine), of, Clock(), lambda *_: None, turns)
+        asyncio.get_running_loop().call_soon(log_turns, log, 3)
+        await driver.run()
+
+    run(main(), until=10, shuffle=False)
+    assert "".join(entry[0] for entry in log).startswith("012t345")
+
+
 def test_who_waits_for_room_is_told_when_a_turn_is_cut() -> None:
     machine, clock = Numbers(50), Clock()
     told: list[int] = []
