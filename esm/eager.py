@@ -6,7 +6,7 @@ Making a task, and the turn of the loop in which it takes its first step, cost m
 nothing to await. From Python 3.12 on asyncio has eager tasks, each a new one; here one that was not needed stays.
 
     spare --start--> first step --the coroutine ends--> spare
-                         \--it awaits something--> its task, from then on --it ends--> ended, or spare again
+                         \--it awaits something--> its task, from then on --it ends--> ended
 
 While it takes its first step, a coroutine is in the task that will be its own: `asyncio.current_task()`, and all that
 is built on it (`asyncio.timeout`, anyio's scopes), are as in any other task.
@@ -28,14 +28,13 @@ __all__ = ["EagerTasks"]
 class EagerTasks:
     """Begins coroutines, and keeps a few tasks for those that have to wait; belongs to the loop it is used in.
 
-    `spare_max`: how many tasks are kept. `again`: also those that a coroutine has waited in, where it is nobody's
-    business whose task it was before.
+    `spare_max`: how many tasks are kept.
     """
 
-    __slots__ = ("_again", "_spare", "_spare_max")
+    __slots__ = ("_spare", "_spare_max")
 
-    def __init__(self, *, spare_max: int = 1, again: bool = False) -> None:
-        self._spare_max, self._again = spare_max, again
+    def __init__(self, *, spare_max: int = 1) -> None:
+        self._spare_max = spare_max
         self._spare: list[_Stage] = []
 
     def start(
@@ -61,21 +60,16 @@ class EagerTasks:
         except BaseException as ended:
             stage.coroutine = None
             _change(loop, task, caller)
-            if _known(task) != known or not self.keep(stage):
+            if _known(task) == known and stage.unharmed and len(self._spare) < self._spare_max:
+                self._spare.append(stage)
+            else:
                 stage.end()
             if isinstance(ended, StopIteration):
                 return None
             raise
         _change(loop, task, caller)
-        stage.go_on(awaited, context, self if self._again else None)
+        stage.go_on(awaited, context)
         return task
-
-    def keep(self, stage: _Stage) -> bool:
-        """Whether its task waits for the next coroutine now."""
-        if len(self._spare) >= self._spare_max or not stage.unharmed:
-            return False
-        self._spare.append(stage)
-        return True
 
     def close(self) -> None:
         """Lets go of the tasks that it keeps: they end in the next turn of the loop."""
@@ -121,7 +115,6 @@ class _Stage(Coroutine[Any, Any, None]):
         "__weakref__",
         "_awaited",
         "_context",
-        "_keeper",
         "_over",
         "_shared",
         "_waiting",
@@ -134,7 +127,6 @@ class _Stage(Coroutine[Any, Any, None]):
         self.loop = loop
         self.coroutine: Coroutine[Any, Any, None] | None = None
         self._context = _EMPTY
-        self._keeper: EagerTasks | None = None
         self._awaited = _NOTHING  # what its first step has come to, until the task knows
         self._waiting: asyncio.Future[None] | None = None  # what the task awaits while it is spare
         self._over = False
@@ -149,9 +141,9 @@ class _Stage(Coroutine[Any, Any, None]):
         cancelled = task._must_cancel or task.cancelling() or task.done() or (waiting is not None and waiting.done())
         return not cancelled and not task._callbacks
 
-    def go_on(self, awaited: Any, context: Context, keeper: EagerTasks | None) -> None:
+    def go_on(self, awaited: Any, context: Context) -> None:
         """The coroutine awaits something: from the next turn on it is the task's."""
-        self._awaited, self._context, self._keeper = awaited, context, keeper
+        self._awaited, self._context = awaited, context
         self.task._log_destroy_pending = True
         self._shared = getattr(awaited, "_asyncio_future_blocking", False)
         if self._shared:  # with this mark, which tells a task that it is awaited, nobody else could
@@ -176,7 +168,7 @@ class _Stage(Coroutine[Any, Any, None]):
             return self._rest()
         if self._awaited is not _NOTHING:
             return self._take_over()
-        return self._step(coroutine.send, value)
+        return self._context.run(coroutine.send, value)
 
     def throw(self, error: Any, *_: Any) -> Any:
         """One step that begins with an error."""
@@ -188,7 +180,7 @@ class _Stage(Coroutine[Any, Any, None]):
             if asyncio.isfuture(self._awaited) and self._awaited.cancel(*error.args[:1]) and not self._awaited.done():
                 return self._take_over()
             self._awaited = _NOTHING
-        return self._step(coroutine.throw, error)
+        return self._context.run(coroutine.throw, error)
 
     def close(self) -> None:
         """Ends the coroutine."""
@@ -204,16 +196,6 @@ class _Stage(Coroutine[Any, Any, None]):
         if of_coroutine and (coroutine := self.coroutine) is not None:
             return getattr(coroutine, name)
         raise AttributeError(name)
-
-    def _step(self, step: Any, value: Any) -> Any:
-        try:
-            return self._context.run(step, value)
-        except StopIteration:
-            self.coroutine, self._context, self._waiting = None, _EMPTY, None
-            keeper, self._keeper = self._keeper, None
-            if keeper is None or not keeper.keep(self):
-                raise
-            return self._rest()
 
     def _take_over(self) -> Any:
         awaited, self._awaited = self._awaited, _NOTHING

@@ -11,14 +11,12 @@ turn. The machine and this driver are used by one event loop only.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
 from esm.clock import Clock, Millis
-from esm.eager import EagerTasks
 from esm.errors import EsmError, InvariantError
 from esm.machine.commands import Command
 from esm.machine.outcome import Report
@@ -27,9 +25,6 @@ __all__ = ["TURN_MAX", "TURN_MS", "Driver", "Machine", "Turns", "cancelled_by_no
 
 TURN_MS: Millis = 5
 """How long turns may go on before the event loop gets its own (chosen)."""
-
-SPARE_TASKS = 64
-"""Tasks that stay for what has to wait next (chosen): what ends together, and is begun again, takes no new ones."""
 
 TURN_MAX = 256
 """So many commands at the most are done in a driver's turn, however quickly (chosen)."""
@@ -76,11 +71,10 @@ _LONG_AGO = 1e-9
 class Turns:
     """What the drivers of a worker may take of one turn of the event loop, all together: `TURN_MS`.
 
-    Each does at least one thing in a turn, so that none waits for the others. `tasks`: for what has to wait.
+    Each does at least one thing in a turn, so that none waits for the others.
     """
 
     def __init__(self) -> None:
-        self.tasks = EagerTasks(spare_max=SPARE_TASKS, again=True)
         self._ends_at = 0.0  # in the loop's time; 0: none has begun
 
     def begin(self) -> None:
@@ -156,7 +150,7 @@ class Driver:
         self._turns = turns
         self._context = copy_context()
         self._together = together
-        self._due: deque[Command] = deque()  # those of `out` that are not begun yet
+        self._due: list[Command] = []  # those of `out` that are not begun yet, the last of them first
         self._waiting: dict[Command, asyncio.Task[None]] = {}  # those that have to wait
         self._running = False
         self._turning = False
@@ -166,7 +160,6 @@ class Driver:
         self._timer_at: Millis | None = None
         self._done = _Event()
         self._room = _Event()
-        self._back = _Event()  # something that had to wait has ended
         self._room.is_set = True  # until somebody waits: only then is it looked whether there is some
         self._draining = False
         self._error: Exception | None = None
@@ -271,17 +264,18 @@ class Driver:
                 while (command := machine.take(now)) is not None:
                     self.out[command] = now
                     due.append(command)
+                due.reverse()
                 if not due and not self._again:
                     return self._rest(now)
             elif left < TURN_MAX and (turns.over or not left):
                 self._offer_room()
                 return self.pump_soon()
             else:
-                now, left = self._begin(due.popleft()), left - 1
+                now, left = self._begin(due.pop()), left - 1
         return None
 
     def _begin(self, command: Command) -> Millis:
-        """Gives the time when it is done, or goes on in a task.
+        """Gives the time when it is done, or goes on in a task of its own.
 
         Whatever it sets for itself (a span, a variable) is seen by all of it, and by nothing else.
         """
@@ -289,9 +283,7 @@ class Driver:
         report = context.run(self._perform, command)
         if not isinstance(report, CoroutineType):
             return self._settle(command, cast("Report", report))
-        task = self._turns.tasks.start(self._wait(command, report), context=context)
-        if task is not None:
-            self._waiting[command] = task
+        self._waiting[command] = asyncio.create_task(self._wait(command, report), context=context)
         return self._clock.now()
 
     async def _wait(self, command: Command, performing: Coroutine[Any, Any, Report]) -> None:
@@ -304,13 +296,11 @@ class Driver:
                 raise
             self.fail(EsmError("a function, store or destination gave a cancellation instead of an answer"))
         finally:
-            waited = self._waiting.pop(command, None) is not None
-            self._back.set()
-        if waited:  # otherwise the turn goes on that it was begun in
-            if self._together:
-                self.pump_soon()
-            else:
-                self.pump()
+            del self._waiting[command]
+        if self._together:
+            self.pump_soon()
+        else:
+            self.pump()
 
     def _settle(self, command: Command, report: Report) -> Millis:
         now = self._clock.now()
@@ -338,13 +328,17 @@ class Driver:
 
         Who swallows that has an answer, which is settled like any other.
         """
-        for task in self._waiting.values():
-            task.cancel()
         cancelled = None
-        while self._waiting:
-            self._back.clear()
+        try:
+            await asyncio.sleep(0)  # one that is cancelled before its first step would not learn of it
+        except asyncio.CancelledError as error:
+            cancelled = error
+        waiting = set(self._waiting.values())
+        for task in waiting:
+            task.cancel()
+        while waiting:
             try:
-                await self._back.wait()
+                _, waiting = await asyncio.wait(waiting)
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:

@@ -164,7 +164,6 @@ class Shift:
             try:
                 await self._close()
             finally:
-                self._turns.tasks.close()
                 self._watchdog.stop()
                 self._observers.notice(facts.WorkerStopped(at=self._ports.clock.now(), clean=self.clean))
 

@@ -17,13 +17,11 @@ __all__ = ["LOOPS", "ended", "play", "rest", "turns"]
 LOOPS = ["asyncio", "uvloop", "simulated"]
 
 
-def play(
-    loop: str, main: Callable[[EagerTasks], Coroutine[Any, Any, None]], *, spare_max: int = 1, again: bool = False
-) -> None:
+def play(loop: str, main: Callable[[EagerTasks], Coroutine[Any, Any, None]], *, spare_max: int = 1) -> None:
     """Runs `main(tasks)`, and closes `tasks` after it."""
 
     async def whole() -> None:
-        tasks = EagerTasks(spare_max=spare_max, again=again)
+        tasks = EagerTasks(spare_max=spare_max)
         try:
             await main(tasks)
         finally:

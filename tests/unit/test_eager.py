@@ -146,7 +146,7 @@ def test_what_it_raises_later_is_its_tasks_and_that_task_is_not_used_again(loop:
         assert tasks.start(one_turn()) is not task
         await turns()
 
-    play(loop, main, again=True)
+    play(loop, main)
 
 
 @on_every_loop

@@ -143,7 +143,7 @@ def test_a_cancellation_may_be_swallowed(loop: str, turns_before: int, spare: bo
         assert (task.cancelled(), task.cancelling()) == (False, 1)
         assert seen == ["cancelled", "goes on"]
 
-    play(loop, main, again=True)
+    play(loop, main)
 
 
 @on_every_loop

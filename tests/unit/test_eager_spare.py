@@ -72,18 +72,7 @@ def test_one_whose_coroutine_raised_in_its_first_step_is_kept_too(loop: str, fai
 
 
 @on_every_loop
-def test_a_task_that_was_waited_in_is_used_again_where_that_is_said(loop: str) -> None:
-    async def main(tasks: EagerTasks) -> None:
-        first, second = await both(tasks)
-        assert first is second
-        assert first is not None
-        assert not first.done()
-
-    play(loop, main, again=True)
-
-
-@on_every_loop
-def test_a_task_that_was_waited_in_ends_with_its_coroutine_otherwise(loop: str) -> None:
+def test_a_task_that_was_waited_in_ends_with_its_coroutine(loop: str) -> None:
     async def main(tasks: EagerTasks) -> None:
         first, second = await both(tasks)
         assert first is not None
@@ -98,38 +87,21 @@ def test_a_task_that_was_waited_in_ends_with_its_coroutine_otherwise(loop: str) 
 
 
 @on_every_loop
-def test_a_task_serves_many_one_after_the_other(loop: str) -> None:
-    async def main(tasks: EagerTasks) -> None:
-        ends: list[int] = []
-
-        async def waits(n: int) -> None:
-            for _ in range(n % 3):
-                await asyncio.sleep(0)
-            ends.append(n)
-
-        used = set()
-        for n in range(20):
-            used.add(tasks.start(waits(n)))
-            await turns(5)
-        assert ends == list(range(20))
-        assert len(used - {None}) == 1
-
-    play(loop, main, again=True)
-
-
-@on_every_loop
 @pytest.mark.parametrize("spare_max", [0, 1, 2])
 def test_no_more_are_kept_than_may_be(loop: str, spare_max: int) -> None:
     async def main(tasks: EagerTasks) -> None:
-        for _ in range(4):
-            tasks.start(one_turn())
-        await turns(5)
+        async def nested(depth: int) -> None:
+            if depth:
+                tasks.start(nested(depth - 1))
+
+        tasks.start(nested(4))
+        await turns()
         assert len(others()) == spare_max
         tasks.start(nothing())
         await turns()
         assert len(others()) == spare_max
 
-    play(loop, main, spare_max=spare_max, again=True)
+    play(loop, main, spare_max=spare_max)
 
 
 @on_every_loop
@@ -175,7 +147,7 @@ def test_after_the_close_what_begins_is_done_and_no_task_is_kept(loop: str) -> N
         await turns()
         assert others() == set()
 
-    play(loop, main, again=True)
+    play(loop, main)
 
 
 @on_every_loop
@@ -270,7 +242,7 @@ def test_a_task_that_was_cancelled_while_its_coroutine_waited_is_not_used_again(
         assert next_task is not task
         await turns()
 
-    play(loop, main, again=True)
+    play(loop, main)
 
 
 def test_a_spare_task_of_another_loop_is_not_used() -> None:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from esm.eager import EagerTasks
 from esm.runtime.driver import Driver, Machine, Turns
 from esm.testing.loop import SimClock
 from esm.testing.run import run
@@ -42,10 +41,7 @@ class Endless:
 
 
 @pytest.mark.parametrize("lanes_after", [3, 0], ids=["there is more to do", "there is nothing to do"])
-@pytest.mark.parametrize("spare_max", [0, 16])
-def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(
-    spare_max: int, lanes_after: int
-) -> None:
+def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(lanes_after: int) -> None:
     async def main() -> None:
         machine, loop = Endless(lanes=3), asyncio.get_running_loop()
         begun = []
@@ -58,9 +54,7 @@ def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(
                 machine.lanes = lanes_after
 
         clock = SimClock(loop)  # type: ignore[arg-type]  # `run` gives a SimLoop
-        turns = Turns()
-        turns.tasks = EagerTasks(spare_max=spare_max, again=True)
-        driver = Driver(cast("Machine", machine), perform, clock, lambda *_: None, turns)
+        driver = Driver(cast("Machine", machine), perform, clock, lambda *_: None, Turns())
         running = asyncio.create_task(driver.run())
         await asyncio.sleep(1)
         running.cancel()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from esm.eager import EagerTasks
 from esm.errors import InvariantError
 from esm.machine.outcome import Succeeded
 from esm.runtime.driver import TURN_MS
@@ -28,23 +27,21 @@ def fails_now() -> Succeeded:
 @pytest.mark.parametrize("when", ["at once", "in its first step", "later"])
 def test_what_a_command_raises_ends_the_run_and_leaves_the_machine_as_it_is(when: str) -> None:
     machine, begun = Numbers(5, lanes=3), []
-    tasks = EagerTasks(spare_max=3, again=True)
 
     def perform(command: int) -> Any:
         begun.append(command)
         return fails_now() if when == "at once" else fails(0.1 if when == "later" else 0)
 
     async def main() -> None:
-        driver = driver_of(machine, perform, tasks=tasks)
+        driver = driver_of(machine, perform)
         with pytest.raises(ValueError, match="why"):
             await driver.run()
         assert not driver.at_rest
         assert driver.wanted == 0
         assert not driver._waiting
-        tasks.close()
 
     run(main(), until=10)
-    assert begun == ([0, 1, 2] if when == "later" else [0])
+    assert begun == ([0] if when == "at once" else [0, 1, 2])
     assert machine.settled == []
 
 
@@ -60,12 +57,9 @@ def test_those_that_wait_are_cancelled_when_another_fails_and_nothing_is_settled
         return DONE
 
     async def main() -> None:
-        tasks = EagerTasks(spare_max=3, again=True)
         with pytest.raises(ValueError, match="why"):
-            await driver_of(machine, lambda n: fails(0.1) if n == 1 else waits(n), tasks=tasks).run()
+            await driver_of(machine, lambda n: fails(0.1) if n == 1 else waits(n)).run()
         assert sorted(ends) == [0, 2]
-        assert len(tasks._spare) == 1, "the task of the one that failed is used again"
-        tasks.close()
 
     run(main(), until=10)
     assert machine.settled == []
@@ -167,8 +161,7 @@ def test_no_timer_is_left_when_it_is_cut_off() -> None:
     run(main(), until=10)
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_one_that_is_cut_off_ends_though_a_call_pardons_its_cancellation(again: bool) -> None:
+def test_one_that_is_cut_off_ends_though_a_call_pardons_its_cancellation() -> None:
     machine = Numbers(1)
 
     async def pardons() -> Succeeded:
@@ -181,13 +174,38 @@ def test_one_that_is_cut_off_ends_though_a_call_pardons_its_cancellation(again: 
         return DONE
 
     async def main() -> None:
-        tasks = EagerTasks(spare_max=4, again=again)
-        running = asyncio.create_task(driver_of(machine, lambda _: pardons(), tasks=tasks).run())
+        running = asyncio.create_task(driver_of(machine, lambda _: pardons()).run())
         await asyncio.sleep(0.1)
         running.cancel()
         done, _ = await asyncio.wait([running], timeout=5)
-        assert done, "it waits for a task that is spare"
+        assert done, "it waits for ever"
         assert machine.settled == [0]
-        tasks.close()
 
     run(main(), until=100)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_what_was_begun_when_it_is_cut_off_learns_of_it(turns: int) -> None:
+    machine, told = Numbers(2, lanes=2), list[str]()
+
+    async def waits() -> Succeeded:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            told.append("cancelled")
+            raise
+        return DONE
+
+    async def main() -> None:
+        running = asyncio.create_task(driver_of(machine, lambda _: waits()).run())
+        while not machine.given:
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+
+    run(main(), until=10)
+    assert told == ["cancelled", "cancelled"]
+    assert machine.settled == []

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from esm.eager import EagerTasks
 from esm.machine.outcome import Succeeded
 from esm.runtime.driver import TURN_MS, Driver, Machine, Turns
 from esm.testing.run import run
@@ -17,7 +16,7 @@ from tests.unit.runtime.test_driver_turns import DONE, Clock, Clocked, Numbers, 
 
 def test_drivers_that_are_busy_do_one_thing_each_in_a_turn() -> None:
     clock, log = Clock(), list[str]()
-    turns = Clocked(clock, EagerTasks(spare_max=0))
+    turns = Clocked(clock)
 
     def begun(name: str) -> Driver:
         def perform(_command: int) -> Succeeded:
