@@ -87,9 +87,9 @@ class FunctionInvoker:
     async def invoke(self, event: Event, request_id: str) -> Invocation:
         """What became of one call: see `Invoker.invoke`."""
         begun = self.begin(event, request_id)
-        return begun if isinstance(begun, Invocation) else await begun
+        return begun if isinstance(begun, Invocation) else await begun()
 
-    def begin(self, event: Event, request_id: str) -> Invocation | Coroutine[Any, Any, Invocation]:
+    def begin(self, event: Event, request_id: str) -> Invocation | Callable[[], Coroutine[Any, Any, Invocation]]:
         """The same, without a wait where the function does not: see `PromptInvoker.begin`."""
         if len(self._calls.hung) > self._abandoned_max:
             hung = f"{len(self._calls.hung)} calls of {self.function_arn} hang, {self._abandoned_max} may"
@@ -98,7 +98,7 @@ class FunctionInvoker:
         deadline = now() + self._timeout_ms
         call = Call(self._calls, request_id, deadline, loop, loop.time() + self._timeout)
         self._start(call, event, LambdaContext(self._facts, request_id, deadline, now))
-        return call.wait() if call.outcome is None else call.outcome
+        return call.wait if call.outcome is None else call.outcome
 
     async def close(self, grace: Millis) -> None:
         """Ends what it holds within `grace` milliseconds: idle threads are let go, hung ones abandoned.

@@ -66,6 +66,6 @@ class Invoker(Protocol):
 class PromptInvoker(Invoker, Protocol):
     """One that need not be awaited where the function does not wait."""
 
-    def begin(self, event: Event, request_id: str) -> Invocation | Coroutine[Any, Any, Invocation]:
-        """As `invoke`: what became of the call, or what gives it when it is awaited, which must be done at once."""
+    def begin(self, event: Event, request_id: str) -> Invocation | Callable[[], Coroutine[Any, Any, Invocation]]:
+        """As `invoke`: what became of the call, or what waits for it, which must be called, and awaited, soon."""
         ...

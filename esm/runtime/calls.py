@@ -8,8 +8,9 @@ taken --room--> called --answered--> settled
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -78,7 +79,7 @@ class Calls:
         self.errors: dict[int, str] = {}
         self.waiting: set[int] = set()
         self.last_error: str | None = None
-        self._begin = invoker.begin if isinstance(invoker, PromptInvoker) else invoker.invoke
+        self._begin = invoker.begin if isinstance(invoker, PromptInvoker) else partial(partial, invoker.invoke)
         self._slots, self._clock = slots, ports.clock
         self._observers, self._meaning, self._named, self._function = observers, meaning, named, function
         self._mapping, self._shard = named["mapping"], named["shard"]
@@ -88,20 +89,21 @@ class Calls:
 
     def call(
         self, command: Deliver, event: Event, *, until: Millis | None = None
-    ) -> Answered | Coroutine[Any, Any, Answered | Throttled]:
-        """What became of it, or what gives that when it is awaited, where there is no room or the function waits.
+    ) -> Answered | Callable[[], Coroutine[Any, Any, Answered | Throttled]]:
+        """What became of it, or what waits for that, where there is no room or the function waits.
 
         `Throttled` when there was no room until the time `until` (`None`: for ever).
         """
-        return self._call(command, event) if self._enter_at_once() else self._call_later(command, event, until)
+        at_once = self._enter_at_once()
+        return self._call(command, event) if at_once else partial(self._call_later, command, event, until)
 
     async def _call_later(self, command: Deliver, event: Event, until: Millis | None) -> Answered | Throttled:
         if not await self._enter(command, until):
             return Throttled()
         called = self._call(command, event)
-        return called if isinstance(called, Answered) else await called
+        return called if isinstance(called, Answered) else await called()
 
-    def _call(self, command: Deliver, event: Event) -> Answered | Coroutine[Any, Any, Answered]:
+    def _call(self, command: Deliver, event: Event) -> Answered | Callable[[], Coroutine[Any, Any, Answered]]:
         self.live.calls += 1
         self.live.records += len(command.records)
         try:
@@ -111,15 +113,18 @@ class Calls:
             self._leave(command)
             raise
         if not isinstance(answer, Invocation):
-            return self._wait_for(command, answer, started)
+            return partial(self._wait_for, command, answer, started)
         self._leave(command)
         return self._ended(command, answer, started)
 
     async def _wait_for(
-        self, command: Deliver, calling: Coroutine[Any, Any, Invocation], started: tuple[Millis, Millis] | None
+        self,
+        command: Deliver,
+        outcome: Callable[[], Coroutine[Any, Any, Invocation]],
+        started: tuple[Millis, Millis] | None,
     ) -> Answered:
         try:
-            answer = await calling
+            answer = await outcome()
         except asyncio.CancelledError:
             # A function that means well ends in this very turn, perhaps after us: its room is another's from the next.
             asyncio.get_running_loop().call_soon(self._leave, command)

@@ -13,21 +13,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from types import CoroutineType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias
 
 from esm.clock import Clock, Millis
 from esm.errors import EsmError, InvariantError
 from esm.machine.commands import Command
 from esm.machine.outcome import Report
 
-__all__ = ["TURN_MAX", "TURN_MS", "Driver", "Machine", "Turns", "cancelled_by_nobody"]
+__all__ = ["TURN_MAX", "TURN_MS", "Driver", "Later", "Machine", "Turns", "cancelled_by_nobody"]
 
 TURN_MS: Millis = 5
 """How long turns may go on before the event loop gets its own (chosen)."""
 
 TURN_MAX = 256
 """So many commands at the most are done in a driver's turn, however quickly (chosen)."""
+
+
+Later: TypeAlias = Callable[[], Coroutine[Any, Any, Report]]
+"""What gives a report in the task that waits for it: it is called there, and nothing is left behind if it never is."""
 
 
 class Machine(Protocol):
@@ -127,7 +130,7 @@ class _Event:
 class Driver:
     """Performs what a machine asks for until it is finished or drained.
 
-    `perform` does one command and gives its report, or the coroutine that does it, where that has to wait; what it
+    `perform` does one command and gives its report, or what does it, where that has to wait; what it
     raises ends the driver, with the machine untouched. `settled`: is told after each. `together`: what comes back in
     one turn of the loop is settled before anything more is asked for. `out`: the commands that are out, and since when.
     """
@@ -135,7 +138,7 @@ class Driver:
     def __init__(
         self,
         machine: Machine,
-        perform: Callable[[Command], Report | Coroutine[Any, Any, Report]],
+        perform: Callable[[Command], Report | Later],
         clock: Clock,
         settled: Callable[[Command, Millis], None],
         turns: Turns,
@@ -281,14 +284,14 @@ class Driver:
         """
         context = self._context.copy()
         report = context.run(self._perform, command)
-        if not isinstance(report, CoroutineType):
-            return self._settle(command, cast("Report", report))
+        if not callable(report):
+            return self._settle(command, report)
         self._waiting[command] = asyncio.create_task(self._wait(command, report), context=context)
         return self._clock.now()
 
-    async def _wait(self, command: Command, performing: Coroutine[Any, Any, Report]) -> None:
+    async def _wait(self, command: Command, perform: Later) -> None:
         try:
-            self._settle(command, await performing)
+            self._settle(command, await perform())
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
             self.fail(error)
         except asyncio.CancelledError:

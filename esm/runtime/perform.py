@@ -25,7 +25,7 @@ from esm.runtime.budget import Budget
 from esm.runtime.calls import About, Answered, Calls, Meaning
 from esm.runtime.concurrency import Slots
 from esm.runtime.deadline import within
-from esm.runtime.driver import Turns
+from esm.runtime.driver import Later, Turns
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
 from esm.runtime.rounds import Rounds
@@ -88,8 +88,8 @@ class Performer:
         """Of the store or the destination, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: Command) -> Report | Coroutine[Any, Any, Report]:
-        """What becomes of it, or what gives that when it is awaited.
+    def perform(self, command: Command) -> Report | Later:
+        """What becomes of it, or what waits for that.
 
         Raises `LeaseLostError`: the shard is another worker's now.
         """
@@ -98,19 +98,19 @@ class Performer:
             return self._deliver(command)
         if isinstance(command, Store):
             return self._store(command.checkpoint)
-        return self._discard(command)
+        return partial(self._discard, command)
 
     # -- Deliver ---------------------------------------------------------------------------------------------------
 
-    def _deliver(self, command: Deliver) -> Report | Coroutine[Any, Any, Report]:
+    def _deliver(self, command: Deliver) -> Report | Later:
         called = self.calls.call(command, self._event(command), until=self._expires_at(command.records))
         if not isinstance(called, Answered):
-            return self._delivered(called)
+            return partial(self._delivered, called)
         self._remember(called)
         return called
 
-    async def _delivered(self, calling: Coroutine[Any, Any, Answered | Throttled]) -> Report:
-        report = await calling
+    async def _delivered(self, called: Callable[[], Coroutine[Any, Any, Answered | Throttled]]) -> Report:
+        report = await called()
         if not isinstance(report, Throttled):
             self._remember(report)
         return report
@@ -169,9 +169,9 @@ class Performer:
 
     # -- Store -----------------------------------------------------------------------------------------------------
 
-    def _store(self, checkpoint: Checkpoint) -> Report | Coroutine[Any, Any, Report]:
+    def _store(self, checkpoint: Checkpoint) -> Report | Later:
         stored = self._store_at_once(self.lease, checkpoint)
-        return self._store_later(checkpoint) if stored is None else self._stored(stored)
+        return partial(self._store_later, checkpoint) if stored is None else self._stored(stored)
 
     async def _store_later(self, checkpoint: Checkpoint) -> Report:
         context = self._context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -63,15 +63,15 @@ class QueuePerformer:
         """Of the queue, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: QueueCommand) -> QueueReport | Coroutine[Any, Any, QueueReport]:
-        """What becomes of it, or what gives that when it is awaited."""
+    def perform(self, command: QueueCommand) -> QueueReport | Callable[[], Coroutine[Any, Any, QueueReport]]:
+        """What becomes of it, or what waits for that."""
         self._context.home.check()
         if isinstance(command, Receive):
-            return self._receive(command)
+            return partial(self._receive, command)
         if isinstance(command, Delete):
-            return self._delete(command)
+            return partial(self._delete, command)
         if isinstance(command, ChangeVisibility):
-            return self._change(command)
+            return partial(self._change, command)
         event, now = partial(self._source.shape.event, command.records), self._context.ports.clock.now()
         return self.calls.call(command, event, until=now + WAIT_MS)
 

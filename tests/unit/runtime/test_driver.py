@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(l
                 machine.lanes = lanes_after
 
         clock = SimClock(loop)  # type: ignore[arg-type]  # `run` gives a SimLoop
-        driver = Driver(cast("Machine", machine), perform, clock, lambda *_: None, Turns())
+        driver = Driver(cast("Machine", machine), partial(partial, perform), clock, lambda *_: None, Turns())
         running = asyncio.create_task(driver.run())
         await asyncio.sleep(1)
         running.cancel()

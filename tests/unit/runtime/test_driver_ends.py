@@ -198,9 +198,7 @@ def test_what_was_begun_when_it_is_cut_off_learns_of_it(turns: int) -> None:
 
     async def main() -> None:
         running = asyncio.create_task(driver_of(machine, lambda _: waits()).run())
-        while not machine.given:
-            await asyncio.sleep(0)
-        for _ in range(turns):
+        for _ in range(1 + turns):
             await asyncio.sleep(0)
         running.cancel()
         await asyncio.wait([running])

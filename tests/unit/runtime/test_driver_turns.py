@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import pytest
@@ -94,7 +94,11 @@ def driver_of(
     settled: Callable[[Any, int], None] = lambda *_: None,
     together: bool = False,
 ) -> Driver:
-    ports: Any = perform
+    def ports(command: Any) -> Any:
+        """What `perform` gives, and for a coroutine what gives that."""
+        done = perform(command)
+        return (lambda: done) if isinstance(done, Coroutine) else done
+
     clock = clock or Clock()
     turns = Clocked(clock)
     return Driver(cast("Machine", machine), ports, clock, settled, turns, together=together)
