@@ -341,9 +341,10 @@ class Driver:
             task.cancel()
         while waiting:
             try:
-                _, waiting = await asyncio.wait(waiting)
+                await asyncio.wait(waiting)
             except asyncio.CancelledError as error:
-                cancelled = error
+                cancelled = error  # a scope of anyio's cancels at every turn
+            waiting = {task for task in waiting if not task.done()}
         if cancelled is not None:
             raise cancelled
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
 import pytest
 
 from esm.errors import InvariantError
@@ -206,4 +207,27 @@ def test_what_was_begun_when_it_is_cut_off_learns_of_it(turns: int) -> None:
 
     run(main(), until=10)
     assert told == ["cancelled", "cancelled"]
+    assert machine.settled == []
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+def test_one_in_a_scope_that_is_cancelled_ends_though_that_cancels_at_every_turn(turns: int) -> None:
+    machine = Numbers(3, lanes=3)
+
+    async def waits() -> Succeeded:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+        return DONE
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            for delay in range(turns):
+                asyncio.get_running_loop().call_later(delay / 1000, scope.cancel)
+            asyncio.get_running_loop().call_soon(scope.cancel)
+            await driver_of(machine, lambda _: waits()).run()
+        assert scope.cancelled_caught
+
+    run(main(), until=10)
     assert machine.settled == []
