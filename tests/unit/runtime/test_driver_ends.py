@@ -229,5 +229,5 @@ def test_one_in_a_scope_that_is_cancelled_ends_though_that_cancels_at_every_turn
             await driver_of(machine, lambda _: waits()).run()
         assert scope.cancelled_caught
 
-    run(main(), until=10)
+    run(main(), until=10, shuffle=False)
     assert machine.settled == []
