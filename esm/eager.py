@@ -2,8 +2,8 @@
 r"""Coroutines that begin at once, in the turn of the event loop they were asked for: only one that waits takes a task.
 
 Making a task, and the turn of the loop in which it takes its first step, cost more than all that is decided for a batch
-(measured), and most of what a batch needs never waits: its position is written in microseconds, and many a function has
-nothing to await. From Python 3.12 on asyncio has eager tasks, each a new one; here one that was not needed stays.
+(measured), and many a function has nothing to await. From Python 3.12 on asyncio has eager tasks, each a new one; here
+one that was not needed stays.
 
     spare --start--> first step --the coroutine ends--> spare
                          \--it awaits something--> its task, from then on --it ends--> ended
@@ -100,11 +100,9 @@ def _change(
         asyncio.tasks._enter_task(loop, enters)
 
 
-class _Nothing:
-    """What is awaited when nothing is."""
+_NOTHING: Any = object()
+"""What is awaited when nothing is."""
 
-
-_NOTHING: Any = _Nothing()
 _EMPTY = Context()
 
 
@@ -204,7 +202,6 @@ class _Stage(Coroutine[Any, Any, None]):
         return awaited
 
     def _rest(self) -> Any:
-        self.task._log_destroy_pending = False
         waiting: asyncio.Future[None] = self.loop.create_future()
         self._waiting = waiting
         return next(waiting.__await__())

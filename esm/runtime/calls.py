@@ -89,11 +89,13 @@ class Calls:
 
     def call(
         self, command: Deliver, event: Event, *, until: Millis | None = None
-    ) -> Answered | Callable[[], Coroutine[Any, Any, Answered | Throttled]]:
+    ) -> Answered | Throttled | Callable[[], Coroutine[Any, Any, Answered | Throttled]]:
         """What became of it, or what waits for that, where there is no room or the function waits.
 
-        `Throttled` when there was no room until the time `until` (`None`: for ever).
+        `Throttled` when there was no room until the time `until` (`None`: for ever), or before a stop.
         """
+        if self._draining:
+            return Throttled()
         at_once = self._enter_at_once()
         return self._call(command, event) if at_once else partial(self._call_later, command, event, until)
 
@@ -125,14 +127,8 @@ class Calls:
     ) -> Answered:
         try:
             answer = await outcome()
-        except asyncio.CancelledError:
-            # A function that means well ends in this very turn, perhaps after us: its room is another's from the next.
-            asyncio.get_running_loop().call_soon(self._leave, command)
-            raise
-        except BaseException:
+        finally:
             self._leave(command)
-            raise
-        self._leave(command)
         return self._ended(command, answer, started)
 
     def _leave(self, command: Deliver) -> None:
@@ -149,7 +145,7 @@ class Calls:
         return report
 
     def drain(self) -> None:
-        """What waits for room does not wait any longer."""
+        """What waits for room does not wait any longer, and no other call begins."""
         self._draining = True
         for ticket in list(self._tickets):
             _dismiss(ticket)
@@ -173,7 +169,8 @@ class Calls:
                     break
                 entered.append(slots)
             else:
-                return True
+                if not self._draining:
+                    return True
         except asyncio.CancelledError:
             for slots in entered:
                 slots.leave()

@@ -130,9 +130,10 @@ class _Event:
 class Driver:
     """Performs what a machine asks for until it is finished or drained.
 
-    `perform` does one command and gives its report, or what does it, where that has to wait; what it
-    raises ends the driver, with the machine untouched. `settled`: is told after each. `together`: what comes back in
-    one turn of the loop is settled before anything more is asked for. `out`: the commands that are out, and since when.
+    `perform` does one command and gives its report, or what does it, where that has to wait; what it raises ends the
+    driver, with the machine untouched. After `drain` it begins no function. `settled`: is told after each. `together`:
+    what comes back in one turn of the loop is settled before anything more is asked for. `out`: the commands that are
+    out, and since when.
     """
 
     def __init__(
@@ -209,10 +210,7 @@ class Driver:
         self._draining = True
         self._machine.drain()
         self._room.set()
-        if self._due:
-            self.pump_soon()
-        else:
-            self.pump()
+        self.pump()
 
     def fail(self, error: Exception) -> None:
         """Ends `run` with this error; the machine is left as it is."""

@@ -104,13 +104,12 @@ class Performer:
 
     def _deliver(self, command: Deliver) -> Report | Later:
         called = self.calls.call(command, self._event(command), until=self._expires_at(command.records))
-        if not isinstance(called, Answered):
-            return partial(self._delivered, called)
-        self._remember(called)
-        return called
+        return partial(self._delivered, called) if callable(called) else self._heard(called)
 
     async def _delivered(self, called: Callable[[], Coroutine[Any, Any, Answered | Throttled]]) -> Report:
-        report = await called()
+        return self._heard(await called())
+
+    def _heard(self, report: Answered | Throttled) -> Report:
         if not isinstance(report, Throttled):
             self._remember(report)
         return report

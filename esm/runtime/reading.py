@@ -64,9 +64,9 @@ class Reading:
         self._machine, self._driver, self._moved = machine, driver, moved
         reader, rules = source.open(named["shard"], position), machine.rules
         self._read = reader.read
-        if isinstance(reader, PartsReader) and rules.batch_size * PARTS_PAY <= source.page_records_max:
-            # The end of a tumbling window is judged by whole pages.
-            self._read = reader.read if rules.tumbling_window_ms else reader.read_in_parts
+        pays = rules.batch_size * PARTS_PAY <= source.page_records_max
+        if pays and not rules.tumbling_window_ms and isinstance(reader, PartsReader):
+            self._read = reader.read_in_parts  # the end of a tumbling window is judged by whole pages
         self._pacer = PollPacer(source.poll_interval_ms, source.poll_spacing_ms)
         self._share = context.budget.share()
         self._size = AnswerSize(context.mapping.source_kind)

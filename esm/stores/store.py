@@ -81,10 +81,10 @@ class PromptStore(LeaseStore, Protocol):
 def at_once(store: LeaseStore) -> Callable[[Lease, Checkpoint], Lease | None]:
     """`checkpoint_at_once` of a `PromptStore`, and what always gives `None` for any other.
 
-    Whoever gives a store another `checkpoint` wants it called: only one that stands beside its own is used.
+    Whoever gives a store another `checkpoint`, and not this beside it, wants that one called.
     """
     for kind in type(store).__mro__:
-        if "checkpoint" in vars(kind) and "checkpoint_at_once" in vars(kind):
+        if "checkpoint_at_once" in vars(kind):
             return cast("PromptStore", store).checkpoint_at_once
         if "checkpoint" in vars(kind):
             break

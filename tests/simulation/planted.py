@@ -28,6 +28,7 @@ from esm.records.position import Checkpoint, LanePositions, Position
 from esm.records.record import Page
 from esm.runtime import mapping as mappings
 from esm.runtime import perform
+from esm.runtime.calls import Calls
 from esm.runtime.mapping import MappingRunner
 from esm.runtime.perform import Performer
 from esm.sources.kinesis import KinesisShardReader, KinesisSource
@@ -197,6 +198,7 @@ def keys_are_spread_in_turn(patch: Patch) -> None:
 @bug
 def invocations_begin_after_a_stop(patch: Patch) -> None:
     patch.setattr(ShardMachine, "drain", lambda _self: None)
+    patch.setattr(Calls, "drain", lambda _self: None)
 
 
 # -- what the function and the destination say -------------------------------------------------------------------------

@@ -287,3 +287,24 @@ async def test_why_a_lease_was_not_given_back_is_told() -> None:
         await until(lambda: shards(worker)[0].state == "reading")
         status = await worker.update(worker.mappings[0].uuid, enabled=False)
         assert status.last_error == "not now"
+
+
+@simulated
+async def test_what_was_taken_with_others_is_not_begun_any_more_after_a_stop() -> None:
+    stand = Stand()
+    for number in range(40):
+        stand.stream.put(b"data", f"key-{number}")
+    begun = 0
+
+    async def handle(event: dict[str, Any], _context: Any) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            worker._shift.mappings.stop()  # type: ignore[union-attr]  # it runs
+            worker.stop()
+
+    worker = stand.worker(function=handle, parallelization_factor=10, batch_size=1)
+    async with worker:
+        await asyncio.sleep(1)
+    assert begun == 1
+    assert worker.clean

@@ -73,8 +73,6 @@ class PromptStore(FaultyStore):
         self._rows, self._often = store, deployment.at_once
         self._rng = random.Random(f"{deployment.seed} {gate.process.name}")
 
-    checkpoint = FaultyStore.checkpoint
-
     def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
         """`None` also where it is refused: whoever awaits it is told."""
         if self._rng.random() >= self._often or self._gate.process.killed:
