@@ -38,14 +38,19 @@ class EagerTasks:
         self._spare: list[_Stage] = []
 
     def start(
-        self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None, context: Context | None = None
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.Task[None] | None:
         """The task in which the coroutine goes on, or `None`: it has ended in its first step.
 
         `name`: of the task; `None`: whatever it has. `context`: what the coroutine runs in; `None`: a copy of the
-        current one. What it raises in its first step is raised here.
+        current one. `loop`: the running one; `None`: it is looked for. What it raises in its first step is raised here.
         """
-        loop = asyncio.get_running_loop()
+        loop = loop or asyncio.get_running_loop()
         stage = self._stage(loop)
         task: asyncio.Task[None] = stage.task
         if name is not None:

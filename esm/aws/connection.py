@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import httptools
 
+from esm.aws.reply import Reply
 from esm.errors import SourceError
 
 __all__ = ["Answer", "Buffers", "Connection", "Headers", "Kept", "StaleError", "header"]
@@ -147,6 +148,7 @@ class Connection(asyncio.BufferedProtocol):
         "_served",
         "_status",
         "_straight",
+        "_told",
         "_transport",
         "_view",
         "_waiter",
@@ -159,7 +161,8 @@ class Connection(asyncio.BufferedProtocol):
         self._scratch = buffers.scratch
         self._transport: Any = None  # asyncio's, from the time it is made until it is lost
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Any] | None = None
+        self._waiter: Reply[Any] | None = None
+        self._told: tuple[Reply[Any], Any] | None = None  # whoever waits, and what is told, as soon as we are through
         self._read: Callable[[Answer], Any]
         self._served = 0
         self.idle_since = 0.0
@@ -186,9 +189,10 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         return transport is not None and not transport.is_closing()
 
-    def ask(self, request: bytes, read: Callable[[Answer], T]) -> asyncio.Future[T]:
+    def ask(self, request: bytes, read: Callable[[Answer], T]) -> Reply[T]:
         """Sends a request, and is done with what `read` gives or raises of its answer. Ends with a `give_up`."""
-        self._waiter = waiter = self._loop.create_future()
+        waiter: Reply[T] = Reply(self._loop)
+        self._waiter = waiter
         self._read = read
         self._transport.write(request)
         return waiter
@@ -232,6 +236,7 @@ class Connection(asyncio.BufferedProtocol):
             self._received += nbytes
             if self._received == self._length:
                 self._complete()
+                self._tell()
             return
         if self._waiter is None:
             self.abort()  # nobody asked: what the next answer would be read from is unknown
@@ -247,6 +252,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(SourceError("MalformedAnswer", "the server changed the protocol"))
         else:
             self._go_on()
+        self._tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended; `exc`: not by itself."""
@@ -260,6 +266,13 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._fail(SourceError("ConnectionClosed", "the connection ended before the whole answer came"))
         self._transport = None
+        self._tell()
+
+    def _tell(self) -> None:
+        """Ends the caller's wait, who may ask again at once: all that has come was read."""
+        told, self._told = self._told, None
+        if told is not None and not told[0].done():
+            told[0].set_result(told[1])
 
     def _go_on(self) -> None:
         """Within an answer: refuses an endless head, and takes a large body out of the parser's hands."""
@@ -345,4 +358,4 @@ class Connection(asyncio.BufferedProtocol):
             waiter.set_exception(error)
             del waiter  # the error knows this frame: each would hold the other until garbage is looked for
         else:
-            waiter.set_result(value)
+            self._told = waiter, value

@@ -27,12 +27,13 @@ class CredentialSource:
         self._timeout = timeout
         self._kept: Credentials | None = None
         self._kept_until = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None  # by whose time they are kept; `None`: there are none
         self._refused = False
         self._renewed: Any = None
 
     def known(self) -> Credentials | None:
         """What to sign with, if it was asked for lately."""
-        return self._kept if asyncio.get_running_loop().time() < self._kept_until else None
+        return self._kept if self._loop is not None and self._loop.time() < self._kept_until else None
 
     async def current(self) -> Credentials:
         """What to sign with. Raises `SourceDeniedError` when there is nothing, or the provider does not answer."""
@@ -59,7 +60,8 @@ class CredentialSource:
             raise SourceDeniedError("CredentialRetrievalError", "the credentials contain control characters")
         if new != self._kept:
             self._kept = new
-        self._kept_until = asyncio.get_running_loop().time() + KEEP_SECONDS
+        self._loop = asyncio.get_running_loop()
+        self._kept_until = self._loop.time() + KEEP_SECONDS
         return self._kept
 
     async def _find(self) -> Any:

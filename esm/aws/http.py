@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from esm.aws.connection import Answer, Buffers, Connection, StaleError
+from esm.aws.reply import Reply
 from esm.errors import SourceError
 
 __all__ = ["HttpEndpoint"]
@@ -142,9 +143,7 @@ class HttpEndpoint:
                 return
             await asyncio.sleep(0)
 
-    def _ask(
-        self, connection: Connection, request: bytes, read: Callable[[Answer], T], deadline: float
-    ) -> asyncio.Future[T]:
+    def _ask(self, connection: Connection, request: bytes, read: Callable[[Answer], T], deadline: float) -> Reply[T]:
         """Is done in time, one way or the other. Ends with `_done_with`, whatever comes of it."""
         self._due[connection] = deadline
         if self._sweep is None or deadline < self._sweep.when():

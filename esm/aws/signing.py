@@ -37,18 +37,25 @@ class Signer:
         self._credentials: Credentials | None = None
         self._seconds = -1
         self._day = ""
+        self._target, self._body, self._signed_head = "", b"", b""  # the newest
 
     def head(self, credentials: Credentials, target: str, body: bytes, seconds: int) -> bytes:
-        """Request line and headers of a POST, up to and with the empty line. `seconds`: epoch, for the date."""
+        """Request line and headers of a POST, up to and with the empty line. `seconds`: epoch, for the date.
+
+        What is sent again within a second (the next receive of a busy queue) is signed once.
+        """
         if seconds != self._seconds or credentials is not self._credentials:
             self._prepare(credentials, seconds)
+        elif body == self._body and target == self._target:
+            return self._signed_head
         canonical = f"{self._canonical}{target}{self._signed}{hashlib.sha256(body).hexdigest()}"
         to_sign = self._to_sign + hashlib.sha256(canonical.encode()).hexdigest()
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(to_sign.encode())
         outer.update(inner.digest())
         head = f"{self._head}{target}{self._authorization}{outer.hexdigest()}\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode()
+        self._target, self._body, self._signed_head = target, body, head.encode()
+        return self._signed_head
 
     def _prepare(self, credentials: Credentials, seconds: int) -> None:
         """All that stays the same within one second and under the same credentials."""

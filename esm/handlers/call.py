@@ -88,7 +88,7 @@ class Call:
 
     def start(self, tasks: EagerTasks, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> None:
         """Begins `coroutine`, which ends with `finish`; where it has to wait, it does so in a task of its own."""
-        self.task = tasks.start(coroutine, name=self.request_id, context=context)
+        self.task = tasks.start(coroutine, name=self.request_id, context=context, loop=self._loop)
         if self.task is not None and self.stopping:
             self.task.cancel()
 

@@ -74,23 +74,24 @@ _LONG_AGO = 1e-9
 class Turns:
     """What the drivers of a worker may take of one turn of the event loop, all together: `TURN_MS`.
 
-    Each does at least one thing in a turn, so that none waits for the others.
+    Belongs to the loop it is used in. Each does at least one thing in a turn, so that none waits for the others.
     """
 
     def __init__(self) -> None:
         self._ends_at = 0.0  # in the loop's time; 0: none has begun
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> None:
         """One begins, perhaps the first."""
         if not self._ends_at:
-            loop = asyncio.get_running_loop()
+            self._loop = loop = self._loop or asyncio.get_running_loop()
             self._ends_at = loop.time() + TURN_MS / 1000
             loop.call_soon(self._end)
 
     @property
     def over(self) -> bool:
         """Whether the event loop waits for its turn."""
-        return 0 < self._ends_at <= asyncio.get_running_loop().time()
+        return self._loop is not None and 0 < self._ends_at <= self._loop.time()
 
     def cut(self) -> None:
         """The loop has its turn as soon as what is being done now is done."""
@@ -174,6 +175,7 @@ class Driver:
         Each command is performed in the context of this call.
         """
         self._running, self._context = True, copy_context()
+        self._create_task = asyncio.get_running_loop().create_task
         try:
             self.pump()
             await self._done.wait()
@@ -284,7 +286,7 @@ class Driver:
         report = context.run(self._perform, command)
         if not callable(report):
             return self._settle(command, report)
-        self._waiting[command] = asyncio.create_task(self._wait(command, report), context=context)
+        self._waiting[command] = self._create_task(self._wait(command, report), context=context)
         return self._clock.now()
 
     async def _wait(self, command: Command, perform: Later) -> None:

@@ -160,6 +160,14 @@ async def test_a_second_answer_is_not_taken_for_the_next_one() -> None:
         assert server.connections == 2
 
 
+async def test_nonsense_behind_an_answer_takes_nothing_from_it() -> None:
+    whole = head(200, {"Content-Length": "5"})
+    async with serving(raw(whole + b"first" + b"nonsense\r\n\r\n"), answer(b"second")) as (server, endpoint):
+        assert await body(endpoint) == b"first"
+        assert await body(endpoint) == b"second"
+        assert server.connections == 2
+
+
 async def test_a_server_that_closes_what_is_idle() -> None:
     async with serving(answer(b"1", then_close=True), answer(b"2")) as (server, endpoint):
         assert await body(endpoint) == b"1"

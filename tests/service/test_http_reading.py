@@ -75,3 +75,18 @@ def in_two(text: bytes) -> Step:
         await writer.drain()
 
     return step
+
+
+async def test_what_was_asked_for_is_gone_on_with_before_anything_else() -> None:
+    """Or what was decoded would leave the processor's cache first."""
+    seen: list[str] = []
+
+    def read(got: Answer) -> bytes:
+        asyncio.get_running_loop().call_soon(seen.append, "the next turn")
+        return bytes(got.body)
+
+    async with ScriptedServer([answer(b"first")]) as server, HttpEndpoint(server.url) as endpoint:
+        for number in range(2):
+            assert await endpoint.send(REQUEST, 5, read) == b"first"
+            assert seen == ["the next turn"] * number
+            await asyncio.sleep(0)

@@ -114,3 +114,24 @@ def test_what_was_kept_for_old_credentials_is_not_used_for_new_ones() -> None:
     assert kept.head(two, "T", b"", 5) == signer().head(two, "T", b"", 5)
     assert kept.head(one, "T", b"", 86_400) == signer().head(one, "T", b"", 86_400)
     assert kept.head(one, "T", b"", 86_399) == signer().head(one, "T", b"", 86_399)
+
+
+@pytest.mark.parametrize("change", ["nothing", "target", "body", "seconds", "credentials"])
+def test_what_is_sent_again_is_signed_as_by_a_new_signer(change: str) -> None:
+    def signer() -> Signer:
+        return Signer("https://sqs.example", service="sqs", region="eu-west-1", content_type="json")
+
+    mine, theirs = Credentials("A", "secret"), Credentials("A", "another")
+    first = (mine, "T.Receive", b"{}", 1_700_000_000)
+    again = {
+        "nothing": first,
+        "target": (mine, "T.Delete", b"{}", 1_700_000_000),
+        "body": (mine, "T.Receive", b"[]", 1_700_000_000),
+        "seconds": (mine, "T.Receive", b"{}", 1_700_000_001),
+        "credentials": (theirs, "T.Receive", b"{}", 1_700_000_000),
+    }[change]
+    one = signer()
+    before = one.head(*first)
+    assert one.head(*again) == signer().head(*again)
+    assert (one.head(*again) == before) == (change == "nothing")
+    assert one.head(*first) == before
