@@ -67,39 +67,39 @@ class Machine(Protocol):
         ...
 
 
-_LONG_AGO = 1e-9
-"""In a loop's time, and not 0."""
-
-
 class Turns:
-    """What the drivers of a worker may take of one turn of the event loop, all together: `TURN_MS`.
+    """What the drivers of a worker may take of the event loop at once, all together: `TURN_MS`.
 
-    Belongs to the loop it is used in. Each does at least one thing in a turn, so that none waits for the others.
+    Belongs to the loop it is used in. Each does at least one thing, so that none waits for the others.
     """
 
     def __init__(self) -> None:
         self._ends_at = 0.0  # in the loop's time; 0: none has begun
+        self._over = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> None:
-        """One begins, perhaps the first."""
-        if not self._ends_at:
-            self._loop = loop = self._loop or asyncio.get_running_loop()
-            self._ends_at = loop.time() + TURN_MS / 1000
-            loop.call_soon(self._end)
+        """One begins: the first, or within what is left of the time."""
+        self._loop = loop = self._loop or asyncio.get_running_loop()
+        now = loop.time()
+        if self._ends_at <= now and not self._over:
+            self._ends_at = now + TURN_MS / 1000
 
     @property
     def over(self) -> bool:
         """Whether the event loop waits for its turn."""
-        return self._loop is not None and 0 < self._ends_at <= self._loop.time()
+        if self._loop is not None and not self._over and 0 < self._ends_at <= self._loop.time():
+            self.cut()
+        return self._over
 
     def cut(self) -> None:
         """The loop has its turn as soon as what is being done now is done."""
-        if self._ends_at:
-            self._ends_at = _LONG_AGO
+        if self._loop is not None and not self._over:
+            self._over = True
+            self._loop.call_soon(self._end)
 
     def _end(self) -> None:
-        self._ends_at = 0.0
+        self._over, self._ends_at = False, 0.0
 
 
 class _Event:
