@@ -162,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: Any = None  # asyncio's, from the time it is made until it is lost
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: Reply[Any] | None = None
-        self._told: tuple[Reply[Any], Any] | None = None  # whoever waits, and what is told, as soon as we are through
+        self._told: Reply[Any] | None = None  # has its value, and is told as soon as we are through
         self._read: Callable[[Answer], Any]
         self._served = 0
         self.idle_since = 0.0
@@ -234,7 +234,9 @@ class Connection(asyncio.BufferedProtocol):
         """So many bytes have come."""
         if self._view is not None:
             self._received += nbytes
-            if self._received == self._length:
+            if self._received >= len(self._view) - 1:
+                if self._received == len(self._view):
+                    self.abort()  # more than was announced: nothing that follows can be trusted
                 self._complete()
                 self._tell()
             return
@@ -269,10 +271,10 @@ class Connection(asyncio.BufferedProtocol):
         self._tell()
 
     def _tell(self) -> None:
-        """Ends the caller's wait, who may ask again at once: all that has come was read."""
+        """Ends the caller's wait, who may ask again at once: nothing that came with the answer is left to be read."""
         told, self._told = self._told, None
-        if told is not None and not told[0].done():
-            told[0].set_result(told[1])
+        if told is not None:
+            told.wake()
 
     def _go_on(self) -> None:
         """Within an answer: refuses an endless head, and takes a large body out of the parser's hands."""
@@ -281,8 +283,9 @@ class Connection(asyncio.BufferedProtocol):
         if not self._status and self._head_bytes > HEAD_BYTES:
             self._fail(SourceError("AnswerTooLarge", f"a head of more than {HEAD_BYTES} bytes"))
         elif self._status and self._length is not None and self._length - self._received > STRAIGHT_BYTES:
-            self._straight = self._buffers.take(self._length)
-            self._view = memoryview(self._straight)[: self._length]
+            size = self._length + 1  # what comes behind it is seen, or it would be taken for the next answer
+            self._straight = self._buffers.take(size)
+            self._view = memoryview(self._straight)[:size]
             self._view[: self._received] = b"".join(self._parts)
             self._parser = httptools.HttpResponseParser(self)  # the old one waits for the rest of this body
 
@@ -345,7 +348,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _body(self) -> bytes | memoryview:
         if self._view is not None:
-            return self._view
+            return self._view[:-1]
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def _hand_over(self, answer: Answer) -> None:
@@ -353,9 +356,9 @@ class Connection(asyncio.BufferedProtocol):
         if waiter is None or waiter.done():
             return
         try:
-            value = self._read(answer)
+            waiter.set_result(self._read(answer))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
             waiter.set_exception(error)
             del waiter  # the error knows this frame: each would hold the other until garbage is looked for
         else:
-            self._told = waiter, value
+            self._told = waiter

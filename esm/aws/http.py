@@ -92,6 +92,7 @@ class HttpEndpoint:
         self._slots = _Slots(max_connections)
         self._due: dict[Connection, float] = {}  # when the answers are that are waited for
         self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0  # uvloop's handle of what is due very soon does not say
         self._idle: list[Connection] = []
         self._closed = False
         self._buffers = Buffers(max_answer_bytes)
@@ -146,7 +147,7 @@ class HttpEndpoint:
     def _ask(self, connection: Connection, request: bytes, read: Callable[[Answer], T], deadline: float) -> Reply[T]:
         """Is done in time, one way or the other. Ends with `_done_with`, whatever comes of it."""
         self._due[connection] = deadline
-        if self._sweep is None or deadline < self._sweep.when():
+        if self._sweep is None or deadline < self._sweep_due:
             self._sweep_at(deadline)
         return connection.ask(request, read)
 
@@ -161,7 +162,7 @@ class HttpEndpoint:
     def _sweep_at(self, deadline: float) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep = self._loop.call_at(deadline, self._look)
+        self._sweep, self._sweep_due = self._loop.call_at(deadline, self._look), deadline
 
     def _look(self) -> None:
         """Ends the waits that are over; looks again when the next one is. Nothing is waited for: no timer."""

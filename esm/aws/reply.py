@@ -38,14 +38,20 @@ class Reply(Generic[T]):
         return self._done
 
     def set_result(self, value: T) -> None:
-        """Whoever awaits it goes on before this returns, unless another task is in the midst of something."""
+        """The value, of which nobody is told before `wake`."""
         self._done, self._value = True, value
-        if self._woken is None:
-            return
-        if asyncio.current_task(self._loop) is None:
-            cast("Context", self._context).run(self._woken, self)
-        else:
-            self._wake_soon()
+
+    def wake(self) -> None:
+        """Whoever awaits it goes on before this returns, unless another task is in the midst of something."""
+        if asyncio.current_task(self._loop) is not None:
+            return self._wake_soon()
+        woken, context = self._let_go()
+        if woken is not None:
+            try:
+                cast("Context", context).run(woken, self)
+            except (SystemExit, KeyboardInterrupt) as error:  # a transport of uvloop's would keep it to itself
+                self._loop.call_soon(_raise, error)
+        return None
 
     def set_exception(self, error: BaseException) -> None:
         """It is raised where this is awaited, in the next turn of the loop."""
@@ -59,15 +65,14 @@ class Reply(Generic[T]):
         self.set_exception(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
         return True
 
-    def result(self) -> T:
-        """The value. Raises the error, once: kept, each would hold the other until garbage is looked for."""
+    def result(self) -> None:
+        """Raises the error, once: kept, each would hold the other until garbage is looked for."""
         error, self._error = self._error, None
         if error is not None:
             try:
                 raise error
             finally:
                 del error
-        return cast("T", self._value)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it belongs to."""
@@ -80,12 +85,25 @@ class Reply(Generic[T]):
             self._wake_soon()
 
     def __await__(self) -> Generator[Any, None, T]:
-        """Waits, and gives the value."""
+        """Waits, and gives the value, which is then the caller's alone: what a page holds goes as it is handled."""
         if not self._done:
             self._asyncio_future_blocking = True
             yield self
-        return self.result()
+        self.result()
+        value, self._value = self._value, None
+        return cast("T", value)
 
     def _wake_soon(self) -> None:
-        if self._woken is not None:
-            self._loop.call_soon(self._woken, self, context=self._context)
+        woken, context = self._let_go()
+        if woken is not None:
+            self._loop.call_soon(woken, self, context=context)
+
+    def _let_go(self) -> tuple[Callable[[Reply[T]], object] | None, Context | None]:
+        """Whom to wake: a task holds the error it ended with, which knows this, and would hold itself by it."""
+        woken, self._woken = self._woken, None
+        context, self._context = self._context, None
+        return woken, context
+
+
+def _raise(error: BaseException) -> None:
+    raise error

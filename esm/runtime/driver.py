@@ -82,12 +82,11 @@ class Turns:
         """One begins: the first, or within what is left of the time."""
         self._loop = loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
-        if self._ends_at <= now and not self._over:
+        if self._ends_at <= now:
             self._ends_at = now + TURN_MS / 1000
 
-    @property
     def over(self) -> bool:
-        """Whether the event loop waits for its turn."""
+        """Whether the event loop waits for its turn. It has to be asked for the time to end."""
         if self._loop is not None and not self._over and 0 < self._ends_at <= self._loop.time():
             self.cut()
         return self._over
@@ -269,8 +268,9 @@ class Driver:
                     due.append(command)
                 due.reverse()
                 if not due and not self._again:
+                    turns.over()  # else the next to begin would not know, and have all of the time in this same turn
                     return self._rest(now)
-            elif left < TURN_MAX and (turns.over or not left):
+            elif left < TURN_MAX and (turns.over() or not left):
                 self._offer_room()
                 return self.pump_soon()
             else:

@@ -156,7 +156,7 @@ class Reading:
             if due:
                 self._driver.pump()
             if rest is not None:
-                while self._driver.goes_on or turns.over:  # noqa: ASYNC110  # the next turn of the loop is waited for
+                while self._driver.goes_on or turns.over():  # noqa: ASYNC110  # the next turn of the loop is waited for
                     await asyncio.sleep(0)
                 page = self._next_part(rest)
         return ended

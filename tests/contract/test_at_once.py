@@ -36,6 +36,13 @@ class Named(SqliteStore):
     """With nothing of its own that has to do with checkpoints."""
 
 
+class Prompt(Audited):
+    """With a prompt one beside a `checkpoint` that somebody has given it above."""
+
+    def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
+        return super().checkpoint_at_once(lease, checkpoint)
+
+
 class Around:
     """Looks like the store that it is given."""
 
@@ -49,8 +56,8 @@ class Around:
         return await self._store.checkpoint(lease, checkpoint)
 
 
-@pytest.mark.parametrize(("kind", "writes"), [(SqliteStore, True), (Named, True), (Audited, False)])
-async def test_only_what_stands_beside_its_own_checkpoint_is_used(
+@pytest.mark.parametrize(("kind", "writes"), [(SqliteStore, True), (Named, True), (Audited, False), (Prompt, True)])
+async def test_whoever_gives_a_store_another_checkpoint_has_that_one_called(
     tmp_path: Path, kind: type[SqliteStore], writes: bool
 ) -> None:
     store = kind(tmp_path / "esm.db")

@@ -53,6 +53,14 @@ async def test_a_body_byte_by_byte() -> None:
         assert await body(endpoint) == b"hello"
 
 
+async def test_each_of_several_that_come_in_pieces_is_told_once() -> None:
+    pieces = [trickle(head(200, {"Content-Length": "5"}) + text, 0.001) for text in (b"first", b"other")]
+    async with serving(*pieces) as (server, endpoint):
+        assert await body(endpoint) == b"first"
+        assert await body(endpoint) == b"other"
+        assert server.connections == 1
+
+
 async def test_interim_answers_are_passed_over() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
     async with serving(raw(interim + head(200, {"Content-Length": "2"}) + b"ok"), answer(b"2")) as (_, endpoint):

@@ -11,10 +11,13 @@ import pytest
 from esm.aws.http import HttpEndpoint
 from tests.servers.certificate import Certificate
 from tests.servers.plugin import free_port
-from tests.servers.scripted import ScriptedServer, answer, hang
+from tests.servers.scripted import ScriptedServer, answer, hang, head, raw
 from tests.service.exchanges import BIG, REQUEST, body, failure, serving, status_and_body
 
 pytestmark = [pytest.mark.anyio, pytest.mark.service]
+on_both_loops = pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {}), ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
+)
 
 
 async def test_closing_while_connecting_leaves_no_connection() -> None:
@@ -99,3 +102,30 @@ async def test_tls_with_a_foreign_authority(certificate: Certificate) -> None:
     ):
         assert await failure(endpoint) == "TlsError"
         assert not server.requests
+
+
+@on_both_loops
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("size", [5, 200_000, len(BIG)])
+async def test_what_comes_behind_an_answer_is_not_taken_for_the_next_one(
+    certificate: Certificate, size: int, encrypted: bool
+) -> None:
+    """A large body is read straight into place, and what is more than was announced may be left in the socket."""
+    announced = head(200, {"Content-Length": str(size)})
+    excess = raw(announced + BIG[:size] + announced + b"!" * size)
+    tls = certificate.server() if encrypted else None
+    trusted = ssl.create_default_context(cafile=str(certificate.authority)) if encrypted else None
+    async with ScriptedServer([excess], tls=tls) as server, HttpEndpoint(server.url, tls=trusted) as endpoint:
+        for number in range(1, 11):
+            assert await body(endpoint) == BIG[:size]
+            assert server.connections == number
+
+
+@on_both_loops
+async def test_a_deadline_that_is_next_to_nothing_keeps_no_other_request_from_its_answer() -> None:
+    async with serving(answer(b"1")) as (_, endpoint):
+        await asyncio.gather(body(endpoint), body(endpoint))
+        for _ in range(5):
+            soon = endpoint.send(REQUEST, 0.0003, status_and_body)
+            _, answered = await asyncio.gather(soon, body(endpoint), return_exceptions=True)
+            assert answered == b"1"

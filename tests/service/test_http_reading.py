@@ -90,3 +90,17 @@ async def test_what_was_asked_for_is_gone_on_with_before_anything_else() -> None
             assert await endpoint.send(REQUEST, 5, read) == b"first"
             assert seen == ["the next turn"] * number
             await asyncio.sleep(0)
+
+
+async def test_what_was_read_goes_when_whoever_asked_lets_it_go() -> None:
+    """Also in the turn in which it came: a page's records are let go as they are handled."""
+
+    class Decoded:
+        """What a body was decoded to."""
+
+    async with ScriptedServer([answer(BIG)]) as server, HttpEndpoint(server.url) as endpoint:
+        for _ in range(2):
+            decoded = await endpoint.send(REQUEST, 5, lambda _: Decoded())
+            kept = weakref.ref(decoded)
+            del decoded
+            assert kept() is None

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from esm.errors import EsmError, SourceDeniedError, StoreError
+from esm.mapping.function import Function
 from esm.runtime.mapping import MappingRunner
 from esm.runtime.reading import Reading
 from esm.telemetry import facts
@@ -306,5 +307,35 @@ async def test_what_was_taken_with_others_is_not_begun_any_more_after_a_stop() -
     worker = stand.worker(function=handle, parallelization_factor=10, batch_size=1)
     async with worker:
         await asyncio.sleep(1)
+    assert begun == 1
+    assert worker.clean
+
+
+@simulated
+async def test_a_call_whose_turn_came_with_the_stop_is_not_begun() -> None:
+    """Its slot is free in the turn in which the call before it ended, and somebody stops all in the same."""
+    stand = Stand()
+    for number in range(40):
+        stand.stream.put(b"data", f"key-{number}")
+
+    class Stopping:
+        """Stops the worker as soon as a call has ended."""
+
+        def notice(self, fact: facts.Fact) -> None:
+            if isinstance(fact, facts.InvocationEnded):
+                worker._shift.mappings.stop()  # type: ignore[union-attr]  # it runs
+                worker.stop()
+
+    begun = 0
+
+    async def handle(_event: dict[str, Any], _context: Any) -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(1)
+
+    function = Function(handle, name="stand", timeout=3.0, reserved_concurrency=1)
+    worker = stand.worker(function=function, parallelization_factor=10, batch_size=1, observers=[Stopping()])
+    async with worker:
+        await asyncio.sleep(5)
     assert begun == 1
     assert worker.clean

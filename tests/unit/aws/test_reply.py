@@ -4,54 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
-from typing import Any
+import weakref
 
-import anyio
 import pytest
-import uvloop
 
 from esm.aws.reply import Reply
+from esm.eager import EagerTasks
+from tests.unit.aws.replies import Play, in_no_task, reply, tell
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
 
 
-class PythonTask(asyncio.tasks._PyTask):  # type: ignore[name-defined,misc]  # what has no C has these
-    """A task as asyncio has them without its accelerator."""
-
-
-@pytest.fixture(params=[*LOOPS, "tasks of python"])
-def play(request: pytest.FixtureRequest) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], None]:
-    """Runs it on each kind of loop, and fails for what a loop would only have logged."""
-
-    def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        told: list[dict[str, Any]] = []
-        with asyncio.Runner(loop_factory=LOOPS.get(request.param, asyncio.new_event_loop)) as runner:
-            loop = runner.get_loop()
-            loop.set_exception_handler(lambda _, context: told.append(context))
-            if request.param not in LOOPS:
-                loop.set_task_factory(lambda loop, coro, **named: PythonTask(coro, loop=loop, **named))
-            runner.run(main())
-        assert told == []
-
-    return run
-
-
-async def in_no_task(call: Callable[[], object]) -> None:
-    """Calls it as a transport would, and returns in the turn after that."""
-    asyncio.get_running_loop().call_soon(call)
-    await asyncio.sleep(0)
-
-
-def reply() -> Reply[str]:
-    return Reply(asyncio.get_running_loop())
-
-
-def test_who_awaits_goes_on_before_the_one_who_answers(play: Any) -> None:
+def test_who_awaits_goes_on_before_the_one_who_answers(play: Play) -> None:
     seen: list[str] = []
 
     async def main() -> None:
@@ -62,7 +26,7 @@ def test_who_awaits_goes_on_before_the_one_who_answers(play: Any) -> None:
             assert asyncio.current_task() is task
 
         def answers() -> None:
-            answer.set_result("answer")
+            tell(answer, "answer")
             seen.append("told")
             assert asyncio.current_task() is None
 
@@ -76,17 +40,19 @@ def test_who_awaits_goes_on_before_the_one_who_answers(play: Any) -> None:
     assert seen == ["answer", "told"]
 
 
-def test_what_is_there_already_is_not_waited_for(play: Any) -> None:
+def test_what_is_there_already_is_not_waited_for(play: Play) -> None:
     async def main() -> None:
-        answer = reply()
-        answer.set_result("there")
+        answer, seen = reply(), list[str]()
+        tell(answer, "there")
         assert answer.done()
+        asyncio.get_running_loop().call_soon(seen.append, "the next turn")
         assert await answer == "there"
+        assert seen == []
 
     play(main)
 
 
-def test_within_another_task_it_is_told_in_the_next_turn(play: Any) -> None:
+def test_within_another_task_it_is_told_in_the_next_turn(play: Play) -> None:
     async def main() -> None:
         answer = reply()
 
@@ -95,14 +61,14 @@ def test_within_another_task_it_is_told_in_the_next_turn(play: Any) -> None:
 
         task = asyncio.create_task(asks())
         await asyncio.sleep(0)
-        answer.set_result("answer")
+        tell(answer, "answer")
         assert not task.done()
         assert await task == "answer"
 
     play(main)
 
 
-def test_each_goes_on_in_its_own_context(play: Any) -> None:
+def test_each_goes_on_in_its_own_context(play: Play) -> None:
     seen: list[str] = []
 
     async def main() -> None:
@@ -115,7 +81,7 @@ def test_each_goes_on_in_its_own_context(play: Any) -> None:
             VARIABLE.set("of the task still")
 
         def answers() -> None:
-            answer.set_result("")
+            tell(answer, "")
             seen.append(VARIABLE.get())
 
         task = asyncio.create_task(asks())
@@ -127,40 +93,76 @@ def test_each_goes_on_in_its_own_context(play: Any) -> None:
     assert seen == ["of the task", "unset"]
 
 
-def test_an_error_is_raised_where_it_is_awaited(play: Any) -> None:
+def test_what_was_told_soon_is_told_in_its_own_context(play: Play) -> None:
+    seen: list[str] = []
+
     async def main() -> None:
         answer = reply()
 
         async def asks() -> None:
-            with pytest.raises(ValueError, match="no"):
-                await answer
+            VARIABLE.set("of the task")
+            await answer
+            seen.append(VARIABLE.get())
 
         task = asyncio.create_task(asks())
         await asyncio.sleep(0)
-        await in_no_task(lambda: answer.set_exception(ValueError("no")))
+        tell(answer, "")
         await task
 
     play(main)
+    assert seen == ["of the task"]
 
 
-def test_what_is_raised_after_it_stays_in_the_task(play: Any) -> None:
+def test_its_value_is_whose_it_was_awaited_for(play: Play) -> None:
+    """It is large, and goes while it is handled."""
+    left: list[bool] = []
+
     async def main() -> None:
-        answer = reply()
+        answer: Reply[set[int]] = Reply(asyncio.get_running_loop())
 
         async def asks() -> None:
-            await answer
-            raise ValueError("its own")
+            value = await answer
+            kept = weakref.ref(value)
+            del value
+            left.append(kept() is not None)
+
+        def answers() -> None:
+            answer.set_result({1})
+            answer.wake()
 
         task = asyncio.create_task(asks())
         await asyncio.sleep(0)
-        await in_no_task(lambda: answer.set_result(""))
-        with pytest.raises(ValueError, match="its own"):
-            await task
+        await in_no_task(answers)
+        await task
+
+    play(main)
+    assert left == [False]
+
+
+def test_a_coroutine_that_began_at_once_is_woken_by_what_came_in_the_same_turn(play: Play) -> None:
+    """What stands on a task awaits it once before the task does."""
+    seen: list[str] = []
+
+    async def main() -> None:
+        answer, tasks = reply(), EagerTasks()
+
+        async def asks() -> None:
+            seen.append(await answer)
+
+        def begins() -> None:
+            tasks.start(asks())
+            tell(answer, "answer")
+
+        await in_no_task(begins)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert seen == ["answer"]
+        tasks.close()
 
     play(main)
 
 
-def test_the_one_who_asks_may_ask_again_at_once(play: Any) -> None:
+def test_the_one_who_asks_may_ask_again_at_once(play: Play) -> None:
     seen: list[str] = []
 
     async def main() -> None:
@@ -172,94 +174,16 @@ def test_the_one_who_asks_may_ask_again_at_once(play: Any) -> None:
 
         task = asyncio.create_task(asks())
         await asyncio.sleep(0)
-        await in_no_task(lambda: answers[0].set_result("first"))
+        await in_no_task(lambda: tell(answers[0], "first"))
         assert seen == ["first"]
-        await in_no_task(lambda: answers[1].set_result("second"))
+        await in_no_task(lambda: tell(answers[1], "second"))
         await task
 
     play(main)
     assert seen == ["first", "second"]
 
 
-def test_a_cancelled_task_is_cancelled_in_it_with_its_message(play: Any) -> None:
-    async def main() -> None:
-        answer = reply()
-
-        async def asks() -> None:
-            await answer
-
-        task = asyncio.create_task(asks())
-        await asyncio.sleep(0)
-        task.cancel("enough")
-        assert answer.done()
-        assert not answer.cancel()
-        with pytest.raises(asyncio.CancelledError, match="enough"):
-            await task
-        assert task.cancelled()
-
-    play(main)
-
-
-def test_a_task_that_is_cancelled_before_it_awaits_is_so_in_it(play: Any) -> None:
-    async def main() -> None:
-        answer = reply()
-
-        async def asks() -> None:
-            me.cancel()
-            await answer
-
-        me = asyncio.create_task(asks())
-        with pytest.raises(asyncio.CancelledError):
-            await me
-        assert answer.done()
-
-    play(main)
-
-
-def test_a_cancellation_in_the_turn_of_the_answer_comes_after_it(play: Any) -> None:
-    seen: list[str] = []
-
-    async def main() -> None:
-        answer = reply()
-
-        async def asks() -> None:
-            seen.append(await answer)
-            await asyncio.sleep(10)
-
-        task = asyncio.create_task(asks())
-        await asyncio.sleep(0)
-
-        def both() -> None:
-            answer.set_result("answer")
-            task.cancel()
-
-        await in_no_task(both)
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    play(main)
-    assert seen == ["answer"]
-
-
-def test_time_limits_and_scopes_end_it(play: Any) -> None:
-    async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.001):
-                await reply()
-        with anyio.move_on_after(0.001) as scope:
-            await reply()
-        assert scope.cancelled_caught
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(_of(reply()), 0.001)
-
-    play(main)
-
-
-async def _of(answer: Reply[str]) -> str:
-    return await answer
-
-
-def test_a_task_of_another_loop_may_not_await_it(play: Any) -> None:
+def test_a_task_of_another_loop_may_not_await_it(play: Play) -> None:
     other = asyncio.new_event_loop()
 
     async def main() -> None:

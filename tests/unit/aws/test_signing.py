@@ -132,6 +132,7 @@ def test_what_is_sent_again_is_signed_as_by_a_new_signer(change: str) -> None:
     }[change]
     one = signer()
     before = one.head(*first)
-    assert one.head(*again) == signer().head(*again)
-    assert (one.head(*again) == before) == (change == "nothing")
+    after = one.head(*again)
+    assert after == signer().head(*again)
+    assert (after is before) == (change == "nothing")
     assert one.head(*first) == before

@@ -31,19 +31,22 @@ class Clocked(Turns):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self._clock, self._until = clock, 0
+        self._clock = clock
 
     def begin(self) -> None:
-        if not self._until:
-            self._until = self._clock.ms + TURN_MS
-            asyncio.get_running_loop().call_soon(self._end)
+        self._loop = self._loop or cast("Any", _Timed(self._clock))
+        super().begin()
 
-    @property
-    def over(self) -> bool:
-        return self._clock.ms >= self._until
 
-    def _end(self) -> None:
-        self._until = 0
+class _Timed:
+    """The running loop, by that clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.call_soon = asyncio.get_running_loop().call_soon
+
+    def time(self) -> float:
+        return self._clock.ms / 1000
 
 
 class Numbers:

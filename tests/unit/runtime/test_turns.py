@@ -14,14 +14,22 @@ from esm.testing.run import run
 from tests.unit.runtime.test_driver_turns import DONE, Clock, Clocked, Numbers, driver_of, log_turns
 
 
-def test_drivers_that_are_busy_do_one_thing_each_in_a_turn() -> None:
+@pytest.mark.parametrize(
+    ("takes_ms", "expected"),
+    [
+        (TURN_MS, [["a", "b", "c"]] * 3),
+        # The first has done all it has to when the time is over: the others learn of it all the same.
+        (TURN_MS // 3 + 1, [["a", "a", "a", "b", "c"], ["b", "b", "c"], ["c"]]),
+    ],
+)
+def test_drivers_that_are_busy_have_the_time_together(takes_ms: int, expected: list[list[str]]) -> None:
     clock, log = Clock(), list[str]()
     turns = Clocked(clock)
 
     def begun(name: str) -> Driver:
         def perform(_command: int) -> Succeeded:
             log.append(name)
-            clock.ms += TURN_MS
+            clock.ms += takes_ms
             return DONE
 
         of: Any = perform
@@ -34,25 +42,45 @@ def test_drivers_that_are_busy_do_one_thing_each_in_a_turn() -> None:
 
     run(main(), until=10, shuffle=False)
     each = "".join(entry[0] for entry in log).strip("t").split("t")
-    assert [sorted(names) for names in each] == [["a", "b", "c"]] * 3
+    assert [sorted(names) for names in each if names] == expected
 
 
 def test_the_turns_end_with_the_turn_of_the_loop() -> None:
     async def main() -> None:
         turns, loop = Turns(), asyncio.get_running_loop()
-        over = [turns.over]
+        over = [turns.over()]
         turns.begin()
         began = loop.time()
-        over.append(turns.over)
+        over.append(turns.over())
         while loop.time() < began + TURN_MS / 1000:
             pass
-        over.append(turns.over)
+        over.append(turns.over())
         turns.begin()  # another does not make it longer
-        over.append(turns.over)
+        over.append(turns.over())
         await asyncio.sleep(0)
-        assert [*over, turns.over] == [False, False, True, True, False]
+        assert [*over, turns.over()] == [False, False, True, True, False]
 
     asyncio.run(main())
+
+
+def test_time_that_has_begun_goes_on_in_the_next_turn_of_the_loop() -> None:
+    """Where nobody has to learn of the end of a turn, the loop is not asked for one."""
+
+    async def main() -> None:
+        turns = Turns()
+        turns.begin()
+        await asyncio.sleep(0.6 * TURN_MS / 1000)
+        turns.begin()
+        assert not turns.over()
+        await asyncio.sleep(0.6 * TURN_MS / 1000)
+        assert turns.over()
+        turns.begin()  # nothing begins anew before the loop had its turn
+        assert turns.over()
+        await asyncio.sleep(0)
+        turns.begin()
+        assert not turns.over()
+
+    run(main(), until=10, shuffle=False)
 
 
 def test_a_turn_that_is_cut_ends_with_what_is_being_done() -> None:
