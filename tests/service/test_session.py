@@ -157,6 +157,16 @@ async def test_credentials_are_asked_for_once_a_second_at_most() -> None:
         assert {request.headers["x-amz-security-token"] for request in server.requests} == {"t"}
 
 
+async def test_credentials_are_asked_for_again_when_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esm.aws.credentials.KEEP_SECONDS", 0.01)
+    session, _ = provided(ReadOnlyCredentials("A", "s", "t", None), ReadOnlyCredentials("A", "s", "renewed", None))
+    async with ScriptedServer([PAGE]) as server, AwsSession(session, endpoint_url=server.url) as aws:
+        await read(aws)
+        await asyncio.sleep(0.05)
+        await read(aws)
+        assert [request.headers["x-amz-security-token"] for request in server.requests] == ["t", "renewed"]
+
+
 @pytest.mark.parametrize(
     "bad",
     [None, RuntimeError("secret=hunter2"), ReadOnlyCredentials("A", "s", "t\r\nX: y", None)],
