@@ -1,6 +1,6 @@
 """What a caller awaits of an answer, and goes on with in the very turn of the event loop in which it came.
 
-Whoever awaits a future of asyncio's is woken in the turn after, which costs a tenth of a poll that brings nothing
+Whoever awaits a future of asyncio's is woken in the turn after, which costs a twelfth of a poll that brings nothing
 (measured); and what the answer was decoded to waits for that turn in the processor's cache, or does not.
 """
 

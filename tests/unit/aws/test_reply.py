@@ -68,7 +68,8 @@ def test_within_another_task_it_is_told_in_the_next_turn(play: Play) -> None:
     play(main)
 
 
-def test_each_goes_on_in_its_own_context(play: Play) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_goes_on_in_its_own_context(play: Play, at_once: bool) -> None:
     seen: list[str] = []
 
     async def main() -> None:
@@ -86,31 +87,14 @@ def test_each_goes_on_in_its_own_context(play: Play) -> None:
 
         task = asyncio.create_task(asks())
         await asyncio.sleep(0)
-        await in_no_task(answers)
+        if at_once:
+            await in_no_task(answers)
+        else:
+            answers()
         await task
 
     play(main)
-    assert seen == ["of the task", "unset"]
-
-
-def test_what_was_told_soon_is_told_in_its_own_context(play: Play) -> None:
-    seen: list[str] = []
-
-    async def main() -> None:
-        answer = reply()
-
-        async def asks() -> None:
-            VARIABLE.set("of the task")
-            await answer
-            seen.append(VARIABLE.get())
-
-        task = asyncio.create_task(asks())
-        await asyncio.sleep(0)
-        tell(answer, "")
-        await task
-
-    play(main)
-    assert seen == ["of the task"]
+    assert seen == (["of the task", "unset"] if at_once else ["unset", "of the task"])
 
 
 def test_its_value_is_whose_it_was_awaited_for(play: Play) -> None:
