@@ -107,7 +107,8 @@ def compile_for_dynamodb(criteria: FilterCriteria, shape: DynamoDBEventShape) ->
     write, read = writer(matching.paths), matching.reader()
     if write is None:
         return lambda record: matching(shape.item(record))
-    return lambda record: matching(read(write(record)))
+    test = matching.test
+    return lambda record: test(read(write(record)))
 
 
 def compile_for_sqs(criteria: FilterCriteria) -> Callable[[str, Mapping[str, Any]], bool]:
@@ -170,9 +171,9 @@ class _Judge:
 
     def of_data(self) -> Callable[..., bool]:
         """The same for criteria that look at nothing but the data, without the view of the rest, which may be given."""
-        inside, read, unwrap = self._inside, self._read, self._unwrap
-        if inside is None or self._plain:
+        if self._inside is None or self._plain:
             return lambda data, _rest=None: self({}, data)
+        inside, read, unwrap = self._inside.test, self._read, self._unwrap
 
         def judge(data: Any, _rest: Any = None) -> bool:
             text = unwrap(data)

@@ -74,13 +74,15 @@ read_nothing = skimmer(msgspec.defstruct("Skipped", []), exact=False)
 def sound(data: bytes | str) -> bool:
     """Whether parsed JSON is UTF-8 throughout and not too deep: what a reader that skips does not see."""
     if isinstance(data, str):  # what is no UTF-8 was refused by the reader
-        return data.count("{") + data.count("[") <= MAX_DEPTH or _depth(data.encode()) <= MAX_DEPTH
-    if not data.isascii():
+        data = data.encode()
+    elif not data.isascii():
         try:
             data.decode()
         except UnicodeDecodeError:
             return False
-    return data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH
+    # CPython counts byte by byte, and looks for what it takes out with `memchr`: in a third of the time.
+    shut = data.replace(b"{", b"", MAX_DEPTH + 1).replace(b"[", b"", MAX_DEPTH + 1)
+    return len(data) - len(shut) <= MAX_DEPTH or _depth(data) <= MAX_DEPTH
 
 
 _BRACKETS = bytes.maketrans(b"{}", b"[]")

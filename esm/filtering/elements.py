@@ -8,6 +8,7 @@ among those elements; the leaves before it are met by all, and those behind it a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -102,16 +103,18 @@ def _having(presence: Presence, elements: list[Any]) -> list[Any] | None:
 
 
 def _any(inside: PlainTest, hurdles: tuple[Hurdle, ...]) -> PlainTest:
+    of_any: PlainTest = partial(_of_element, inside)
+
     def test(elements: list[Any]) -> bool | None:
-        likely = elements
+        likely, meets = elements, of_any
         try:
             for get, texts in hurdles:
-                likely = [element for element in likely if get(element) in texts]
+                likely, meets = [element for element in likely if get(element) in texts], inside  # structs, all of them
         except (AttributeError, TypeError):  # as above, or the value there is itself an array or an object
-            likely = elements
+            likely, meets = elements, of_any
         answer: bool | None = False
         for element in likely:
-            met = _of_element(inside, element)
+            met = meets(element)
             if met:
                 return True
             if met is None:
