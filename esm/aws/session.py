@@ -25,15 +25,16 @@ from esm.aws.http import HttpEndpoint
 from esm.aws.signing import Signer
 from esm.clock import Clock, SystemClock
 from esm.errors import SourceError
+from esm.mapping.constraints import violated
 
-__all__ = ["CONNECTIONS", "AwsSession"]
+__all__ = ["CONNECTIONS", "AwsSession", "session_of"]
 
 CONNECTIONS = 128
+"""To one endpoint of one service, at once (chosen)."""
 
 LONG_POLL_CONNECTIONS = 1 << 16
 """To an endpoint, for calls that take as long as they please: each that is out has one, and behind one nothing waits.
 Which of them are out is decided elsewhere (chosen: no limit, in a number)."""
-"""To one endpoint of one service, at once (chosen)."""
 
 
 class AwsSession:
@@ -190,3 +191,10 @@ class AwsSession:
         except OSError:
             raise SourceError("TlsError", "the bundle of certificate authorities cannot be read") from None
         return context
+
+
+def session_of(given: object) -> AioSession | None:
+    """The session that was given, which only has to make clients. Raises `MappingError` for what does not."""
+    if given is not None and not hasattr(given, "create_client"):
+        raise violated("session", type(given).__name__, "Member must be an aiobotocore session")
+    return given

@@ -38,7 +38,7 @@ from esm.sources.replay import RecordedStream
 from esm.sources.replay_queue import RecordedQueue
 from esm.sources.sqs import SqsSource
 from esm.stores.store import LeaseStore
-from esm.telemetry.observer import Observer
+from esm.telemetry.observer import Observer, observers_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -164,7 +164,7 @@ class Replay:
             raise EsmError("a replay needs either a function or a mapping")
         self.measure = Measure()
         self.source = [source] if isinstance(source, str | Path) else list(source)
-        self._options, self._store, self._observers = options, store, [self.measure, *observers]
+        self._options, self._store, self._observers = options, store, [self.measure, *observers_of(observers)]
         self._function, self._mapping, self._settings = function, mapping, settings or {}
         self._differences = Differences()
         self._sources = _Sources()

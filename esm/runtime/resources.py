@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from esm.handlers.cores import cores
-from esm.mapping.constraints import integer
+from esm.mapping.constraints import integer, violated
 
-__all__ = ["Resources"]
+__all__ = ["Resources", "resources_of"]
 
 LEAST_BYTES = 1 << 20
 """Below it, not even one large record could be held."""
@@ -43,3 +43,11 @@ class Resources:
         for limit in fields(self):
             least = LEAST_BYTES if limit.name == "bytes_in_flight" else 1
             integer(limit.name, getattr(self, limit.name), minimum=least, path=f"resources.{limit.name}")
+
+
+def resources_of(given: object) -> Resources:
+    """Those that were given, the usual ones for `None`. Raises `MappingError` for anything else."""
+    resources = Resources() if given is None else given
+    if not isinstance(resources, Resources):
+        raise violated("resources", type(given).__name__, "Member must be an esm.Resources")
+    return resources

@@ -13,21 +13,22 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from esm.aws.session import session_of
 from esm.errors import EsmError
-from esm.mapping.constraints import duration
+from esm.mapping.constraints import duration, flag, text
 from esm.mapping.settings import EventSourceMapping, check_distinct, mappings_of
 from esm.mapping.states import not_found
 from esm.runtime.changes import Changes
 from esm.runtime.concurrency import Concurrency
 from esm.runtime.ports import Ports
 from esm.runtime.real import real_ports
-from esm.runtime.resources import Resources
+from esm.runtime.resources import Resources, resources_of
 from esm.runtime.shift import Shift
 from esm.runtime.status import MappingStatus, WorkerStatus
 from esm.runtime.watchdog import BLOCKED_AFTER_S
 from esm.stores.open import open_store
 from esm.stores.store import LeaseStore
-from esm.telemetry.observer import Observer, Observers
+from esm.telemetry.observer import Observer, Observers, observers_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,6 +37,8 @@ __all__ = ["Worker"]
 
 SILENT_AFTER_S = 300.0
 """After how long a shard from which nothing comes, and nothing explains it, is said to be silent (chosen)."""
+
+_TEXT_LENGTH = 2048
 
 
 class Worker:
@@ -53,6 +56,7 @@ class Worker:
 
     An async context manager: entering checks every source and begins to read; leaving stops. It may be entered again
     when it was left, with the mappings it had then. Installs no signal handler, and leaves no thread and no task.
+    Making one raises `MappingError` for a value that one of these cannot have, and `StoreError` for what is no store.
     Entering raises `SourceError` when a source cannot be read, `StoreError`, `HandlerNotFoundError` or `MappingError`,
     and `EsmError` while it runs already.
     """
@@ -83,19 +87,19 @@ class Worker:
         )
         blocked_after = None if ports is not None else blocked_after
         self._blocked_after = None if blocked_after is None else duration("blocked_after", blocked_after)
-        self._resources = resources or Resources()
+        self._resources = resources_of(resources)
         self._store = open_store(store)
-        self._observers = tuple(observers)
+        self._observers = observers_of(observers)
         self._concurrency = Concurrency(self._resources)
         self._ports = ports
         self._open_ports = partial(
             real_ports,
-            endpoint_url=endpoint_url,
-            region_name=region_name,
-            session=session,
+            endpoint_url=_optional_text("endpoint_url", endpoint_url),
+            region_name=_optional_text("region_name", region_name),
+            session=session_of(session),
             connections=self._resources.connections,
             processes=self._resources.processes,
-            fast=fast,
+            fast=flag("fast", fast),
         )
         self._shift: Shift | None = None
         self._starting = False
@@ -256,3 +260,7 @@ class Worker:
             raise EsmError("a Worker is used inside its `async with`")
         self._shift.home.check()
         return self._shift
+
+
+def _optional_text(name: str, given: object) -> str | None:
+    return None if given is None else text(name, given, maximum=_TEXT_LENGTH)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from esm.mapping.constraints import violated
 from esm.telemetry.facts import Fact, ObserverDropped
 
-__all__ = ["Live", "Observer", "Observers"]
+__all__ = ["Live", "Observer", "Observers", "observers_of"]
 
 
 class Observer(Protocol):
@@ -110,3 +111,13 @@ def _kinds(observers: tuple[Observer, ...]) -> frozenset[type[Fact]] | None:
             return None
         kinds |= wanted
     return kinds
+
+
+def observers_of(given: object) -> tuple[Observer, ...]:
+    """Those that were given. Raises `MappingError` for one that stands alone, and for what is none."""
+    several: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else ()
+    wrong = [each for each in several if not callable(getattr(each, "notice", None))]
+    if wrong or not isinstance(given, Iterable):
+        what = wrong[0] if wrong else given
+        raise violated("observers", type(what).__name__, "Member must be a list of objects with a method notice(fact)")
+    return several

@@ -177,7 +177,7 @@ def test_a_table_on_a_terminal(esm_: Esm, stream: Stream) -> None:
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 160, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "esm.cli", "run", "app:orders", "--endpoint-url", stream.url],
+        [sys.executable, "-m", "esm", "run", "app:orders", "--endpoint-url", stream.url],
         cwd=esm_.folder,
         env=esm_.environment() | {"TERM": "xterm"},
         stdin=theirs,

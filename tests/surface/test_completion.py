@@ -19,7 +19,7 @@ def completed(esm_: Esm, *words: str) -> list[str]:
         "COMP_CWORD": str(len(words)),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "esm.cli"],
+        [sys.executable, "-m", "esm"],
         env={**esm_.environment(), **settings},
         cwd=esm_.folder,
         capture_output=True,

@@ -151,7 +151,7 @@ def test_aws_is_not_asked_by_accident(esm_: Esm) -> None:
 
 def test_help_teaches() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "esm.cli", "doctor", "--help"], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-m", "esm", "doctor", "--help"], capture_output=True, text=True, check=True, timeout=30
     )
     assert "esm doctor app:mappings --endpoint-url" in done.stdout
 

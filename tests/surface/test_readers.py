@@ -91,7 +91,7 @@ def nobody() -> Iterator[int]:
 def ended(esm_: Esm, typed: str, said: int | None = None) -> int:
     """The exit code of what was typed at a shell."""
     done = subprocess.run(
-        ["/bin/sh", "-c", f"exec {shlex.quote(sys.executable)} -m esm.cli {typed}"],
+        ["/bin/sh", "-c", f"exec {shlex.quote(sys.executable)} -m esm {typed}"],
         cwd=esm_.folder,
         env=esm_.environment(),
         stdout=said,
@@ -167,7 +167,7 @@ def test_a_worker_goes_on_when_nobody_reads_its_log(esm_: Esm, stream: Stream) -
     typed = ("run", "app:mappings", "--endpoint-url", stream.url, "--log-level", "debug")
     with nobody() as pipe:
         process = subprocess.Popen(
-            [sys.executable, "-m", "esm.cli", *typed],
+            [sys.executable, "-m", "esm", *typed],
             cwd=esm_.folder,
             env=esm_.environment(),
             stdout=pipe,

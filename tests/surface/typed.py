@@ -50,7 +50,7 @@ class Esm:
     def __call__(self, *arguments: str, typed: str = "") -> Ended:
         """Runs a command to its end; `typed`: what comes on its stdin."""
         done = subprocess.run(
-            [sys.executable, "-m", "esm.cli", *arguments],
+            [sys.executable, "-m", "esm", *arguments],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -62,7 +62,7 @@ class Esm:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     @contextlib.contextmanager
-    def running(self, *arguments: str, python: tuple[str, ...] = ("-m", "esm.cli")) -> Iterator[Running]:
+    def running(self, *arguments: str, python: tuple[str, ...] = ("-m", "esm")) -> Iterator[Running]:
         """A command that goes on until it is told to end; `python`: another program than the command."""
         process = subprocess.Popen(
             [sys.executable, *python, *arguments],

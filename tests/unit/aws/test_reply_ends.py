@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import pytest
@@ -41,18 +43,26 @@ def test_whoever_ends_the_program_ends_the_loop(play: Play, error: type[BaseExce
 
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_a_task_that_ends_by_it_is_gone_without_a_look_for_garbage(play: Play, end: str) -> None:
+    """Unless a task of this kind holds itself after a future of asyncio's too, as those of 3.13 that are not in C."""
+    anyhow = leaves_garbage(play, lambda: asyncio.get_running_loop().create_future(), "cancelled")
+    assert leaves_garbage(play, reply, end) is anyhow
+
+
+def leaves_garbage(play: Play, make: Callable[[], Any], end: str) -> bool:
+    """Whether what a task held is there after it ended by what it awaited."""
+
     class Local:
         """What the task holds."""
 
     kept: list[weakref.ref[Local]] = []
 
-    async def asks(answer: Reply[str]) -> None:
+    async def asks(answer: Any) -> None:
         local = Local()
         kept.append(weakref.ref(local))
         await answer
 
     async def main() -> None:
-        answer = reply()
+        answer = make()
         task = asyncio.create_task(asks(answer))
         await asyncio.sleep(0)
         if end == "error":
@@ -67,7 +77,7 @@ def test_a_task_that_ends_by_it_is_gone_without_a_look_for_garbage(play: Play, e
     gc.disable()
     try:
         play(main)
-        assert [local() for local in kept] == [None]
+        return [local() for local in kept] != [None]
     finally:
         gc.enable()
 

@@ -1,4 +1,4 @@
-"""`python -m esm.cli` is the command `esm`."""
+"""`python -m esm` is the command `esm`."""
 
 from __future__ import annotations
 
