@@ -30,6 +30,16 @@ def handle(event, context):
     print('{"event": "began"}', flush=True)
     time.sleep(2)
 """
+SECOND_SLOW = """
+import time
+
+calls = []
+
+def handle(event, context):
+    calls.append(event)
+    print('{"event": "began", "call": %d}' % len(calls), flush=True)
+    time.sleep(60 * len(calls) - 60)
+"""
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:failed"
 
 
@@ -144,6 +154,21 @@ def test_a_second_signal_cuts_it_off_and_nothing_is_lost(esm_: Esm, failed: Fail
     assert (code, failed.left()) == (71, 2)
     assert seconds < 10
     assert "Traceback" not in running.said
+    assert running.out == "", "there is nothing to tell of"
+
+
+@pytest.mark.service
+def test_what_is_done_is_told_though_the_next_is_cut_off(esm_: Esm, failed: Failed) -> None:
+    esm_.app(SECOND_SLOW)
+    to = ("--function", "app:handle", "--endpoint-url", failed.stream.url, "--region", REGION)
+    with esm_.running("redrive", failed.arn, *to, "--json") as running:
+        running.until("began", call=2)
+        running.process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(2 * ECHO_MS / 1000)
+        code, _ = running.end(signal.SIGTERM)
+    assert (code, failed.left()) == (71, 1)
+    assert [each["Outcome"] for each in json.loads(running.out)["Documents"]] == ["redriven"]
 
 
 @pytest.mark.service

@@ -54,16 +54,24 @@ def run_redrive(options: Options) -> int:
     """Redrives; gives the exit code. Raises what keeps it from beginning."""
     guard.check_sources([options.source], options.endpoint_url, live=options.live)
     configure_logging(level=options.log_level, json=options.json)
-    interrupts = Interrupts()
+    interrupts, summary = Interrupts(), RedriveSummary()
     try:
         with stdout_kept():
-            summary = interrupts.run(_redrive(options, _mappings(options), interrupts.stopping))
+            interrupts.run(_redrive(options, _mappings(options), interrupts.stopping, summary))
     except SourceError as error:
         raise of_mapping(error, options.source, options.endpoint_url) from error
-    click.echo(_as_json(summary) if options.json else _as_text(summary))
+    except KeyboardInterrupt:
+        if summary.documents:  # what is done is done, though it is ended by force
+            _show(summary, json=options.json)
+        raise
+    _show(summary, json=options.json)
     if interrupts.stopping():
         click.echo("interrupted: what was not begun is where it was", err=True)
     return Exit.LEFT if summary.left or interrupts.stopping() else Exit.CLEAN
+
+
+def _show(summary: RedriveSummary, *, json: bool) -> None:
+    click.echo(_as_json(summary) if json else _as_text(summary))
 
 
 def _mappings(options: Options) -> dict[str, Any]:
@@ -81,8 +89,17 @@ def _function(options: Options) -> str:
     return function
 
 
-async def _redrive(options: Options, which: dict[str, Any], stopping: Callable[[], bool]) -> RedriveSummary:
-    return await redrive(
+async def _redrive(
+    options: Options, which: dict[str, Any], stopping: Callable[[], bool], summary: RedriveSummary
+) -> None:
+    """Each document is in the summary as soon as it has ended."""
+
+    def ended(story: Redriven) -> None:
+        summary.documents.append(story)
+        if not options.json:
+            click.echo(_line(story), err=True)
+
+    await redrive(
         options.source,
         **which,
         batch_size=1 if options.one_by_one else options.batch_size,
@@ -92,7 +109,7 @@ async def _redrive(options: Options, which: dict[str, Any], stopping: Callable[[
         store=options.store,
         endpoint_url=options.endpoint_url,
         region_name=options.region,
-        on_redriven=lambda story: click.echo(_line(story), err=True) if not options.json else None,
+        on_redriven=ended,
         stopping=stopping,
     )
 
