@@ -16,6 +16,7 @@ from aiobotocore.client import AioBaseClient
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.httpsession import create_urllib3_context, get_cert_path
+from botocore.session import Session
 
 from esm.aws.calls import DataPlane, FastPlane
 from esm.aws.credentials import CredentialSource
@@ -194,7 +195,9 @@ class AwsSession:
 
 
 def session_of(given: object) -> AioSession | None:
-    """The session that was given, which only has to make clients. Raises `MappingError` for what does not."""
-    if given is not None and not hasattr(given, "create_client"):
+    """The session that was given, or what does as one does. Raises `MappingError` for anything else."""
+    foreign = isinstance(given, type) or (isinstance(given, Session) and not isinstance(given, AioSession))
+    asked = ("create_client", "get_credentials")
+    if given is not None and (foreign or not all(callable(getattr(given, name, None)) for name in asked)):
         raise violated("session", type(given).__name__, "Member must be an aiobotocore session")
     return given

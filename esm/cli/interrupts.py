@@ -154,14 +154,23 @@ def forced(so_far: Callable[[Worker | None], dict[str, Any]]) -> Callable[[Worke
 
 
 @contextmanager
-def stdout_kept() -> Iterator[None]:
-    """What functions print goes to stderr meanwhile, that of their processes too: stdout is for the outcome."""
+def stdout_kept() -> Iterator[Callable[[str], None]]:
+    """What functions print goes to stderr meanwhile, that of their processes too: stdout is for the outcome.
+
+    Gives what writes a line there all the same. When this is cut short by force, functions may go on: it stays so.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
+
+    def write(line: str) -> None:
+        with suppress(OSError), os.fdopen(kept, "w", closefd=False) as stdout:  # nobody may read it
+            stdout.write(f"{line}\n")
+
     try:
-        yield
+        yield write
     finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+            os.close(kept)

@@ -44,7 +44,7 @@ class Matching:
     """Tests values against rules, of which at least one has to match. Never raises, whatever the value.
 
     `texts`: the paths, by their steps, at which there was JSON text that `reader` has read. `root`: where the values
-    stand that are tested; all paths go through it. `test`: the same as a function, which costs less to call.
+    stand that are tested; all paths go through it.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class Matching:
             self._structs |= structs(text, self.keys, numbers)
         self._at = root
         self._quick = [self._plain(rule) for rule in self._rules] if len(rules) <= _FEW else []
-        self.test = self._by_one(self._quick[0]) if len(self._quick) == 1 else self._by_any
 
     def _plain(self, rule: list[Step]) -> PlainTest:
         paths = [tuple(self.paths[step.number].split(".")) for step in rule]
@@ -89,18 +88,21 @@ class Matching:
             edges = edges[step].below if step in edges else {}
         return edges
 
-    def __call__(self, value: Any) -> bool:
-        """Whether any rule matches."""
-        return self.test(value)
+    @property
+    def test(self) -> Test:
+        """The same as a function, which costs less to call where there is one rule."""
+        if len(self._quick) != 1:
+            return self
+        (quick,), among_arrays, rules = self._quick, self._among_arrays, self._rules
 
-    def _by_one(self, quick: PlainTest) -> Test:
         def test(value: Any) -> bool:
             answer = quick(value)
-            return self._among_arrays(value, self._rules) if answer is None else answer
+            return among_arrays(value, rules) if answer is None else answer
 
         return test
 
-    def _by_any(self, value: Any) -> bool:
+    def __call__(self, value: Any) -> bool:
+        """Whether any rule matches."""
         sure = bool(self._quick)
         for quick in self._quick:
             answer = quick(value)

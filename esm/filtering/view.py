@@ -92,7 +92,9 @@ def _decoded(data: Any) -> bytes | None:
 
 
 def _as_text(body: Any) -> str | None:
-    return body if isinstance(body, str) else None
+    if type(body) is str:
+        return body
+    return str.__str__(body) if isinstance(body, str) else None  # the decoder takes no subclass
 
 
 VIEWS: dict[SourceKind, View] = {

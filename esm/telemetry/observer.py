@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from esm.mapping.constraints import violated
 from esm.telemetry.facts import Fact, ObserverDropped
@@ -115,9 +115,11 @@ def _kinds(observers: tuple[Observer, ...]) -> frozenset[type[Fact]] | None:
 
 def observers_of(given: object) -> tuple[Observer, ...]:
     """Those that were given. Raises `MappingError` for one that stands alone, and for what is none."""
-    several: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else ()
-    wrong = [each for each in several if not callable(getattr(each, "notice", None))]
-    if wrong or not isinstance(given, Iterable):
-        what = wrong[0] if wrong else given
-        raise violated("observers", type(what).__name__, "Member must be a list of objects with a method notice(fact)")
+    alone = not isinstance(given, Iterable) or callable(getattr(given, "notice", None))
+    several: tuple[Any, ...] = () if alone else tuple(cast("Iterable[Any]", given))
+    wrong = [given] if alone else [each for each in several if not callable(getattr(each, "notice", None))]
+    if wrong:
+        raise violated(
+            "observers", type(wrong[0]).__name__, "Member must be a list of objects with a method notice(fact)"
+        )
     return several

@@ -55,23 +55,21 @@ def run_redrive(options: Options) -> int:
     guard.check_sources([options.source], options.endpoint_url, live=options.live)
     configure_logging(level=options.log_level, json=options.json)
     interrupts, summary = Interrupts(), RedriveSummary()
+    shown = _as_json if options.json else _as_text
     try:
-        with stdout_kept():
-            interrupts.run(_redrive(options, _mappings(options), interrupts.stopping, summary))
+        with stdout_kept() as write:
+            try:
+                interrupts.run(_redrive(options, _mappings(options), interrupts.stopping, summary))
+            except KeyboardInterrupt:
+                if summary.documents:  # what is done is done, though it is ended by force
+                    write(shown(summary))
+                raise
     except SourceError as error:
         raise of_mapping(error, options.source, options.endpoint_url) from error
-    except KeyboardInterrupt:
-        if summary.documents:  # what is done is done, though it is ended by force
-            _show(summary, json=options.json)
-        raise
-    _show(summary, json=options.json)
+    click.echo(shown(summary))
     if interrupts.stopping():
         click.echo("interrupted: what was not begun is where it was", err=True)
     return Exit.LEFT if summary.left or interrupts.stopping() else Exit.CLEAN
-
-
-def _show(summary: RedriveSummary, *, json: bool) -> None:
-    click.echo(_as_json(summary) if json else _as_text(summary))
 
 
 def _mappings(options: Options) -> dict[str, Any]:

@@ -43,9 +43,9 @@ def test_whoever_ends_the_program_ends_the_loop(play: Play, error: type[BaseExce
 
 @pytest.mark.parametrize("end", ["error", "cancelled"])
 def test_a_task_that_ends_by_it_is_gone_without_a_look_for_garbage(play: Play, end: str) -> None:
-    """Unless a task of this kind holds itself after a future of asyncio's too, as those of 3.13 that are not in C."""
+    """Unless a task of this kind holds itself after asyncio's own future, too: those not in C do, from 3.12 on."""
     anyhow = leaves_garbage(play, lambda: asyncio.get_running_loop().create_future(), "cancelled")
-    assert leaves_garbage(play, reply, end) is anyhow
+    assert anyhow or not leaves_garbage(play, reply, end)
 
 
 def leaves_garbage(play: Play, make: Callable[[], Any], end: str) -> bool:

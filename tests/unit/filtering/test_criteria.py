@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 from base64 import b64encode
 from typing import Any, cast
+from weakref import ref
 
 import msgspec
 import pytest
@@ -134,6 +136,35 @@ def test_data_is_only_decoded_when_it_matters() -> None:
 def test_data_that_is_no_base64() -> None:
     test = compile_for_kinesis(FilterCriteria([{"data": {"k": [{"exists": False}]}}], "kinesis"), SHAPE)
     assert not test(KinesisRecord(data="!", key="k1", sequence_number="7"))
+
+
+def test_text_of_another_class_is_text() -> None:
+    class Text(str):
+        """As an enumeration's, or a template's."""
+
+        __slots__ = ()
+
+    criteria = FilterCriteria([{"body": {"k": ["v"]}}], "sqs")
+    for body, expected in ((Text('{"k": "v"}'), True), (Text('{"k": "w"}'), False), (Text("["), False)):
+        assert criteria.matches({"body": body}) is expected
+        assert compile_for_sqs(criteria)(body, {}) is expected
+    data = Text(b64encode(b'{"k": "v"}').decode())
+    assert FilterCriteria([{"data": {"k": ["v"]}}], "kinesis").matches({"kinesis": {"data": data}})
+
+
+@pytest.mark.parametrize("filters", [[{"body": {"k": ["v"]}}], [{"body": {"k": ["v"]}}, {"body": {"l": ["w"]}}]])
+def test_filters_are_gone_without_a_look_for_garbage(filters: list[Any]) -> None:
+    criteria = FilterCriteria(filters, "sqs")
+    matches = compile_for_sqs(criteria)
+    assert matches('{"k": "v"}', {})
+    judge = ref(criteria._judge)
+    inside = ref(cast("Any", criteria._judge._inside))
+    gc.disable()
+    try:
+        del criteria, matches
+        assert (judge(), inside()) == (None, None)
+    finally:
+        gc.enable()
 
 
 def test_no_filter_passes_all() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import boto3
 import pytest
+from aiobotocore.session import AioSession
+from botocore.session import Session as BotocoreSession
 
 import esm
 
@@ -31,19 +33,42 @@ def test_what_cannot_be_is_refused_at_once(name: str) -> None:
     assert (refused.value.code, refused.value.field) == ("ValidationException", name)
 
 
-def test_one_among_the_observers_that_is_none_is_named() -> None:
-    class Hears:
-        def notice(self, fact: esm.Fact) -> None:
-            """Something happened."""
-
-    class Deaf:
-        pass
-
-    esm.Worker([], store="memory:", observers=[Hears()])
-    several: Any = [Hears(), Deaf()]
-    with pytest.raises(esm.MappingError, match="Value 'Deaf' at 'observers'"):
-        esm.Worker([], store="memory:", observers=several)
+class Hears:
+    def notice(self, fact: esm.Fact) -> None:
+        """Something happened."""
 
 
-def test_what_is_left_out_is_as_usual() -> None:
-    esm.Worker([], store="memory:", resources=None, session=None, endpoint_url=None, region_name=None)
+class HearsSeveral(Hears, list[Any]):
+    """One that could be taken for several."""
+
+
+class Deaf:
+    pass
+
+
+class MakesClients:
+    """Half of a session."""
+
+    def create_client(self) -> None:
+        """Makes none."""
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [([Hears(), Deaf()], "Deaf"), (Hears(), "Hears"), (HearsSeveral(), "Hears")]
+)
+def test_an_observer_that_is_none_or_alone_is_named(given: Any, name: str) -> None:
+    with pytest.raises(esm.MappingError, match=f"Value '{name}.*' at 'observers'"):
+        esm.Worker([], store="memory:", observers=given)
+
+
+@pytest.mark.parametrize("given", [BotocoreSession(), AioSession, MakesClients()])
+def test_what_only_looks_like_a_session_is_none(given: Any) -> None:
+    with pytest.raises(esm.MappingError, match="an aiobotocore session"):
+        esm.Worker([], store="memory:", session=given)
+
+
+def test_what_there_may_be() -> None:
+    usual: Any = {"resources": None, "session": None, "endpoint_url": None, "region_name": None}
+    esm.Worker([], store="memory:", **usual)
+    given: Any = {"resources": esm.Resources(threads=1), "session": AioSession(), "observers": iter([Hears()])}
+    esm.Worker([], store="memory:", **given)
