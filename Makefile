@@ -83,6 +83,7 @@ unit: $(VENV)/.installed ## the pure rooms' own tests, in seconds, without a ser
 coverage:
 	$(say) "coverage: every branch of the pure rooms, $(FLOOR) % of the whole"
 	@$(BIN)/coverage combine --quiet
+	@rm -f .coverage.*  # what is left is torn: of processes that the tests kill
 	@$(BIN)/coverage report --skip-covered --skip-empty --show-missing --fail-under=$(FLOOR)
 	@$(BIN)/coverage report --skip-covered --skip-empty --show-missing --include='$(PURE)' --fail-under=100
 
