@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from esm.clock import Clock, Millis
 from esm.errors import EsmError, InvariantError
-from esm.machine.commands import Command
-from esm.machine.outcome import Report
 
 __all__ = ["TURN_MAX", "TURN_MS", "Driver", "Later", "Machine", "Turns", "cancelled_by_nobody"]
 
@@ -29,22 +27,26 @@ TURN_MAX = 256
 """So many commands at the most are done in a driver's turn, however quickly (chosen)."""
 
 
-Later: TypeAlias = Callable[[], Coroutine[Any, Any, Report]]
+C = TypeVar("C")  # what a machine commands
+R = TypeVar("R")  # what it is told became of it
+R_contra = TypeVar("R_contra", contravariant=True)
+
+Later: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
 """What gives a report in the task that waits for it: it is called there, and nothing is left behind if it never is."""
 
 
-class Machine(Protocol):
+class Machine(Protocol[C, R_contra]):
     """What a driver asks of a machine."""
 
     def demand(self) -> int:
         """Records there is room for."""
         ...
 
-    def take(self, now: Millis) -> Command | None:
+    def take(self, now: Millis) -> C | None:
         """The next thing to do."""
         ...
 
-    def settle(self, command: Command, report: Report, now: Millis) -> None:
+    def settle(self, command: C, report: R_contra, now: Millis) -> None:
         """Learns what became of it."""
         ...
 
@@ -127,7 +129,7 @@ class _Event:
                 self._waiter = None
 
 
-class Driver:
+class Driver(Generic[C, R]):
     """Performs what a machine asks for until it is finished or drained.
 
     `perform` does one command and gives its report, or what does it, where that has to wait; what it raises ends the
@@ -138,15 +140,15 @@ class Driver:
 
     def __init__(
         self,
-        machine: Machine,
-        perform: Callable[[Command], Report | Later],
+        machine: Machine[C, R],
+        perform: Callable[[C], R | Later[R]],
         clock: Clock,
-        settled: Callable[[Command, Millis], None],
+        settled: Callable[[C, Millis], None],
         turns: Turns,
         *,
         together: bool = False,
     ) -> None:
-        self.out: dict[Command, Millis] = {}
+        self.out: dict[C, Millis] = {}
         self._machine = machine
         self._perform = perform
         self._clock = clock
@@ -154,8 +156,8 @@ class Driver:
         self._turns = turns
         self._context = copy_context()
         self._together = together
-        self._due: list[Command] = []  # those of `out` that are not begun yet, the last of them first
-        self._waiting: dict[Command, asyncio.Task[None]] = {}  # those that have to wait
+        self._due: list[C] = []  # those of `out` that are not begun yet, the last of them first
+        self._waiting: dict[C, asyncio.Task[None]] = {}  # those that have to wait
         self._running = False
         self._turning = False
         self._again = False  # the turn is not over when nothing more is due: something came in from outside
@@ -277,7 +279,7 @@ class Driver:
                 now, left = self._begin(due.pop()), left - 1
         return None
 
-    def _begin(self, command: Command) -> Millis:
+    def _begin(self, command: C) -> Millis:
         """Gives the time when it is done, or goes on in a task of its own.
 
         Whatever it sets for itself (a span, a variable) is seen by all of it, and by nothing else.
@@ -289,7 +291,7 @@ class Driver:
         self._waiting[command] = self._create_task(self._wait(command, report), context=context)
         return self._clock.now()
 
-    async def _wait(self, command: Command, perform: Later) -> None:
+    async def _wait(self, command: C, perform: Later[R]) -> None:
         try:
             self._settle(command, await perform())
         except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
@@ -305,7 +307,7 @@ class Driver:
         else:
             self.pump()
 
-    def _settle(self, command: Command, report: Report) -> Millis:
+    def _settle(self, command: C, report: R) -> Millis:
         now = self._clock.now()
         del self.out[command]
         self._machine.settle(command, report, now)

@@ -88,7 +88,7 @@ class Performer:
         """Of the store or the destination, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: Command) -> Report | Later:
+    def perform(self, command: Command) -> Report | Later[Report]:
         """What becomes of it, or what waits for that.
 
         Raises `LeaseLostError`: the shard is another worker's now.
@@ -102,7 +102,7 @@ class Performer:
 
     # -- Deliver ---------------------------------------------------------------------------------------------------
 
-    def _deliver(self, command: Deliver) -> Report | Later:
+    def _deliver(self, command: Deliver) -> Report | Later[Report]:
         called = self.calls.call(command, self._event(command), until=self._expires_at(command.records))
         return partial(self._delivered, called) if callable(called) else self._heard(called)
 
@@ -168,7 +168,7 @@ class Performer:
 
     # -- Store -----------------------------------------------------------------------------------------------------
 
-    def _store(self, checkpoint: Checkpoint) -> Report | Later:
+    def _store(self, checkpoint: Checkpoint) -> Report | Later[Report]:
         stored = self._store_at_once(self.lease, checkpoint)
         return partial(self._store_later, checkpoint) if stored is None else self._stored(stored)
 

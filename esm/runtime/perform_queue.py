@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -27,6 +27,7 @@ from esm.machine.queue_commands import (
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.trace import traceparents
 from esm.runtime.calls import About, Answered
+from esm.runtime.driver import Later
 from esm.runtime.perform import MappingContext
 from esm.sources.sqs import SqsSource
 from esm.telemetry import facts
@@ -63,7 +64,7 @@ class QueuePerformer:
         """Of the queue, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: QueueCommand) -> QueueReport | Callable[[], Coroutine[Any, Any, QueueReport]]:
+    def perform(self, command: QueueCommand) -> QueueReport | Later[QueueReport]:
         """What becomes of it, or what waits for that."""
         self._context.home.check()
         if isinstance(command, Receive):

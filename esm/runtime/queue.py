@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import Any
 
 import anyio
 
@@ -16,7 +16,7 @@ from esm.clock import Millis
 from esm.errors import EsmError, SourceDeniedError, SourceError, SourceNotFoundError
 from esm.machine.pacing import PollPacer
 from esm.machine.queue import BatchSnapshot, QueueMachine
-from esm.machine.queue_commands import Receive, Received
+from esm.machine.queue_commands import QueueCommand, QueueReport, Receive, Received
 from esm.machine.queue_rules import QueueRules
 from esm.mapping.limits import (
     INVOCATION_PAYLOAD_BYTES,
@@ -28,7 +28,6 @@ from esm.mapping.rules import check_visibility_timeout
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Share
 from esm.runtime.driver import Driver
-from esm.runtime.driver import Machine as DriverMachine
 from esm.runtime.filters import message_keeper
 from esm.runtime.perform import MappingContext
 from esm.runtime.perform_queue import QueuePerformer
@@ -83,8 +82,9 @@ class QueueRunner:
             keep=message_keeper(context.criteria, self._source.shape),
         )
         self._machine.told, self._machine.share = self._polled, context.budget.share(polls=True)
-        machine, perform = cast("DriverMachine", self._machine), cast("Any", self._performer.perform)
-        self._driver = Driver(machine, perform, ports.clock, self._machine.settled, context.turns)
+        self._driver: Driver[QueueCommand, QueueReport] = Driver(
+            self._machine, self._performer.perform, ports.clock, self._machine.settled, context.turns
+        )
         self._machine.woken = self._driver.pump_soon
 
     @property
@@ -338,7 +338,7 @@ class _Machine(QueueMachine):
         self.told(received, filtered)
         return filtered
 
-    def settled(self, command: Any, _now: int) -> None:
+    def settled(self, command: QueueCommand, _now: int) -> None:
         """A command was settled."""
         self.share.hold(self.bytes_held)
         if isinstance(command, Receive):

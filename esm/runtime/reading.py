@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from esm.clock import Millis
 from esm.errors import RecordingError, SourceError, SourceNotFoundError
+from esm.machine.commands import Command
+from esm.machine.outcome import Report
 from esm.machine.pacing import PollPacer
 from esm.machine.shard import ShardMachine
 from esm.records.position import Position
@@ -52,7 +54,7 @@ class Reading:
         position: Position,
         *,
         machine: ShardMachine,
-        driver: Driver,
+        driver: Driver[Command, Report],
         moved: dict[int | None, Millis],
     ) -> None:
         self.children: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from esm.clock import Millis
 from esm.errors import EsmError, LeaseLostError, StoreError
 from esm.leasing.lease import Lease
 from esm.machine.commands import Command, Store
+from esm.machine.outcome import Report
 from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
 from esm.records.position import Checkpoint, Position
@@ -68,7 +69,9 @@ class ShardRunner:
         )
         together = rules.parallelization_factor > 1
         perform, turns = self.performer.perform, context.turns
-        self._driver = Driver(self._machine, perform, ports.clock, self._settled, turns, together=together)
+        self._driver: Driver[Command, Report] = Driver(
+            self._machine, perform, ports.clock, self._settled, turns, together=together
+        )
         self.reading = Reading(
             context, self._named, source, position, machine=self._machine, driver=self._driver, moved=self._moved
         )

@@ -121,6 +121,8 @@ def test_depth_has_an_end() -> None:
     assert refusal(deeper).endswith(": expected at most 80 levels.")
     deepest = refusal('{"a":[' + "[" * 2000 + "]" * 2000 + "]}")  # newer Pythons read it, and find an array
     assert deepest.endswith(("$: expected at most 80 levels.", "or an operator, not an array."))
+    with pytest.raises(MappingError, match=r"At \$: expected at most 80 levels\."):  # a limit that is relaxed
+        parse_pattern('{"a":' * 100_000 + "1" + "}" * 100_000, longest=1_000_000)
     assert "a dot in a key" in refusal({"." * MAX_DEPTH: [1]})
     ors = '{"$or":[{"b":[1]},' * 100 + '{"a":[1]}' + "]}" * 100
     assert "expected at most 80 levels" in refusal(ors)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from esm.runtime.driver import Driver, Machine, Turns
+from esm.runtime.driver import Driver, Turns
 from esm.testing.loop import SimClock
 from esm.testing.run import run
 
@@ -40,6 +40,9 @@ class Endless:
     def wake_at(self) -> None:
         return None
 
+    def drain(self) -> None:
+        """It has no end."""
+
 
 @pytest.mark.parametrize("lanes_after", [3, 0], ids=["there is more to do", "there is nothing to do"])
 def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(lanes_after: int) -> None:
@@ -55,7 +58,7 @@ def test_a_driver_that_is_cut_off_ends_though_a_call_swallows_its_cancellation(l
                 machine.lanes = lanes_after
 
         clock = SimClock(loop)  # type: ignore[arg-type]  # `run` gives a SimLoop
-        driver = Driver(cast("Machine", machine), partial(partial, perform), clock, lambda *_: None, Turns())
+        driver = Driver[object, Any](machine, partial(partial, perform), clock, lambda *_: None, Turns())
         running = asyncio.create_task(driver.run())
         await asyncio.sleep(1)
         running.cancel()

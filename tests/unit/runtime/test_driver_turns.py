@@ -10,7 +10,7 @@ import pytest
 
 from esm.errors import EsmError, InvariantError
 from esm.machine.outcome import Failed, Succeeded
-from esm.runtime.driver import TURN_MAX, TURN_MS, Driver, Machine, Turns
+from esm.runtime.driver import TURN_MAX, TURN_MS, Driver, Turns
 from esm.testing.run import run
 
 DONE = Succeeded()
@@ -96,7 +96,7 @@ def driver_of(
     clock: Clock | None = None,
     settled: Callable[[Any, int], None] = lambda *_: None,
     together: bool = False,
-) -> Driver:
+) -> Driver[int, Any]:
     def ports(command: Any) -> Any:
         """What `perform` gives, and for a coroutine what gives that."""
         done = perform(command)
@@ -104,7 +104,7 @@ def driver_of(
 
     clock = clock or Clock()
     turns = Clocked(clock)
-    return Driver(cast("Machine", machine), ports, clock, settled, turns, together=together)
+    return Driver(machine, ports, clock, settled, turns, together=together)
 
 
 def log_turns(log: list[str], count: int) -> None:
@@ -114,7 +114,7 @@ def log_turns(log: list[str], count: int) -> None:
         asyncio.get_running_loop().call_soon(log_turns, log, count - 1)
 
 
-def played(driver: Driver, log: list[str], turns: int = 20) -> None:
+def played(driver: Driver[int, Any], log: list[str], turns: int = 20) -> None:
     """Runs it to its end, the loop's turns in the log."""
 
     async def main() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from esm.machine.outcome import Succeeded
-from esm.runtime.driver import TURN_MS, Driver, Machine, Turns
+from esm.runtime.driver import TURN_MS, Driver, Turns
 from esm.testing.run import run
 from tests.unit.runtime.test_driver_turns import DONE, Clock, Clocked, Numbers, driver_of, log_turns
 
@@ -26,14 +26,13 @@ def test_drivers_that_are_busy_have_the_time_together(takes_ms: int, expected: l
     clock, log = Clock(), list[str]()
     turns = Clocked(clock)
 
-    def begun(name: str) -> Driver:
+    def begun(name: str) -> Driver[int, Succeeded]:
         def perform(_command: int) -> Succeeded:
             log.append(name)
             clock.ms += takes_ms
             return DONE
 
-        of: Any = perform
-        return Driver(cast("Machine", Numbers(3)), of, clock, lambda *_: None, turns)
+        return Driver(Numbers(3), perform, clock, lambda *_: None, turns)
 
     async def main() -> None:
         drivers = [begun(name) for name in "abc"]
@@ -95,7 +94,7 @@ def test_a_turn_that_is_cut_ends_with_what_is_being_done() -> None:
 
     async def main() -> None:
         of: Any = perform
-        driver = Driver(cast("Machine", machine), of, Clock(), lambda *_: None, turns)
+        driver = Driver(machine, of, Clock(), lambda *_: None, turns)
         asyncio.get_running_loop().call_soon(log_turns, log, 3)
         await driver.run()
 
