@@ -167,10 +167,14 @@ def stdout_kept() -> Iterator[Callable[[str], None]]:
         with suppress(OSError), os.fdopen(kept, "w", closefd=False) as stdout:  # nobody may read it
             stdout.write(f"{line}\n")
 
+    by_force = False
     try:
         yield write
+    except KeyboardInterrupt:
+        by_force = True
+        raise
     finally:
-        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        if not by_force:
             sys.stdout.flush()
             os.dup2(kept, 1)
             os.close(kept)

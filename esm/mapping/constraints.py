@@ -8,14 +8,16 @@ itself, the constraint's wording is chosen)
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from esm.errors import MappingError
 
 __all__ = [
     "ARN",
     "ARN_LENGTH",
+    "all_of",
     "api_name",
     "duration",
     "epoch_seconds",
@@ -99,6 +101,17 @@ def duration(field: str, value: object, *, zero: bool = False) -> float:
         least = "0 or more" if zero else "more than 0"
         raise violated(field, value, f"Member must be a number of seconds, {least} and at most {_LAST_SECOND}")
     return float(value)
+
+
+def all_of(field: str, given: object, fits: Callable[[object], bool], constraint: str) -> tuple[Any, ...]:
+    """What is in `given`, each of which fits; one that stands alone is refused, also where it can be gone through."""
+    if not isinstance(given, Iterable) or fits(given):
+        raise violated(field, type(given).__name__, constraint)
+    several = tuple(given)
+    for each in several:
+        if not fits(each):
+            raise violated(field, type(each).__name__, constraint)
+    return several
 
 
 def flag(field: str, value: object) -> bool:

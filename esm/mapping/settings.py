@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Required, TypedDict, Unpack, cast
+from typing import Any, Literal, Required, TypedDict, Unpack
 
 from esm.arn import Arn, SourceKind
 from esm.clock import Millis
 from esm.errors import MappingError
 from esm.mapping import rules
-from esm.mapping.constraints import violated
+from esm.mapping.constraints import all_of
 from esm.mapping.function import Function, Handler
 from esm.mapping.limits import Limits
 
@@ -253,12 +253,8 @@ class Settings(Changeable, total=False):
 
 def mappings_of(given: object) -> tuple[EventSourceMapping, ...]:
     """Those that were given. Raises `MappingError` for one that stands alone, and for what is none."""
-    several: tuple[object, ...] = tuple(given) if isinstance(given, Iterable) else ()
-    wrong = [each for each in several if not isinstance(each, EventSourceMapping)]
-    if wrong or not isinstance(given, Iterable):
-        what = wrong[0] if wrong else given
-        raise violated("mappings", type(what).__name__, "Member must be a list of esm.EventSourceMapping")
-    return cast("tuple[EventSourceMapping, ...]", several)
+    rule = "Member must be a list of esm.EventSourceMapping"
+    return all_of("mappings", given, lambda each: isinstance(each, EventSourceMapping), rule)
 
 
 def check_distinct(mappings: Iterable[EventSourceMapping]) -> None:

@@ -39,6 +39,7 @@ SILENT_AFTER_S = 300.0
 """After how long a shard from which nothing comes, and nothing explains it, is said to be silent (chosen)."""
 
 _TEXT_LENGTH = 2048
+"""Of an endpoint or a region, in characters (chosen)."""
 
 
 class Worker:

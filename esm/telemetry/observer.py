@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
-from esm.mapping.constraints import violated
+from esm.mapping.constraints import all_of
 from esm.telemetry.facts import Fact, ObserverDropped
 
 __all__ = ["Live", "Observer", "Observers", "observers_of"]
@@ -115,11 +115,5 @@ def _kinds(observers: tuple[Observer, ...]) -> frozenset[type[Fact]] | None:
 
 def observers_of(given: object) -> tuple[Observer, ...]:
     """Those that were given. Raises `MappingError` for one that stands alone, and for what is none."""
-    alone = not isinstance(given, Iterable) or callable(getattr(given, "notice", None))
-    several: tuple[Any, ...] = () if alone else tuple(cast("Iterable[Any]", given))
-    wrong = [given] if alone else [each for each in several if not callable(getattr(each, "notice", None))]
-    if wrong:
-        raise violated(
-            "observers", type(wrong[0]).__name__, "Member must be a list of objects with a method notice(fact)"
-        )
-    return several
+    rule = "Member must be a list of objects with a method notice(fact)"
+    return all_of("observers", given, lambda each: callable(getattr(each, "notice", None)), rule)

@@ -97,6 +97,10 @@ def test_depth_has_an_end() -> None:
     assert sound(nested(MAX_DEPTH))
     assert not sound(nested(MAX_DEPTH + 1))
     assert not sound(nested(900))
+    for one in ("[", "]"), ('{"k":', "}"):  # of one kind alone, and as both kinds of data
+        for depth in (MAX_DEPTH, MAX_DEPTH + 1):
+            text = one[0] * depth + ("1" if one[0] != "[" else "") + one[1] * depth
+            assert sound(text) is sound(text.encode()) is (depth == MAX_DEPTH)
 
 
 def test_brackets_in_texts_are_no_depth() -> None:

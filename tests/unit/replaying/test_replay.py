@@ -52,6 +52,12 @@ def test_a_speed_at_which_nothing_would_come_is_refused(tmp_path: Path, speed: A
     assert refused.value.field == "speed"
 
 
+@pytest.mark.parametrize("observers", [3, [3]])
+def test_observers_that_are_none_are_refused(tmp_path: Path, observers: Any) -> None:
+    with pytest.raises(esm.MappingError, match="Value 'int' at 'observers'"):
+        replayed(orders(tmp_path), function=Seen().handle, observers=observers)
+
+
 def test_a_record_counts_once_however_many_calls_it_was_in(tmp_path: Path) -> None:
     def fails_from_the_fourth_on(event: dict[str, Any]) -> dict[str, Any]:
         numbers = [item["kinesis"]["sequenceNumber"] for item in event["Records"]]
