@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 from asyncio import events
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -81,6 +82,7 @@ def _drain(loop: SimLoop) -> None:
         if not left:
             break
         for task in left:
+            _close_unbegun(task.get_coro())
             task.cancel()
         loop.lift()  # after the cancellation: no step of a killed process runs but to be cancelled
         with suppress(SimError):
@@ -94,6 +96,14 @@ def _drain(loop: SimLoop) -> None:
 
 def _left(loop: SimLoop) -> list[asyncio.Task[Any]]:
     return sorted(asyncio.all_tasks(loop), key=hash)
+
+
+def _close_unbegun(coroutine: Any) -> None:
+    """What anyio wraps for a task: cancelled before its first step, the wrapper leaves it behind as never awaited."""
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        wrapped = getattr(inspect.getcoroutinelocals(coroutine).get("self"), "coro", None)
+        if inspect.iscoroutine(wrapped):
+            wrapped.close()
 
 
 def _drop(task: asyncio.Task[Any]) -> None:

@@ -16,6 +16,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.credentials import ReadOnlyCredentials
 
+from esm.aws.credentials import KEEP_SECONDS
 from esm.aws.kinesis import KinesisCalls
 from esm.aws.session import AwsSession
 from esm.aws.sqs import SqsCalls
@@ -158,11 +159,12 @@ async def test_credentials_are_asked_for_once_a_second_at_most() -> None:
 
 
 async def test_credentials_are_asked_for_again_when_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esm.aws.credentials.KEEP_SECONDS", 0.01)
     session, _ = provided(ReadOnlyCredentials("A", "s", "t", None), ReadOnlyCredentials("A", "s", "renewed", None))
     async with ScriptedServer([PAGE]) as server, AwsSession(session, endpoint_url=server.url) as aws:
         await read(aws)
-        await asyncio.sleep(0.05)
+        loop = asyncio.get_running_loop()
+        real = loop.time
+        monkeypatch.setattr(loop, "time", lambda: real() + KEEP_SECONDS)
         await read(aws)
         assert [request.headers["x-amz-security-token"] for request in server.requests] == ["t", "renewed"]
 

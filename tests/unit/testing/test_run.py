@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import warnings
 from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 from anyio._backends import _asyncio as anyio_on_asyncio
 
-from esm.testing.loop import SimDeadlockError
+from esm.testing.loop import SimDeadlockError, SimLoop
+from esm.testing.process import Process
 from esm.testing.run import SimUnhandledError, run
 
 
@@ -121,6 +123,27 @@ def test_what_swallows_every_cancellation_is_dropped() -> None:
         await asyncio.sleep(1)
 
     run(main())
+
+
+def test_a_task_that_a_killed_process_had_no_time_to_begin_is_no_warning() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimLoop)
+        process = Process("killed in the middle of a step", loop)
+
+        async def program() -> None:
+            async with anyio.create_task_group() as tasks:
+                process.kill()
+                tasks.start_soon(anyio.sleep, 1)
+
+        process.start(program())
+        await process.wait()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run(main())
+        gc.collect()
+    assert told == []
 
 
 def test_a_failure_that_nobody_asked_for_is_not_silent() -> None:
