@@ -11,30 +11,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from esm.filtering.address import address, network
 from esm.filtering.number import Inexact, comparable
 from esm.filtering.operators import Matcher, Range
 from esm.filtering.wildcard import any_wildcard
 
-__all__ = [
-    "SCALARS",
-    "Test",
-    "leaf_test",
-    "matcher_test",
-    "only_texts",
-    "only_values",
-    "scalars_test",
-    "takes_absence",
-    "weighs_numbers",
-]
+__all__ = ["Test", "leaf_test", "matcher_test", "only_texts", "only_values", "takes_absence", "weighs_numbers"]
 
 Test = Callable[[Any], bool]
 """Whether one JSON scalar (a string, number, boolean or null, never an array or object) will do."""
-
-SCALARS = frozenset({str, int, float, bool, type(None)})
-"""What nearly all of them are; the others stand for numbers that a double does not hold."""
 
 _TextTest = Callable[[str], bool]
 
@@ -45,23 +30,6 @@ def leaf_test(matchers: tuple[Matcher, ...]) -> Test:
     for matcher in matchers:
         by_operator.setdefault(matcher.operator, []).append(matcher)
     return _any([test for operator, some in by_operator.items() for test in _tests(operator, some)])
-
-
-def scalars_test(fits: Test, *, absent: bool) -> Callable[[list[Any]], bool | None]:
-    """Whether a scalar in an array fits; `absent`: no scalar will do, too. `None`: an array in it stands in the way."""
-
-    def test(elements: list[Any]) -> bool | None:
-        answer: bool | None = absent
-        for element in elements:
-            if type(element) in SCALARS or not isinstance(element, (dict, list, Struct)):
-                if fits(element):
-                    return True
-                answer = answer and False
-            elif isinstance(element, list):
-                answer = None
-        return answer
-
-    return test
 
 
 def _tests(operator: str, matchers: list[Matcher]) -> list[Test]:

@@ -15,10 +15,11 @@ from msgspec import Struct
 from esm.filtering.answers import Answers, Members, Step, lookup_key
 from esm.filtering.consistency import Budget, Place, consistent
 from esm.filtering.document import Reader, read_whole, skimmer
+from esm.filtering.elements import PlainTest
 from esm.filtering.leaf import Test, leaf_test, only_texts, only_values, takes_absence, weighs_numbers
 from esm.filtering.operators import Matcher
 from esm.filtering.pattern import Rule
-from esm.filtering.plain import PlainLeaf, PlainTest, plain_test
+from esm.filtering.plain import PlainLeaf, plain_test
 from esm.filtering.skim import Structs, fields, structs
 from esm.filtering.ways import merged
 

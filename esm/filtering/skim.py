@@ -7,6 +7,7 @@ into a struct: such a text, which is rare, is read whole.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator
 from typing import Annotated, Any
 
@@ -70,8 +71,8 @@ def _value(found: Structs, steps: tuple[str, ...], keys: Keys, leaves: Container
 
 
 def field_name(kind: type[msgspec.Struct], key: str) -> str:
-    """The attribute that stands for a key."""
-    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))[key]
+    """The attribute that stands for a key: keys are sorted, as there may be thousands."""
+    return kind.__struct_fields__[bisect_left(kind.__struct_encode_fields__, key)]
 
 
 def fields(value: msgspec.Struct) -> Iterator[tuple[str, Any]]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-__all__ = ["Lines", "Source", "branches", "indented", "unless"]
+__all__ = ["Lines", "Source", "if_", "indented"]
 
 Lines: TypeAlias = list[str]
-
-MOST_LATER = 1_000
-"""Lines that are written of a rule while a record waits, for about 10 ms; what is called then says `None`. (chosen)"""
 
 
 class Source:
@@ -21,10 +18,15 @@ class Source:
 
     def __init__(self, **names: Any) -> None:
         self._names = names
-        self._left = MOST_LATER
+        self._known: dict[int, tuple[str, Any]] = {}  # by identity, and held, or another object might have the same
 
     def name(self, kind: str, value: Any) -> str:
-        """A new name for an object."""
+        """The name of an object: always the same, also when it was called another kind."""
+        if id(value) not in self._known:
+            self._known[id(value)] = (self._new_name(kind, value), value)
+        return self._known[id(value)][0]
+
+    def _new_name(self, kind: str, value: Any) -> str:
         name = f"{kind}{len(self._names)}"
         self._names[name] = value
         return name
@@ -37,16 +39,14 @@ class Source:
         return made[name]
 
     def later(self, kind: str, argument: str, body: Callable[[], Lines]) -> str:
-        """A new name for a function that is written when it is first called: most never are."""
+        """The name of a function that is written when it is first called: most never are."""
 
         def first(value: Any) -> Any:
             if self._names[name] is first:
-                lines = body() if self._left > 0 else ["return None"]
-                self._left -= len(lines)
-                self._names[name] = self.function(name, argument, lines)
+                self._names[name] = self.function(name, argument, body())
             return self._names[name](value)
 
-        name = self.name(kind, first)
+        name = self._new_name(kind, first)
         return name
 
 
@@ -55,14 +55,6 @@ def indented(lines: Iterable[str]) -> Lines:
     return [f" {line}" for line in lines]
 
 
-def unless(condition: str, lines: Lines) -> Lines:
-    """The lines, if it does not hold."""
-    return [f"if not {condition}:", *indented(lines)]
-
-
-def branches(*arms: tuple[str, Lines], otherwise: Lines | None = None) -> Lines:
-    """`if` the first condition, the first lines; `elif` the next; `else` the others. No lines: nothing is done."""
-    lines: Lines = []
-    for condition, inner in arms:
-        lines += [f"{'elif' if lines else 'if'} {condition}:", *indented(inner or ["pass"])]
-    return [*lines, "else:", *indented(otherwise)] if otherwise else lines
+def if_(condition: str, lines: Lines, otherwise: Lines | None = None) -> Lines:
+    """The lines, if it holds, and the others, if not. No lines: nothing is done."""
+    return [f"if {condition}:", *indented(lines or ["pass"]), *(["else:", *indented(otherwise)] if otherwise else [])]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -57,12 +56,3 @@ def test_an_element_is_found_by_every_way_of_asking(filters: list[dict[str, Any]
     assert Matching(rules)(table) is expected
     assert of_structs(of_structs.reader()(json.dumps(table))) is expected
     assert of_structs(table) is expected
-
-
-@THOROUGH
-@given(questions, tables)
-def test_a_rule_that_is_not_written_to_its_end_says_the_same(pattern: dict[str, Any], table: dict[str, Any]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("esm.filtering.source.MOST_LATER", 0)
-        matching = Matching(parse_pattern(pattern).rules, [()])
-    assert matching(matching.reader()(json.dumps(table))) is oracle.matches(pattern, table)

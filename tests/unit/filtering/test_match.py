@@ -43,6 +43,8 @@ def compiled(pattern: Any) -> Matching:
         ({"a": {"b": {"c": [{"exists": False}]}}}, {"a.b": {"c": 1}}),
         ({"a": {"b": {"c": [1], "d": [1]}}}, {"a.b": [{"c": 1}, {"d": 1}]}),
         ({"a.": {"b": [1]}}, {"a": {"": {"b": 1}}}),
+        ({"a": {"b": {"d": [{"exists": False}]}, "c": [1]}}, {"a": [{"b.d": 1, "c": 1}]}),
+        ({"a": {"b": {"d": [{"exists": False}]}, "c": [1]}}, {"a": [{"b": {"d": 1}}, {"b.d": 1, "c": 1}, {"c": 1}]}),
         # Astral letters sort below private ones, as in UTF-16.
         ({"a": {"\U0001f600": [1], "\ue000": [{"exists": False}]}}, {"a": [{"\U0001f600": 1}, {"\ue000": 1}]}),
     ],
