@@ -227,11 +227,19 @@ class _Rule:
             return []
         presences = [self._presence(leaf, steps) for leaf in leading]
         choose = self._source.name("choose", chooser(presences, self._kind(steps).type()))
-        near = dict.fromkeys(self._inner("value", steps, leaf.steps[len(steps)]) for leaf in leading)
-        likely = " or ".join([f"not ({self._is_object('value', steps)})", *(f"{each} is not MISSING" for each in near)])
+        seen = dict.fromkeys(self._may_have("value", steps, leaf.steps[len(steps) :]) for leaf in leading)
+        likely = " or ".join([f"not ({self._is_object('value', steps)})", *seen])
         chosen = [f"having = {choose}(elements)", *if_("having is None", ["return None"]), "break"]
         loop = ["having = None", "for value in elements:", *indented(if_(likely, chosen))]
         return [*loop, *if_("having", ["elements = having"], ["return True"] if branch.optional() else None)]
+
+    def _may_have(self, value: str, steps: Steps, way: Steps) -> str:
+        """A condition: an object may have a value at the end of the way, as far as structs tell."""
+        inner, within = self._inner(value, steps, way[0]), (*steps, way[0])
+        if len(way) == 1 or within not in self._structs or value.count(".") == _WITHIN:
+            return f"{inner} is not MISSING"
+        further = self._may_have(inner, within, way[1:])
+        return f"({inner} is not MISSING and (not ({self._is_object(inner, within)}) or {further}))"
 
     def _presence(self, leaf: PlainLeaf, steps: Steps) -> Presence:
         return Presence(
