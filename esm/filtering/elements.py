@@ -1,8 +1,13 @@
-"""What is seldom asked of a value, and so is not written for each rule: arrays of scalars, absence among elements."""
+"""The fast test of an array: one element has to meet all leaves below it, and scalars in it count by themselves.
+
+Exact, also where leaves take absence. Leaves are taken in the order of their paths, and a value is missing when it is
+missing in the element that the leaves before have chosen. So the first leaf that any element has a value for chooses
+among those elements; the leaves before it are met by all, and those behind it are asked of the element chosen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,16 +16,15 @@ from msgspec import Struct
 from esm.filtering.leaf import Test
 from esm.filtering.skim import MISSING
 
-__all__ = ["SCALARS", "Get", "Kind", "PlainTest", "Presence", "chooser", "other_test", "presence_test", "scalars_test"]
+__all__ = ["SCALARS", "Get", "Hurdle", "Kind", "PlainTest", "Presence", "objects_test", "presence_test", "scalars_test"]
 
 Get = Callable[[Any], Any]
-"""Gets the value that an object has at a key; `MISSING` for none, `AttributeError` where it is no such object."""
+"""Gets the value that stands somewhere below; `MISSING` for none, `AttributeError` where it cannot say."""
 
 PlainTest = Callable[[Any], bool | None]
 """Whether a value matches; `None` when something stands in the way that only a full search can tell."""
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
-"""What nearly all of them are; the others stand for numbers that a double does not hold."""
 
 
 class Kind(NamedTuple):
@@ -36,23 +40,17 @@ class Kind(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """A leaf that takes absence: `has` tells whether an object has a value there, `near` what stands on the way."""
+    """A leaf that takes absence: `has` tells whether an element has a value there, `near` what stands on the way."""
 
     has: PlainTest
     near: Get | None
 
 
-def other_test(on_scalar: Test, on_array: PlainTest, *, on_object: bool | None, missing: bool) -> PlainTest:
-    """Whether whatever stands at a place will do."""
+class Hurdle(NamedTuple):
+    """What is asked first, of all elements at once: whether the text there is one of a few."""
 
-    def test(value: Any) -> bool | None:
-        if value is MISSING:
-            return missing
-        if isinstance(value, list):
-            return on_array(value)
-        return on_object if isinstance(value, (dict, Struct)) else on_scalar(value)
-
-    return test
+    get: Get
+    texts: frozenset[str]
 
 
 def scalars_test(fits: Test, *, absent: bool) -> PlainTest:
@@ -101,28 +99,39 @@ def _any_has(has: PlainTest, elements: list[Any]) -> bool | None:
     return answer
 
 
-def chooser(presences: Sequence[Presence], empty: Any) -> Callable[[list[Any]], list[Any] | None]:
-    """The elements that have a value for the first of these leaves that any has one for; none of them: none has any.
+def objects_test(
+    inside: PlainTest, hurdles: Iterable[Hurdle], leading: Iterable[Presence], *, empty: Any, optional: bool
+) -> PlainTest:
+    """Whether an object in the array meets all that is asked for below it.
 
-    `None` when only a full search can tell. `presences`: in the order of their paths. `empty`: an object of no values.
+    `hurdles`: what some of the leaves ask. `leading`: the leaves that take absence, in the order of their paths, up to
+    the first that does not. `empty`: an object without values. `optional`: whether all leaves take absence, so that
+    nothing will do, too.
     """
+    any_meets = _any(inside, tuple(hurdles))
+    presences = tuple(leading)
+    if not presences:
+        return any_meets
 
-    def choose(elements: list[Any]) -> list[Any] | None:
-        some = [element for element in elements if element != empty]
+    def test(elements: list[Any]) -> bool | None:
+        some = elements if len(presences) == 1 else [element for element in elements if element != empty]
         for presence in presences:
             having = _having(presence, some)
-            if having is None or having:
-                return having
-        return []
+            if having is None:
+                return None
+            if having:
+                return any_meets(having)
+        return optional or any_meets(elements)
 
-    return choose
+    return test
 
 
 def _having(presence: Presence, elements: list[Any]) -> list[Any] | None:
+    """The elements that have a value there; `None` when only a full search can tell."""
     has, near = presence
     try:
         likely = elements if near is None else [element for element in elements if near(element) is not MISSING]
-    except AttributeError:  # an element that is no struct
+    except AttributeError:  # an element that is no struct, or has an array on the way
         likely = elements
     having = []
     for element in likely:
@@ -134,8 +143,30 @@ def _having(presence: Presence, elements: list[Any]) -> list[Any] | None:
     return having
 
 
-def _of_element(has: PlainTest, element: Any) -> bool | None:
-    return has(element) if isinstance(element, (Struct, dict)) else None if isinstance(element, list) else False
+def _any(inside: PlainTest, hurdles: tuple[Hurdle, ...]) -> PlainTest:
+    of_any: PlainTest = partial(_of_element, inside)
+
+    def test(elements: list[Any]) -> bool | None:
+        likely, meets = elements, of_any
+        try:
+            for get, texts in hurdles:
+                likely, meets = [element for element in likely if get(element) in texts], inside  # structs, all of them
+        except (AttributeError, TypeError):  # as above, or the value there is itself an array or an object
+            likely, meets = elements, of_any
+        answer: bool | None = False
+        for element in likely:
+            met = meets(element)
+            if met:
+                return True
+            if met is None:
+                answer = None
+        return answer
+
+    return test
+
+
+def _of_element(test: PlainTest, element: Any) -> bool | None:
+    return test(element) if isinstance(element, (Struct, dict)) else None if isinstance(element, list) else False
 
 
 def _always(_value: Any) -> bool:

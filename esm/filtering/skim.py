@@ -7,13 +7,13 @@ into a struct: such a text, which is rare, is read whole.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 
-__all__ = ["MISSING", "Keys", "Structs", "field_name", "fields", "structs"]
+__all__ = ["MISSING", "Keys", "Structs", "fields", "getter", "structs"]
 
 MISSING = msgspec.UNSET
 """The value of a struct's field that the JSON has not."""
@@ -70,9 +70,16 @@ def _value(found: Structs, steps: tuple[str, ...], keys: Keys, leaves: Container
     return _add(found, steps, keys, leaves)
 
 
-def field_name(kind: type[msgspec.Struct], key: str) -> str:
-    """The attribute that stands for a key: keys are sorted, as there may be thousands."""
-    return kind.__struct_fields__[bisect_left(kind.__struct_encode_fields__, key)]
+def getter(structs: Structs, root: tuple[str, ...], *keys: str) -> Callable[[Any], Any]:
+    """What gets the value at the end of these keys out of the struct at `root`; `MISSING` where the last is not there.
+
+    Raises `AttributeError` when one before it is not there, or its value is no object.
+    """
+    return attrgetter(".".join(_name(structs[*root, *keys[:at]], key) for at, key in enumerate(keys)))
+
+
+def _name(kind: type[msgspec.Struct], key: str) -> str:
+    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))[key]
 
 
 def fields(value: msgspec.Struct) -> Iterator[tuple[str, Any]]:
