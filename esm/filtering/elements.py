@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from esm.filtering.leaf import Test
+from esm.filtering.leaf import Test, anything
 from esm.filtering.skim import MISSING
 
 __all__ = ["SCALARS", "Get", "Hurdle", "Kind", "PlainTest", "Presence", "objects_test", "presence_test", "scalars_test"]
@@ -72,7 +72,7 @@ def scalars_test(fits: Test, *, absent: bool) -> PlainTest:
 
 def presence_test(kind: Kind, get: Get, below: PlainTest | None) -> PlainTest:
     """Whether an object has a value where `get` gets it, or, `below` that, where the next of such tests looks."""
-    among = scalars_test(_always, absent=False) if below is None else partial(_any_has, below)
+    among = scalars_test(anything, absent=False) if below is None else _any(below, ())
 
     def test(value: Any) -> bool | None:
         if not kind.holds(value):
@@ -87,16 +87,6 @@ def presence_test(kind: Kind, get: Get, below: PlainTest | None) -> PlainTest:
         return below is None
 
     return test
-
-
-def _any_has(has: PlainTest, elements: list[Any]) -> bool | None:
-    answer: bool | None = False
-    for element in elements:
-        there = _of_element(has, element)
-        if there:
-            return True
-        answer = answer if there is False else None
-    return answer
 
 
 def objects_test(
@@ -167,7 +157,3 @@ def _any(inside: PlainTest, hurdles: tuple[Hurdle, ...]) -> PlainTest:
 
 def _of_element(test: PlainTest, element: Any) -> bool | None:
     return test(element) if isinstance(element, (Struct, dict)) else None if isinstance(element, list) else False
-
-
-def _always(_value: Any) -> bool:
-    return True

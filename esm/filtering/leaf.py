@@ -16,7 +16,16 @@ from esm.filtering.number import Inexact, comparable
 from esm.filtering.operators import Matcher, Range
 from esm.filtering.wildcard import any_wildcard
 
-__all__ = ["Test", "leaf_test", "matcher_test", "only_texts", "only_values", "takes_absence", "weighs_numbers"]
+__all__ = [
+    "Test",
+    "anything",
+    "leaf_test",
+    "matcher_test",
+    "only_texts",
+    "only_values",
+    "takes_absence",
+    "weighs_numbers",
+]
 
 Test = Callable[[Any], bool]
 """Whether one JSON scalar (a string, number, boolean or null, never an array or object) will do."""
@@ -75,7 +84,7 @@ def matcher_test(matcher: Matcher) -> Test:
     """Whether a value that is there fits this matcher."""
     operator, operand = matcher.operator, matcher.operand
     if operator == "exists":
-        return _anything if operand else _nothing
+        return anything if operand else _nothing
     if operator == "anything-but":
         return _but(_one_of(operand))
     if operator.startswith("anything-but "):
@@ -84,7 +93,8 @@ def matcher_test(matcher: Matcher) -> Test:
     return _any(_tests(operator, [matcher]))
 
 
-def _anything(_value: Any) -> bool:
+def anything(_value: Any) -> bool:
+    """Will do."""
     return True
 
 

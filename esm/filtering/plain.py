@@ -23,7 +23,7 @@ from esm.filtering.elements import (
     presence_test,
     scalars_test,
 )
-from esm.filtering.leaf import Test
+from esm.filtering.leaf import Test, anything
 from esm.filtering.skim import MISSING, Keys, Structs, getter
 
 __all__ = ["PlainLeaf", "plain_test"]
@@ -108,8 +108,8 @@ class _Tests:
 
     def _of_dict(self, steps: tuple[str, ...], stepwise: bool) -> PlainTest:
         test = _all_of(dict, [self._asked(_item(key), (*steps, key), stepwise) for key in self._branches[steps].below])
-        kind = self._kind(steps)  # a key with dots spells a path that nested keys may spell as well
-        return lambda value: test(value) if kind.holds(value) else None
+        dotted = self._kind(steps).dotted
+        return lambda value: test(value) if type(value) is dict and dotted.isdisjoint(value) else None
 
     def _of_struct(self, steps: tuple[str, ...], stepwise: bool) -> PlainTest:
         keys = self._branches[steps].below
@@ -141,14 +141,14 @@ class _Tests:
 
     def _asked(self, get: Get, steps: tuple[str, ...], stepwise: bool) -> _Asked:
         branch = self._branches[steps]
-        on_scalar = (branch.leaf.test if branch.leaf else _always) if branch.optional() else _never
-        inside = self.of_object(steps, stepwise=stepwise) if branch.below else _always
+        on_scalar = (branch.leaf.test if branch.leaf else anything) if branch.optional() else _never
+        inside = self.of_object(steps, stepwise=stepwise) if branch.below else anything
         on_object = inside if branch.leaf is None or branch.leaf.absent else _never
         meets = _of_value(on_scalar, on_object, self._of_array(branch, steps), missing=branch.missing())
         return _Asked(get, branch.texts() or frozenset(), on_scalar, meets)
 
     def _of_array(self, branch: _Branch, steps: tuple[str, ...]) -> PlainTest:
-        own = scalars_test(branch.leaf.test, absent=branch.leaf.absent) if branch.leaf else _always
+        own = scalars_test(branch.leaf.test, absent=branch.leaf.absent) if branch.leaf else anything
         if not branch.below:
             return own
         leading = [self._presence(leaf, steps) for leaf in takewhile(lambda leaf: leaf.absent, self._below(steps))]
@@ -234,10 +234,6 @@ def _all_of(kind: type, asked: list[_Asked]) -> PlainTest:
         return True
 
     return test
-
-
-def _always(_value: Any) -> bool:
-    return True
 
 
 def _never(_value: Any) -> bool:
