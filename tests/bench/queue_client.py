@@ -17,6 +17,7 @@ __all__ = ["DELAYS", "QUEUE_VARIANTS", "Handler", "QueuePlan"]
 DELAYS = "delays"
 
 QUEUE_VARIANTS = {
+    "floor": "tests.bench.variants.queue_floor:run",
     "esm": "tests.bench.variants.queue_esm:run",
     "esm, uvloop": "tests.bench.variants.queue_esm:run_on_uvloop",
     "boto3": "tests.bench.variants.queue_boto3:run",

@@ -155,6 +155,8 @@ taken within a round. Before anything is measured, each variant has to delete ea
 wait 5 ms each: boto3 has fifty threads for them, aiobotocore fifty tasks, sqs-consumer fifty consumers on one client,
 esm five provisioned pollers of ten. Lambda allows no concurrency of one, so esm has two;
 doing nothing, they never overlap.
+`floor` is a blocking socket, a signature, a typed decoder and the event: it survives nothing, and asks for one thing
+at a time, so with one handler it sleeps while the server works; waking is in its CPU.
 `localstack` is the `SqsPoller` of LocalStack called without its pauses, one in a thread for each handler.
 """
 

@@ -15,7 +15,7 @@ from tests.bench.queues import CASES, compare_queues
 
 __all__ = ["delay_rows", "p99", "queue_row", "queue_tls_row"]
 
-ESM, AIOBOTOCORE, NODE = "esm", "aiobotocore", "sqs-consumer"
+ESM, AIOBOTOCORE, NODE, FLOOR = "esm", "aiobotocore", "sqs-consumer", "floor"
 RATE = 50.0
 SHARDS, EVERY_S = 50, 1.7
 POLL_MS = 1000
@@ -25,7 +25,7 @@ POLL_MS = 1000
 def queue_row(effort: BudgetEffort, told: Callable[[str], None], *, node: bool = True) -> Row:
     """Receive, handle and delete, ten to a call. `node`: sqs-consumer too, when it is installed."""
     there = node and bool(present([NODE]))
-    variants = (ESM, AIOBOTOCORE, NODE) if there else (ESM, AIOBOTOCORE)
+    variants = (FLOOR, ESM, AIOBOTOCORE, *((NODE,) if there else ()))
     (row,) = compare_queues(CASES[:1], variants, effort.queue_rounds, effort.queue, told)
     return Row(
         "6",
@@ -33,6 +33,8 @@ def queue_row(effort: BudgetEffort, told: Callable[[str], None], *, node: bool =
         (
             Bound("times cheaper than an aiobotocore loop", row.times(AIOBOTOCORE, ESM, _cost), 10, 12),
             Bound("times cheaper than sqs-consumer", row.times(NODE, ESM, _cost) if there else None, 9, 12),
+            Bound("of the floor's messages a second", row.times(FLOOR, ESM, _cost), unit="%"),
+            Bound("the floor, times cheaper than an aiobotocore loop", row.times(AIOBOTOCORE, FLOOR, _cost)),
         ),
         absent([NODE]),
     )

@@ -39,21 +39,19 @@ class Output(msgspec.Struct, gc=False, rename="pascal"):
 class Client:
     """Sends one request at a time, and waits for its answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, service: str, content_type: str) -> None:
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname, parts.port))
-        content_type = "application/x-amz-json-1.1"
-        self._signer = Signer(url, service="kinesis", region="eu-west-1", content_type=content_type)
+        self._signer = Signer(url, service=service, region="eu-west-1", content_type=content_type)
         self._credentials = Credentials("bench", "bench")
         self._buffer = memoryview(bytearray(20 << 20))
-        self._decoder = msgspec.json.Decoder(Output)
 
-    def get_records(self, arn: str, token: str) -> Output:
-        """`GetRecords`."""
-        body = msgspec.json.encode({"ShardIterator": token, "Limit": 10_000, "StreamARN": arn})
-        head = self._signer.head(self._credentials, "Kinesis_20131202.GetRecords", body, SECONDS)
+    def call(self, target: str, parameters: dict[str, Any]) -> memoryview:
+        """The body of the answer; the next call overwrites it."""
+        body = msgspec.json.encode(parameters)
+        head = self._signer.head(self._credentials, target, body, SECONDS)
         self._socket.sendall(head + body)
-        return self._decoder.decode(self._receive())
+        return self._receive()
 
     def close(self) -> None:
         """Ends the connection."""
@@ -77,9 +75,15 @@ def run(plan: Plan, meter: Meter) -> None:
 
 
 async def _poll(plan: Plan, meter: Meter) -> None:
-    client, template, token = Client(plan.url), _template(plan.arn), iterator(0, 0)
+    client, template, token = (
+        Client(plan.url, "kinesis", "application/x-amz-json-1.1"),
+        _template(plan.arn),
+        iterator(0, 0),
+    )
+    decoder = msgspec.json.Decoder(Output)
     while not meter.lap(at_rest=True):
-        answer = client.get_records(plan.arn, token)
+        asked = {"ShardIterator": token, "Limit": 10_000, "StreamARN": plan.arn}
+        answer = decoder.decode(client.call("Kinesis_20131202.GetRecords", asked))
         token = answer.next_shard_iterator
         records = answer.records
         for start in range(0, len(records), BATCH_SIZE):
