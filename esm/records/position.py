@@ -93,7 +93,9 @@ class LanePositions(Struct, frozen=True):
         if len(self.settled) == 1:
             return self.settled[0]
         numbers = [n for n in self.settled if n is not None]
-        return min(numbers, key=int) if len(numbers) == len(self.settled) else None
+        if len(numbers) < len(self.settled):
+            return None
+        return min(numbers) if len(set(map(len, numbers))) == 1 else min(numbers, key=int)  # as text, which costs half
 
     @property
     def highest(self) -> SequenceNumber | None:

@@ -16,7 +16,7 @@ from glob import escape
 from hashlib import blake2s
 from pathlib import Path
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "is_free"]
 
 
 class Presence:
@@ -54,7 +54,7 @@ class Presence:
         except OSError:
             return True
         try:
-            return not _is_free(descriptor)
+            return not is_free(descriptor)
         finally:
             os.close(descriptor)
 
@@ -62,7 +62,7 @@ class Presence:
         """Removes the files of all that were declared here."""
         for path, descriptor in self._held.values():
             with suppress(OSError):
-                if _is_free(descriptor):  # an owner of the same name keeps it
+                if is_free(descriptor):  # an owner of the same name keeps it
                     path.unlink()
             os.close(descriptor)
         self._held.clear()
@@ -73,7 +73,7 @@ class Presence:
             with suppress(OSError):
                 descriptor = os.open(path, os.O_RDWR)
                 try:
-                    if _is_free(descriptor):
+                    if is_free(descriptor):
                         path.unlink()
                 finally:
                     os.close(descriptor)
@@ -83,7 +83,7 @@ class Presence:
         return self._database.with_name(f"{self._database.name}-owner-{name}")
 
 
-def _is_free(descriptor: int) -> bool:
+def is_free(descriptor: int) -> bool:
     """Whether the lock is to be had for oneself alone; then it is held, until the descriptor is closed."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

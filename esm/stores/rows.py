@@ -25,7 +25,17 @@ from esm.leasing.lease import Lease, LeaseKey
 from esm.leasing.moves import Moved
 from esm.records.position import Checkpoint
 
-__all__ = ["Row", "checkpoint_columns", "lease_of", "move_row_of", "moved_of", "row_of"]
+__all__ = [
+    "Row",
+    "checkpoint_columns",
+    "checkpoint_of",
+    "checkpoint_text",
+    "lease_of",
+    "move_row_of",
+    "moved_of",
+    "order_of",
+    "row_of",
+]
 
 Row = tuple[Any, ...]
 """mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended.
@@ -50,19 +60,26 @@ def checkpoint_columns(checkpoint: Checkpoint) -> tuple[str, str, bool]:
 
     `settled` has no leading zeros and is "" for nothing, so that (length, text) orders it as a number.
     """
+    return checkpoint_text(checkpoint).decode(), order_of(checkpoint)[1], checkpoint.ended
+
+
+def checkpoint_text(checkpoint: Checkpoint) -> bytes:
+    """The JSON of a checkpoint."""
+    return _encode(checkpoint)
+
+
+def order_of(checkpoint: Checkpoint) -> tuple[int, str]:
+    """What orders checkpoints by what is settled: the length of `settled`, and `settled`."""
     settled = checkpoint.settled
-    return (
-        _encode(checkpoint).decode(),
-        "" if settled is None else settled.lstrip("0") or "0",
-        checkpoint.ended,
-    )
+    text = "" if settled is None else settled.lstrip("0") or "0"
+    return len(text), text
 
 
 def lease_of(row: Row) -> Lease:
     """The lease of a row. Raises `StoreError` naming the lease when its text is not what `row_of` writes."""
     mapping, stream, shard_id, parents, owner, epoch, beat, text, _settled, _ended = row
     try:
-        key, checkpoint = LeaseKey(mapping, stream, shard_id), _checkpoint_of(text)
+        key, checkpoint = LeaseKey(mapping, stream, shard_id), checkpoint_of(text)
         return Lease(key, checkpoint, _parents.decode(parents), owner, epoch, beat)
     except (ValueError, TypeError) as error:
         raise StoreError(f"lease {mapping}/{shard_id}: its row is damaged ({type(error).__name__})") from error
@@ -86,14 +103,15 @@ def moved_of(row: Row) -> Moved:
             key=LeaseKey(mapping, stream, shard_id),
             epoch=epoch,
             owner=owner,
-            before=None if before is None else _checkpoint_of(before),
-            after=_checkpoint_of(after),
+            before=None if before is None else checkpoint_of(before),
+            after=checkpoint_of(after),
         )
     except (ValueError, TypeError) as error:
         raise StoreError(f"move of {mapping}/{shard_id}: its row is damaged ({type(error).__name__})") from error
 
 
-def _checkpoint_of(text: str) -> Checkpoint:
+def checkpoint_of(text: str | bytes) -> Checkpoint:
+    """The checkpoint of its JSON. Raises `ValueError`, `TypeError` when it is none."""
     checkpoint = _checkpoint.decode(text)
     for layer in checkpoint.lanes:
         layer.lowest, layer.highest  # noqa: B018 -- they raise for a layer of no lanes, and for what is no number

@@ -1,7 +1,8 @@
 """Positions in a SQLite file: the default, for one machine. Processes that share the file fence each other.
 
-All SQL runs in one thread of the store's own, but for a checkpoint that can be written in microseconds: that is written
-where it is asked for (`sqlite_quick`). What is asked for while a transaction runs is done together in the next one.
+All SQL runs in one thread of the store's own; what is asked for while a transaction runs is done together in the next
+one. A checkpoint of a lease that is held is written where it is asked for, into a slot beside the database
+(`sqlite_quick`, `newest`); its row has it from the next renewal on.
 
 Durability: write-ahead log with `synchronous=NORMAL`. What was answered survives the death of the process, `kill -9`
 included, because it is in the operating system's hands. A power cut may cost the last commits (the log is synced when
@@ -16,19 +17,18 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from esm.clock import Millis
 from esm.errors import StoreError
-from esm.leasing.fencing import released, renewed, taken
 from esm.leasing.lease import Lease
-from esm.leasing.moves import Move, Moved
+from esm.leasing.moves import Move, Moved, log_entry
 from esm.records.position import Checkpoint
 from esm.stores import sqlite_statements as statements
-from esm.stores.rows import checkpoint_columns
 from esm.stores.sqlite_file import SCHEMA_VERSION, Access, Answer, Job, SqliteFile, Work
 from esm.stores.sqlite_quick import QuickCheckpoints
 
@@ -54,6 +54,7 @@ class SqliteStore:
         access: Access = "create",
     ) -> None:
         self._database = SqliteFile(Path(path).resolve(), access=access, force=force, busy_timeout=busy_timeout)
+        self._newest = self._database.newest
         self._asked: list[Job] = []
         self._jobs: SimpleQueue[list[Job] | _Stop] = SimpleQueue()
         self._quick: QuickCheckpoints | None = None
@@ -66,19 +67,17 @@ class SqliteStore:
         stored = self.checkpoint_at_once(lease, checkpoint)
         if stored is not None:
             return stored
-        quick, columns = self._quick, checkpoint_columns(checkpoint)
-        with nullcontext() if quick is None else quick.turn_of_the_thread():
-            await self._do(statements.advance, lease, checkpoint, columns)
+        await self._do(statements.advance, self._newest, lease, checkpoint)
         return _advanced(lease, checkpoint)
 
     def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
         """As `checkpoint`; `None`: it is the thread's to write it, or to say what is wrong."""
-        # It may go past what waits for the thread: the row says whether it may be written, and what was given up by its
-        # caller meanwhile is not written any more.
+        # It may go past what waits for the thread: the slot says whether it may be written, and what its caller gave up
+        # meanwhile is not written any more.
         quick = self._quick
         if quick is None or asyncio.get_running_loop() is not self._loop:
             return None
-        if not quick.write(lease, checkpoint, checkpoint_columns(checkpoint)):
+        if not quick.write(lease, checkpoint):
             return None
         return _advanced(lease, checkpoint)
 
@@ -92,13 +91,13 @@ class SqliteStore:
             raise StoreError(f"{self._database.path}: is open already")
         self._loop = asyncio.get_running_loop()
         self._jobs = SimpleQueue()
-        opened: asyncio.Future[sqlite3.Connection | None] = self._loop.create_future()
+        opened: asyncio.Future[None] = self._loop.create_future()
         # A daemon: a program that forgets to close the store still ends, and loses nothing that was answered.
         thread = threading.Thread(target=self._serve, args=(self._jobs, opened), name="esm-sqlite", daemon=True)
         self._thread = thread
         thread.start()
         try:
-            quick = await asyncio.shield(opened)  # whoever gives up waiting does not take away what is to be closed
+            await asyncio.shield(opened)  # whoever gives up waiting does not take away what is to be closed
         except StoreError:
             self._thread = None
             thread.join()
@@ -106,16 +105,15 @@ class SqliteStore:
         except asyncio.CancelledError:
             self._thread = None
             self._jobs.put(self._loop.create_future())
-            opened.add_done_callback(_close_unused)
+            opened.add_done_callback(_hear)
             raise
-        self._quick = None if quick is None else QuickCheckpoints(self._database, quick)
+        if self._database.is_local:
+            self._quick = QuickCheckpoints(self._database)
 
     async def close(self) -> None:
         """Finishes what was asked for, closes the file, ends the thread. Closing twice is fine."""
         thread, self._thread = self._thread, None
-        quick, self._quick = self._quick, None
-        if quick is not None:
-            quick.close()
+        self._quick = None
         if thread is not None:
             closed = asyncio.get_running_loop().create_future()
             self._hand_over()
@@ -125,17 +123,17 @@ class SqliteStore:
 
     async def load(self, mapping: str) -> list[Lease]:
         """All leases of a mapping. Raises `StoreError` naming a row that is damaged."""
-        leases: list[Lease] = await self._do(statements.load, mapping)
+        leases: list[Lease] = await self._do(statements.load, self._newest, mapping)
         return leases
 
     async def load_all(self) -> list[Lease]:
         """The leases of all mappings. Raises `StoreError` naming a row that is damaged."""
-        leases: list[Lease] = await self._do(statements.load_all)
+        leases: list[Lease] = await self._do(statements.load_all, self._newest)
         return leases
 
     async def create(self, leases: Sequence[Lease]) -> None:
         """Adds those that are not there yet, in one transaction."""
-        await self._do(statements.create, leases)
+        await self._do(statements.create, self._newest, leases)
 
     async def take(self, lease: Lease, owner: str) -> Lease:
         """The row, now `owner`'s, who lives from here on until `close`. Raises `LeaseLostError`."""
@@ -144,20 +142,20 @@ class SqliteStore:
 
     async def renew(self, lease: Lease) -> Lease:
         """The row with its beat one higher. Raises `LeaseLostError`."""
-        row: Lease = await self._do(statements.change, lease.key, lambda row: renewed(row, lease))
+        row: Lease = await self._do(statements.renew, self._newest, lease)
         return row
 
     async def release(self, lease: Lease) -> None:
         """Leaves the row without an owner. Raises `LeaseLostError`."""
-        await self._do(statements.change, lease.key, lambda row: released(row, lease))
+        await self._do(statements.release, self._newest, lease)
 
     async def remove(self, leases: Sequence[Lease]) -> None:
         """Removes those that are ended and of the epoch they were read with, in one transaction."""
-        await self._do(statements.remove, leases)
+        await self._do(statements.remove, self._newest, leases)
 
     async def forget(self, mapping: str) -> None:
         """Removes all leases of a mapping, in one transaction."""
-        await self._do(statements.forget, mapping)
+        await self._do(statements.forget, self._newest, mapping)
 
     async def living(self, owners: Iterable[str]) -> frozenset[str]:
         """Those of the owners whose process has a store open on this file, as the system's locks tell."""
@@ -166,7 +164,8 @@ class SqliteStore:
 
     async def move(self, moves: Sequence[Move], *, at: Millis, who: str, command: str) -> list[Lease]:
         """The leases, moved and written down in one transaction. Raises `LeaseLostError`."""
-        leases: list[Lease] = await self._do(statements.move, moves, at, who, command)
+        entry = partial(log_entry, at=at, who=who, command=command)
+        leases: list[Lease] = await self._do(statements.move, self._newest, moves, entry)
         return leases
 
     async def moves(self) -> list[Moved]:
@@ -176,7 +175,7 @@ class SqliteStore:
 
     def _take(self, connection: sqlite3.Connection, lease: Lease, owner: str) -> Lease:
         self._database.presence.declare(owner)
-        return statements.change(connection, lease.key, lambda row: taken(row, lease, owner))
+        return statements.take(connection, self._newest, lease, owner)
 
     def _living(self, _connection: sqlite3.Connection, owners: frozenset[str]) -> frozenset[str]:
         return frozenset(filter(self._database.presence.lives, owners))
@@ -204,7 +203,7 @@ class SqliteStore:
             self._jobs.put(self._asked)
             self._asked = []
 
-    def _serve(self, jobs: SimpleQueue[list[Job] | _Stop], opened: asyncio.Future[sqlite3.Connection | None]) -> None:
+    def _serve(self, jobs: SimpleQueue[list[Job] | _Stop], opened: asyncio.Future[None]) -> None:
         """The thread: opens the file, commits what comes in, closes the file."""
         try:
             connection = self._database.open()
@@ -212,8 +211,9 @@ class SqliteStore:
             _answer(opened.get_loop(), [(opened, error)])
             return
         with closing(connection), closing(self._database.presence):
-            _answer(opened.get_loop(), [(opened, self._database.quick_connection())])
+            _answer(opened.get_loop(), [(opened, None)])
             stop = self._work(connection, jobs, opened.get_loop())
+            self._database.finish(connection)
         _answer(stop.get_loop(), [(stop, None)])
 
     def _work(
@@ -238,9 +238,10 @@ def _advanced(lease: Lease, checkpoint: Checkpoint) -> Lease:
     return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
 
-def _close_unused(opened: asyncio.Future[sqlite3.Connection | None]) -> None:
-    if not opened.cancelled() and opened.exception() is None and (quick := opened.result()) is not None:
-        quick.close()
+def _hear(opened: asyncio.Future[None]) -> None:
+    """Or a fault that nobody waits for any more would be told of as never heard."""
+    if not opened.cancelled():
+        opened.exception()
 
 
 def _answer(loop: asyncio.AbstractEventLoop, answers: list[Answer]) -> None:

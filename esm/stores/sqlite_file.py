@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from esm.clock import Millis
-from esm.errors import StoreError
+from esm.errors import EsmError, StoreError
 from esm.stores.mounts import network_file_system
+from esm.stores.newest import Newest
 from esm.stores.presence import Presence
-from esm.stores.sqlite_statements import SCHEMA, advance, one
+from esm.stores.sqlite_statements import SCHEMA, advance, empty, one
 
 __all__ = ["SCHEMA_VERSION", "Access", "Answer", "Job", "SqliteFile", "Work"]
 
@@ -45,19 +46,27 @@ class SqliteFile:
         self._name, self._log = str(path), f"{path}-wal"
         self._access: Access = access
         self._writes = access in ("create", "write")
+        self.newest = Newest(path, writes=self._writes)
         self._force = force
         self._busy_timeout = busy_timeout
         self._files = (0, 0, 0, 0)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it may be written to, and what one process writes another sees at once."""
+        return self._writes and network_file_system(self.path) is None
 
     def commit(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         """Does the jobs in one transaction. A job that is refused has written nothing; a fault undoes them all."""
         try:
             connection.rollback()  # nothing may join a transaction that could not be undone
             answers = self._together(connection, jobs)
+            self.newest.committed()
             self.check_files()
         except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must be told
             with suppress(sqlite3.Error):
                 connection.rollback()
+            self.newest.undone()
             return [(answer, self._fault(error)) for answer, _, _ in jobs]
         return answers
 
@@ -75,33 +84,31 @@ class SqliteFile:
             raise self._fault(error) from error
         return connection
 
-    def quick_connection(self) -> sqlite3.Connection | None:
-        """Another connection, for any thread, which waits neither for a lock nor for the log. Comes after `open`.
-
-        `None`: nothing is written to this file, or there cannot be another connection.
-        """
-        if not self._writes:
-            return None
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """Writes what stands beside the rows into them. Where that cannot be done, the next process does it."""
+        if not self.newest.is_used:
+            return
         try:
-            connection = self._connect(check_same_thread=False)
-        except sqlite3.Error:
-            return None
-        try:
-            connection.execute("PRAGMA busy_timeout = 0")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except sqlite3.Error:
-            connection.close()
-            return None
-        return connection
+            connection.rollback()
+            connection.execute("BEGIN IMMEDIATE")
+            empty(connection, self.newest)
+            connection.execute("COMMIT")
+            self.newest.committed()
+        except (sqlite3.Error, OSError, EsmError):
+            self.newest.undone()
+            self.newest.close(emptied=False)
+        else:
+            self.newest.close(emptied=True)
 
     def check_files(self) -> None:
         """The path still leads to the files that are written to; otherwise the write went to one without a name.
 
         Raises `StoreError`, `OSError`.
         """
-        if self._writes and self._identity() != self._files:
-            raise StoreError(f"{self.path}: the file was replaced or removed while in use")
+        if self._writes:
+            if self._identity() != self._files:
+                raise StoreError(f"{self.path}: the file was replaced or removed while in use")
+            self.newest.check_file()
 
     def _together(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         connection.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
@@ -110,13 +117,13 @@ class SqliteFile:
         connection.execute("COMMIT")
         return answers
 
-    def _connect(self, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._access == "preview" and not self.path.exists():
             connection = sqlite3.connect(":memory:", isolation_level=None)
             connection.executescript(SCHEMA)
             return connection
         uri = f"{self.path.as_uri()}?mode={_MODES[self._access]}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=check_same_thread)
+        return sqlite3.connect(uri, uri=True, isolation_level=None)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")

@@ -1,7 +1,7 @@
 """The SQL of the SQLite store: its tables, and what each call of the store does in a transaction.
 
 Each function is given the connection first, runs in the store's thread, and is committed with others. One that raises
-`StoreError` has written nothing.
+`StoreError` has written nothing. `newest`: the slots beside the rows, which say more than the rows do.
 """
 
 from __future__ import annotations
@@ -10,15 +10,33 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from esm.clock import Millis
-from esm.errors import StoreError
-from esm.leasing.fencing import advanced
-from esm.leasing.lease import Lease, LeaseKey
-from esm.leasing.moves import Move, Moved, log_entry, moved
-from esm.records.position import Checkpoint
-from esm.stores.rows import Row, lease_of, move_row_of, moved_of, row_of
+from msgspec.structs import replace
 
-__all__ = ["SCHEMA", "advance", "change", "create", "forget", "load", "load_all", "load_moves", "move", "one", "remove"]
+from esm.errors import StoreError
+from esm.leasing.fencing import advanced, released, renewed, taken
+from esm.leasing.lease import Lease, LeaseKey
+from esm.leasing.moves import Move, Moved, moved
+from esm.records.position import Checkpoint
+from esm.stores.newest import Contents, Newest
+from esm.stores.rows import Row, checkpoint_columns, checkpoint_of, lease_of, move_row_of, moved_of, row_of
+from esm.stores.slots import digest, owner_digest
+
+__all__ = [
+    "SCHEMA",
+    "advance",
+    "create",
+    "empty",
+    "forget",
+    "load",
+    "load_all",
+    "load_moves",
+    "move",
+    "one",
+    "release",
+    "remove",
+    "renew",
+    "take",
+]
 
 SCHEMA = """
 BEGIN IMMEDIATE;
@@ -49,7 +67,11 @@ INSERT OR IGNORE INTO esm_lease
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _HOLD = """
-UPDATE esm_lease SET owner = ?, epoch = ?, beat = ? WHERE mapping = ? AND stream = ? AND shard_id = ?
+UPDATE esm_lease SET owner = ?, epoch = ?, beat = ?, checkpoint = ?, settled = ?, ended = ?
+WHERE mapping = ? AND stream = ? AND shard_id = ?
+"""
+_SETTLE = """
+UPDATE esm_lease SET checkpoint = ?, settled = ?, ended = ? WHERE mapping = ? AND stream = ? AND shard_id = ?
 """
 _REMOVE = """
 DELETE FROM esm_lease WHERE mapping = ? AND stream = ? AND shard_id = ? AND epoch = ? AND ended
@@ -75,57 +97,116 @@ SELECT at, who, command, mapping, stream, shard_id, epoch, owner, before, after 
 """
 
 
-def advance(connection: sqlite3.Connection, lease: Lease, checkpoint: Checkpoint, columns: tuple[Any, ...]) -> None:
+def advance(connection: sqlite3.Connection, newest: Newest, lease: Lease, checkpoint: Checkpoint) -> None:
     """Stores a checkpoint under the lease's owner and epoch. Raises `LeaseLostError`, `StoreError`."""
     key = lease.key
+    row = _read(connection, key)
+    if row is not None and (row.owner, row.epoch) == (lease.owner, lease.epoch):
+        row = newest.recalled(row)
+    after = advanced(row, lease, checkpoint)
+    columns = checkpoint_columns(checkpoint)
     _, settled, ended = columns
-    row = (key.mapping, key.stream, key.shard_id, lease.owner, lease.epoch)
-    values = (*columns, *row, len(settled), settled, ended)
+    values = (*columns, *_key(key), lease.owner, lease.epoch, len(settled), settled, ended)
     if connection.execute(_ADVANCE, values).rowcount == 0:
-        advanced(_read(connection, key), lease, checkpoint)  # says why
         raise StoreError(f"lease {key.mapping}/{key.shard_id}: its row is damaged (columns differ from its checkpoint)")
+    newest.supersede(key)
+    if after.owner is not None and not checkpoint.ended:
+        newest.arm(after)
 
 
-def change(connection: sqlite3.Connection, key: LeaseKey, rule: Callable[[Lease | None], Lease]) -> Lease:
-    """Gives the row the owner, epoch and beat that `rule` makes of it; raises what `rule` raises."""
-    row = rule(_read(connection, key))
-    connection.execute(_HOLD, (row.owner, row.epoch, row.beat, *_key(key)))
-    return row
+def take(connection: sqlite3.Connection, newest: Newest, lease: Lease, owner: str) -> Lease:
+    """The row, now `owner`'s. Raises `LeaseLostError`."""
+    if not newest.is_used:
+        _gather(connection, newest)
+    row = _read(connection, lease.key)
+    after = _hand_on(connection, newest, row, taken(row, lease, owner))
+    newest.arm(after)
+    return after
 
 
-def load(connection: sqlite3.Connection, mapping: str) -> list[Lease]:
+def release(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> None:
+    """Leaves the row without an owner. Raises `LeaseLostError`."""
+    row = _read(connection, lease.key)
+    _hand_on(connection, newest, row, released(row, lease))
+
+
+def renew(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> Lease:
+    """The row with its beat one higher. Raises `LeaseLostError`."""
+    row = _read(connection, lease.key)
+    after = renewed(None if row is None else newest.seen(row), lease)
+    _hold(connection, after)
+    return after
+
+
+def empty(connection: sqlite3.Connection, newest: Newest) -> None:
+    """Writes what this process's slots have into the rows."""
+    for key in newest.held():
+        row = _read(connection, key)
+        if row is not None:
+            _hold(connection, newest.recalled(row))
+
+
+def _hand_on(connection: sqlite3.Connection, newest: Newest, row: Lease | None, after: Lease) -> Lease:
+    """`after` with the newest checkpoint of the row that it follows, which has it from now on."""
+    if row is not None:
+        after = replace(after, checkpoint=newest.recalled(row).checkpoint)
+        newest.supersede(row.key)
+    _hold(connection, after)
+    return after
+
+
+def _gather(connection: sqlite3.Connection, newest: Newest) -> None:
+    """Writes what processes that are gone have left in their slots into the rows."""
+    left = newest.abandoned()
+    for row in connection.execute(_ALL).fetchall() if left else ():
+        mapping, stream, shard_id, _, owner, epoch, *_ = row
+        text = left.get((digest(LeaseKey(mapping, stream, shard_id)), owner_digest(owner or ""), epoch))
+        if text is not None:
+            connection.execute(_SETTLE, (*checkpoint_columns(checkpoint_of(text)), mapping, stream, shard_id))
+
+
+def load(connection: sqlite3.Connection, newest: Newest, mapping: str) -> list[Lease]:
     """The leases of a mapping."""
+    contents = newest.contents()
     # To the end first: a damaged row would leave the statement open, and its snapshot in the way of later writes.
-    return [lease_of(row) for row in connection.execute(_LOAD, (mapping,)).fetchall()]
+    return [_with(contents, lease_of(row)) for row in connection.execute(_LOAD, (mapping,)).fetchall()]
 
 
-def load_all(connection: sqlite3.Connection) -> list[Lease]:
+def load_all(connection: sqlite3.Connection, newest: Newest) -> list[Lease]:
     """The leases of all mappings."""
-    return [lease_of(row) for row in connection.execute(_ALL).fetchall()]
+    contents = newest.contents()
+    return [_with(contents, lease_of(row)) for row in connection.execute(_ALL).fetchall()]
 
 
-def create(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+def create(connection: sqlite3.Connection, newest: Newest, leases: Sequence[Lease]) -> None:
     """Adds those that are not there."""
-    connection.executemany(_CREATE, [row_of(lease) for lease in leases])
+    newest.void([lease.key for lease in leases if connection.execute(_CREATE, row_of(lease)).rowcount])
 
 
-def remove(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+def remove(connection: sqlite3.Connection, newest: Newest, leases: Sequence[Lease]) -> None:
     """Removes those that are ended and of the epoch they were read with."""
+    newest.refuse(lease.key for lease in leases)
     connection.executemany(_REMOVE, [(*_key(lease.key), lease.epoch) for lease in leases])
 
 
-def forget(connection: sqlite3.Connection, mapping: str) -> None:
+def forget(connection: sqlite3.Connection, newest: Newest, mapping: str) -> None:
     """Removes every row of a mapping."""
+    newest.refuse(LeaseKey(*row[:3]) for row in connection.execute(_LOAD, (mapping,)).fetchall())
     connection.execute("DELETE FROM esm_lease WHERE mapping = ?", (mapping,))
 
 
-def move(connection: sqlite3.Connection, moves: Sequence[Move], at: Millis, who: str, command: str) -> list[Lease]:
-    """Makes all the moves and writes them down. Raises `LeaseLostError` before anything is written."""
-    leases = [moved(_read(connection, each.key), each) for each in moves]
+def move(
+    connection: sqlite3.Connection, newest: Newest, moves: Sequence[Move], entry: Callable[[Move, Lease], Moved]
+) -> list[Lease]:
+    """Makes all the moves and writes down what `entry` says of each.
+
+    Raises `LeaseLostError` before anything is written.
+    """
+    rows = [_read(connection, each.key) for each in moves]
+    leases = [moved(None if row is None else newest.recalled(row), each) for row, each in zip(rows, moves, strict=True)]
+    newest.void(lease.key for lease, row in zip(leases, rows, strict=True) if row is None)
     connection.executemany(_MOVE, [row_of(lease) for lease in leases])
-    entries = [
-        log_entry(each, lease, at=at, who=who, command=command) for each, lease in zip(moves, leases, strict=True)
-    ]
+    entries = [entry(each, lease) for each, lease in zip(moves, leases, strict=True)]
     connection.executemany(_LOG, [move_row_of(entry) for entry in entries])
     return leases
 
@@ -145,6 +226,19 @@ def one(connection: sqlite3.Connection, sql: str) -> Any:
 def _read(connection: sqlite3.Connection, key: LeaseKey) -> Lease | None:
     rows: list[Row] = connection.execute(_READ, _key(key)).fetchall()
     return lease_of(rows[0]) if rows else None
+
+
+def _hold(connection: sqlite3.Connection, lease: Lease) -> None:
+    columns = checkpoint_columns(lease.checkpoint)
+    connection.execute(_HOLD, (lease.owner, lease.epoch, lease.beat, *columns, *_key(lease.key)))
+
+
+def _with(contents: Contents, lease: Lease) -> Lease:
+    """The row with its newest checkpoint."""
+    if not contents or lease.owner is None:
+        return lease
+    text = contents.get((digest(lease.key), owner_digest(lease.owner), lease.epoch))
+    return lease if text is None else replace(lease, checkpoint=checkpoint_of(text))
 
 
 def _key(key: LeaseKey) -> tuple[str, str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -43,14 +42,11 @@ class Place:
         self._stores.append(store)
         return store
 
-    def lose(self, key: LeaseKey) -> None:
+    async def lose(self, key: LeaseKey) -> None:
         if self._kind == "memory":
             del self._rows[key]
-            return
-        connection = sqlite3.connect(self._file)
-        with connection:
-            connection.execute("DELETE FROM esm_lease WHERE shard_id = ?", (key.shard_id,))
-        connection.close()
+        else:
+            await (await self.open()).forget(key.mapping)
 
     async def close(self) -> None:
         for store in self._stores:
@@ -241,7 +237,7 @@ async def test_a_write_by_another_owner_or_of_an_older_epoch_writes_nothing(plac
 async def test_a_row_that_is_gone_is_a_lease_lost(place: Place, write: Write) -> None:
     store = await place.open()
     mine = await held(store)
-    place.lose(mine.key)
+    await place.lose(mine.key)
     for lost in (write(store, mine), store.take(mine, "a")):
         with pytest.raises(LeaseLostError, match="gone"):
             await lost

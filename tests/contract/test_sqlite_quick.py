@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from esm.clock import Millis
 from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint, LanePositions, Position
 from esm.stores.sqlite import SqliteStore
-from esm.stores.sqlite_quick import CHECK_MS, REST_MS, SLOW_MS, WRITES_IN_A_ROW, QuickCheckpoints
+from esm.stores.sqlite_quick import CHECK_MS, REST_MS, SLOW_MS, QuickCheckpoints
 
 pytestmark = pytest.mark.anyio
 
@@ -46,12 +46,16 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, watch: Watch) -> AsyncIterator[SqliteStore]:
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "esm.db"
+
+
+@pytest.fixture
+async def store(file: Path, watch: Watch) -> AsyncIterator[SqliteStore]:
     """Its clock stands still, or a busy machine would make a write slow."""
-    store = SqliteStore(tmp_path / "esm.db", busy_timeout=10_000)
+    store = SqliteStore(file, busy_timeout=10_000)
     await store.open()
-    assert store._quick is not None
-    store._quick = QuickCheckpoints(store._database, store._quick._connection, watch)
+    store._quick = QuickCheckpoints(store._database, watch)
     yield store
     await store.close()
 
@@ -79,33 +83,61 @@ async def at_once(store: SqliteStore, lease: Lease, number: int) -> bool:
     return done
 
 
-async def test_a_checkpoint_is_stored_at_once_and_others_see_it(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_checkpoint_is_stored_at_once_and_others_see_it(store: SqliteStore, file: Path) -> None:
     mine = await held(store)
     assert await at_once(store, mine, 7)
-    with closing(sqlite3.connect(tmp_path / "esm.db")) as other:
-        assert other.execute("SELECT settled FROM esm_lease").fetchall() == [("7",)]
-    assert await stored(store) == "7"
+    other = SqliteStore(file, access="read")
+    await other.open()
+    assert await stored(other) == await stored(store) == "7"
+    await other.close()
 
 
-async def test_every_so_many_the_thread_writes_and_empties_the_log(store: SqliteStore, tmp_path: Path) -> None:
+async def test_the_row_has_it_from_the_next_renewal_on(store: SqliteStore, file: Path) -> None:
     mine = await held(store)
-    quick = [await at_once(store, mine, number + 1) for number in range(6 * WRITES_IN_A_ROW)]
-    assert quick.count(False) == 5
-    assert (tmp_path / "esm.db-wal").stat().st_size < 3 * 1000 * 4096
+    assert await at_once(store, mine, 7)
+    assert row_of(file) == [("", 0)]
+    assert (await store.renew(mine)).checkpoint == settled(7)
+    assert row_of(file) == [("7", 1)]
+    assert await at_once(store, mine, 8)
+    assert await stored(store) == "8"
 
 
-async def test_what_another_process_holds_up_is_waited_for_in_the_thread(store: SqliteStore, tmp_path: Path) -> None:
+async def test_another_process_with_a_transaction_holds_it_up_in_nothing(store: SqliteStore, file: Path) -> None:
     mine = await held(store)
-    with closing(sqlite3.connect(tmp_path / "esm.db", isolation_level=None)) as other:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        storing = asyncio.create_task(store.checkpoint(mine, settled(3)))
-        for _ in range(5):
-            await asyncio.sleep(0.01)  # the loop turns meanwhile
-        assert not storing.done()
+        assert await at_once(store, mine, 3)
         other.execute("COMMIT")
-        await storing
     assert await stored(store) == "3"
-    assert await at_once(store, mine, 4)
+
+
+async def test_what_is_too_long_for_a_slot_is_stored_in_the_thread(store: SqliteStore, file: Path) -> None:
+    mine = await held(store)
+    assert await at_once(store, mine, 3)
+    wide = lanes(*["4" * 56] * 40)
+    assert store.checkpoint_at_once(mine, wide) is None
+    await store.checkpoint(mine, wide)
+    assert row_of(file) == [("4" * 56, 0)]
+    (row,) = await store.load("m")
+    assert row.checkpoint == wide
+    with pytest.raises(StoreError, match="never goes back"):
+        await store.checkpoint(mine, settled(5))
+    assert not await at_once(store, mine, int("5" * 56))  # a transaction has looked at it since
+    assert await at_once(store, mine, int("6" * 56))
+
+
+async def test_an_end_is_stored_in_the_row_and_nothing_comes_after_it(store: SqliteStore, file: Path) -> None:
+    mine = await held(store)
+    assert await at_once(store, mine, 3)
+    end = replace(settled(4), ended=True)
+    assert store.checkpoint_at_once(mine, end) is None
+    await store.checkpoint(mine, end)
+    assert row_of(file) == [("4", 0)]
+    assert store.checkpoint_at_once(mine, settled(5)) is None
+    with pytest.raises(StoreError, match="never goes back"):
+        await store.checkpoint(mine, settled(5))
+    await store.remove([replace(mine, checkpoint=end)])
+    assert await store.load("m") == []
 
 
 async def test_a_slow_disk_is_the_threads_for_a_while(store: SqliteStore, watch: Watch) -> None:
@@ -160,41 +192,12 @@ async def test_an_open_store_is_used_in_its_own_loop_only(store: SqliteStore) ->
         await asyncio.to_thread(lambda: asyncio.run(store.checkpoint(mine, settled(1))))
 
 
-async def test_nothing_goes_into_a_full_log_before_the_thread_has_emptied_it(store: SqliteStore) -> None:
-    mine = await held(store)
-    other = Lease(LeaseKey("m", "s", "shardId-1"), LEASE.checkpoint)
-    await store.create([other])
-    other = await store.take(other, "a")
-    for number in range(WRITES_IN_A_ROW):
-        assert await at_once(store, mine, number + 1)
-    emptying = asyncio.create_task(store.checkpoint(mine, settled(10**6)))
-    await asyncio.sleep(0)
-    assert not emptying.done()
-    assert not await at_once(store, other, 1)
-    await emptying
-    assert await at_once(store, other, 2)
-
-
-async def test_the_log_stays_small_however_many_write(store: SqliteStore, tmp_path: Path) -> None:
-    leases = [Lease(LeaseKey("m", "s", f"shardId-{number}"), LEASE.checkpoint) for number in range(100)]
-    await store.create(leases)
-    mine = [await store.take(lease, "a") for lease in leases]
-
-    async def write(lease: Lease) -> None:
-        for number in range(150):
-            await store.checkpoint(lease, settled(number + 1))
-            await asyncio.sleep(0)
-
-    await asyncio.gather(*map(write, mine))
-    assert (tmp_path / "esm.db-wal").stat().st_size < 3 * 1000 * 4096
-
-
 async def test_what_its_caller_gave_up_does_not_overwrite_what_came_later(store: SqliteStore, tmp_path: Path) -> None:
     """Two lanes, of which the first is blocked: by the lowest alone, neither checkpoint would be behind the other."""
     mine = await held(store)
     with closing(sqlite3.connect(tmp_path / "esm.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        given_up = asyncio.create_task(store.checkpoint(mine, lanes("5", "7")))
+        given_up = asyncio.create_task(store.checkpoint(mine, lanes("5", *["7" * 56] * 40)))
         for _ in range(5):
             await asyncio.sleep(0.01)
         given_up.cancel()
@@ -208,28 +211,10 @@ async def test_what_its_caller_gave_up_does_not_overwrite_what_came_later(store:
     assert row.checkpoint == later
 
 
-async def test_opening_that_was_given_up_leaves_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, made = SqliteStore(tmp_path / "esm.db"), list[sqlite3.Connection]()
-    make = store._database.quick_connection
-
-    def noted() -> sqlite3.Connection | None:
-        connection = make()
-        assert connection is not None
-        made.append(connection)
-        return connection
-
-    monkeypatch.setattr(store._database, "quick_connection", noted)
-    opening = asyncio.create_task(store.open())
-    await asyncio.sleep(0)
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
-    for thread in threading.enumerate():
-        if thread.name == "esm-sqlite":
-            await asyncio.to_thread(thread.join, 10)
-    await asyncio.sleep(0)
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        made[0].execute("SELECT 1")
+def row_of(file: Path) -> list[tuple[str, int]]:
+    """`settled` and `beat` of the row alone."""
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute("SELECT settled, beat FROM esm_lease").fetchall()
 
 
 def lanes(*numbers: str) -> Checkpoint:

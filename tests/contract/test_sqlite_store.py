@@ -52,6 +52,11 @@ def settled(number: int) -> Checkpoint:
     return Checkpoint(Position.trim_horizon(), (LanePositions((str(number),)),))
 
 
+def wide(number: int) -> Checkpoint:
+    """More than a slot takes: a transaction stores it."""
+    return Checkpoint(Position.trim_horizon(), (LanePositions((str(number), *["9" * 56] * 40)),))
+
+
 async def held(store: SqliteStore, shard: str = "shardId-0") -> Lease:
     await store.create([lease(shard)])
     return await store.take(lease(shard), "a")
@@ -247,11 +252,11 @@ async def test_a_call_waits_for_another_writer(file: Path) -> None:
     mine = await held(store)
     with raw(file) as other:
         other.execute("BEGIN IMMEDIATE")
-        call = asyncio.create_task(store.checkpoint(mine, settled(5)))
+        call = asyncio.create_task(store.renew(mine))
         _, waiting = await asyncio.wait({call}, timeout=0.05)
         assert waiting
         other.execute("COMMIT")
-        assert (await call).checkpoint == settled(5)
+        assert (await call).beat == 1
     await store.close()
 
 
@@ -261,11 +266,11 @@ async def test_a_file_locked_for_too_long_is_a_store_error_and_works_again_later
     mine = await held(store)
     with raw(file) as other:
         other.execute("BEGIN IMMEDIATE")
-        calls: list[Awaitable[object]] = [store.checkpoint(mine, settled(5)), store.renew(mine), store.load("m")]
+        calls: list[Awaitable[object]] = [store.checkpoint(mine, wide(5)), store.renew(mine), store.load("m")]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(answer) for answer in answers] == [StoreError] * 3
         assert "SQLITE_BUSY" in str(answers[0])
-    assert (await store.checkpoint(mine, settled(6))).checkpoint == settled(6)
+    assert (await store.checkpoint(mine, wide(6))).checkpoint == wide(6)
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
@@ -324,7 +329,7 @@ async def test_a_row_whose_columns_contradict_each_other_is_not_written(store: S
     with raw(file) as other:
         other.execute("UPDATE esm_lease SET settled = '7'")
     with pytest.raises(StoreError, match=r"m/shardId-0.*damaged"):
-        await store.checkpoint(mine, settled(5))
+        await store.checkpoint(mine, wide(5))
     assert await stored(store) is None
 
 
@@ -350,10 +355,10 @@ async def test_what_is_asked_for_during_a_commit_is_committed_together(
     monkeypatch.setattr(store._database, "commit", counted)
     slow = asyncio.create_task(store._do(within_its_transaction))
     await begun.wait()
-    calls = [asyncio.create_task(store.checkpoint(one, settled(5))) for one in mine]
+    calls = [asyncio.create_task(store.checkpoint(one, wide(5))) for one in mine]
     await asyncio.sleep(0)
     go_on.set()
-    assert [(await call).checkpoint for call in calls] == [settled(5)] * 10
+    assert [(await call).checkpoint for call in calls] == [wide(5)] * 10
     assert await slow
     assert groups == [1, 10]
 

@@ -1,0 +1,287 @@
+"""Checkpoints that stand beside the rows: who sees them, who ends them, and what is left of them whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from esm.errors import LeaseLostError, StoreError
+from esm.leasing.lease import Lease, LeaseKey
+from esm.leasing.moves import Move
+from esm.records.position import Checkpoint, LanePositions, Position
+from esm.stores import mounts
+from esm.stores.slots import SLOT
+from esm.stores.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+START = Checkpoint(Position.trim_horizon())
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "esm.db"
+
+
+@pytest.fixture
+async def store(file: Path) -> AsyncIterator[SqliteStore]:
+    store = await opened(file)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def other(file: Path, store: SqliteStore) -> AsyncIterator[SqliteStore]:
+    """As another process has it."""
+    other = await opened(file)
+    yield other
+    await other.close()
+
+
+async def opened(file: Path) -> SqliteStore:
+    store = SqliteStore(file, busy_timeout=200)
+    await store.open()
+    return store
+
+
+def lease(shard: str = "1") -> Lease:
+    return Lease(LeaseKey("m", "s", shard), START)
+
+
+def settled(number: int) -> Checkpoint:
+    return replace(START, lanes=(LanePositions((str(number),)),))
+
+
+async def held(store: SqliteStore, shard: str = "1", owner: str = "a") -> Lease:
+    await store.create([lease(shard)])
+    return await store.take(lease(shard), owner)
+
+
+def at_once(store: SqliteStore, mine: Lease, number: int) -> Lease:
+    stored = store.checkpoint_at_once(mine, settled(number))
+    assert stored is not None
+    return stored
+
+
+async def seen(store: SqliteStore) -> list[str | None]:
+    return [row.checkpoint.settled for row in await store.load("m")]
+
+
+def rows(file: Path) -> list[tuple[str]]:
+    """What the rows alone say."""
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute("SELECT settled FROM esm_lease").fetchall()
+
+
+async def left_behind(file: Path) -> None:
+    """A lease whose process could not write the newest checkpoint, 7, into its row at its end."""
+    store = await opened(file)
+    at_once(store, await held(store), 7)
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        await store.close()
+
+
+def newest_files(file: Path) -> list[Path]:
+    return list(file.parent.glob("esm.db-newest-*"))
+
+
+async def test_who_takes_a_lease_has_its_newest_checkpoint_and_its_owner_writes_no_more(
+    store: SqliteStore, other: SqliteStore
+) -> None:
+    mine = at_once(store, await held(store), 7)
+    taken = await other.take(replace(mine, checkpoint=START), "b")
+    assert taken.checkpoint == settled(7)
+    assert store.checkpoint_at_once(mine, settled(8)) is None
+    with pytest.raises(LeaseLostError, match="held by b"):
+        await store.checkpoint(mine, settled(8))
+    assert await seen(store) == await seen(other) == ["7"]
+    at_once(other, taken, 8)
+    assert await seen(store) == ["8"]
+
+
+async def test_a_release_and_a_move_end_it_too(store: SqliteStore, other: SqliteStore) -> None:
+    one, two = at_once(store, await held(store, "1"), 7), at_once(store, await held(store, "2"), 7)
+    await store.release(one)
+    moves = [Move.of(two, START)]
+    (moved,) = await other.move(moves, at=1, who="me", command="set")
+    assert (moved.checkpoint, moved.owner) == (START, None)
+    for lost in (one, two):
+        assert store.checkpoint_at_once(lost, settled(8)) is None
+        with pytest.raises(LeaseLostError):
+            await store.checkpoint(lost, settled(8))
+    assert sorted(await seen(other), key=str) == ["7", None]
+
+
+async def test_a_move_is_of_the_newest_checkpoint_alone(store: SqliteStore, other: SqliteStore) -> None:
+    mine = at_once(store, await held(store), 7)
+    with pytest.raises(LeaseLostError, match="changed while it was looked at"):
+        await other.move([Move.of(replace(mine, checkpoint=settled(6)), START)], at=1, who="me", command="set")
+    mine = await store.checkpoint(mine, settled(8))  # goes on
+    await other.move([Move.of(mine, START)], at=1, who="me", command="set")
+    (move,) = await other.moves()
+    assert move.before == settled(8)
+
+
+async def test_a_mapping_that_was_forgotten_begins_anew_under_the_same_owner_and_epoch(
+    store: SqliteStore, other: SqliteStore
+) -> None:
+    mine = at_once(store, await held(store), 7)
+    await other.forget("m")
+    assert store.checkpoint_at_once(mine, settled(8)) is None
+    again = await held(other)
+    assert (again.owner, again.epoch) == (mine.owner, mine.epoch)
+    assert again.checkpoint == START
+    assert await seen(store) == await seen(other) == [None]
+
+
+async def test_rows_that_were_removed_by_hand_begin_anew(store: SqliteStore, file: Path) -> None:
+    at_once(store, await held(store), 7)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM esm_lease")
+    again = await held(store)
+    assert again.checkpoint == START
+    assert await seen(store) == [None]
+
+
+async def test_closing_leaves_all_in_the_rows_and_nothing_beside_them(file: Path) -> None:
+    store = await opened(file)
+    assert newest_files(file) == []
+    at_once(store, await held(store), 7)
+    assert len(newest_files(file)) == 1
+    assert rows(file) == [("",)]
+    await store.close()
+    assert rows(file) == [("7",)]
+    assert [each.name for each in file.parent.iterdir()] == ["esm.db"]
+
+
+async def test_what_could_not_be_written_at_the_end_is_seen_and_written_by_the_next(file: Path) -> None:
+    await left_behind(file)
+    assert len(newest_files(file)) == 1
+    reader = SqliteStore(file, access="read")
+    await reader.open()
+    assert await seen(reader) == ["7"]
+    await reader.close()
+    assert rows(file) == [("",)]
+    following = await opened(file)
+    await held(following, "2")
+    assert sorted(rows(file)) == [("",), ("7",)]
+    await following.close()
+    assert newest_files(file) == []
+
+
+async def test_a_process_that_lives_keeps_its_file(store: SqliteStore, other: SqliteStore, file: Path) -> None:
+    mine = at_once(store, await held(store), 7)
+    await held(other, "2", "b")
+    assert len(newest_files(file)) == 2
+    at_once(store, mine, 8)
+    assert sorted(await seen(other), key=str) == ["8", None]
+
+
+async def test_a_transaction_that_is_undone_takes_nothing_away(store: SqliteStore, other: SqliteStore) -> None:
+    mine = at_once(store, await held(store), 7)
+    calls = [asyncio.create_task(other.take(mine, "b")), asyncio.create_task(other._do(lambda _: 1 / 0))]
+    for call in calls:
+        with pytest.raises(StoreError, match="ZeroDivisionError"):
+            await call
+    assert await seen(other) == ["7"]
+    assert store.checkpoint_at_once(mine, settled(8)) is None
+    mine = at_once(store, await store.checkpoint(mine, settled(8)), 9)
+    assert await seen(other) == ["9"]
+    assert (await other.take(mine, "b")).checkpoint == settled(9)
+
+
+async def test_what_could_not_be_committed_leaves_the_files_of_the_dead(file: Path) -> None:
+    await left_behind(file)
+    store = await opened(file)
+    (row,) = await store.load("m")
+    calls = [asyncio.create_task(store.take(row, "c")), asyncio.create_task(store._do(lambda _: 1 / 0))]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StoreError, StoreError]
+    assert len(newest_files(file)) == 2
+    assert await seen(store) == ["7"]
+    await store.close()
+
+
+async def test_what_was_on_its_way_into_a_slot_that_is_armed_anew_is_not_accepted(store: SqliteStore) -> None:
+    """The thread stores a checkpoint of the same lease while the loop is in the midst of another."""
+    mine = at_once(store, await held(store), 7)
+    own = store._newest._own[mine.key]
+    await store.checkpoint(mine, replace(START, lanes=(LanePositions(("8" * 56,) * 40),)))
+    assert not own.view.put(own.version + 1, own.epoch, own.owner_digest, b"{}", own.token)
+    assert await seen(store) == ["8" * 56]
+
+
+async def test_a_slot_that_is_being_written_is_read_again(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = at_once(store, at_once(store, await held(store), 7), 8)
+    read, reads = os.pread, []
+
+    def torn(descriptor: int, size: int, at: int) -> bytes:
+        data = read(descriptor, size, at)
+        if size == SLOT:
+            reads.append(at)
+        return data.replace(b'"8"', b'"9"') if len(reads) == 1 else data
+
+    monkeypatch.setattr(os, "pread", torn)
+    assert store._newest._own[mine.key].view.read().content is not None
+    assert len(reads) == 2
+    assert await seen(store) == ["8"]
+
+
+async def test_a_half_that_was_cut_off_leaves_the_one_before_it(store: SqliteStore, file: Path) -> None:
+    mine = at_once(store, at_once(store, await held(store), 7), 8)
+    (path,) = newest_files(file)
+    with path.open("r+b") as slots:
+        slots.seek(slots.read().index(b'"8"'))
+        slots.write(b"\0\0\0")
+    assert await seen(store) == ["7"]
+    at_once(store, at_once(store, mine, 9), 10)
+    assert await seen(store) == ["10"]
+
+
+async def test_a_file_of_noise_is_no_checkpoint(store: SqliteStore, file: Path) -> None:
+    await held(store)
+    file.with_name("esm.db-newest-0").write_bytes(os.urandom(3 * SLOT + 5))
+    file.with_name("esm.db-newest-1").write_bytes(b"")
+    assert await seen(store) == [None]
+    other = await opened(file)
+    await held(other, "2", "b")
+    assert len(newest_files(file)) == 2
+    await other.close()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_file_that_is_taken_away_is_noticed(store: SqliteStore, file: Path, how: str) -> None:
+    mine = await held(store)
+    (path,) = newest_files(file)
+    content = path.read_bytes()
+    path.unlink()
+    if how == "replaced":
+        path.write_bytes(content)
+    with pytest.raises(StoreError, match="replaced or removed while in use"):
+        await store.checkpoint(mine, settled(1))
+
+
+async def test_on_a_network_file_system_rows_alone_are_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = file.with_name("mounts")
+    table.write_text(f"1 1 0:1 / / rw - ext4 /dev/vda rw\n2 1 0:2 / {file.parent} rw shared:1 - nfs4 host:/x rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", table)
+    store = SqliteStore(file, force=True)
+    await store.open()
+    mine = await held(store)
+    assert store.checkpoint_at_once(mine, settled(1)) is None
+    await store.checkpoint(mine, settled(1))
+    assert rows(file) == [("1",)]
+    await store.close()
