@@ -78,10 +78,6 @@ async def made(file: Path, *numbers: int) -> Lease:
     return mine
 
 
-def content(file: Path) -> bytes:
-    return file.read_bytes()
-
-
 def written(file: Path, data: bytes) -> bytes:
     file.write_bytes(data)
     return data
@@ -142,7 +138,7 @@ async def test_a_missing_folder_is_refused_and_not_made(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path) -> None:
     before = written(file, b"positions: none of your business\n" * 100)
     await refused(SqliteStore(file), "SQLITE_NOTADB")
-    assert content(file) == before
+    assert file.read_bytes() == before
 
 
 async def test_an_empty_file_is_a_new_store(file: Path) -> None:
@@ -152,7 +148,7 @@ async def test_an_empty_file_is_a_new_store(file: Path) -> None:
 
 async def test_a_damaged_file_is_refused(file: Path) -> None:
     await made(file, 1)
-    written(file, content(file)[:4096].ljust(len(content(file)), b"\xff"))  # all pages but the first
+    written(file, file.read_bytes()[:4096].ljust(len(file.read_bytes()), b"\xff"))  # all pages but the first
     await refused(SqliteStore(file), "is damaged|SQLITE_CORRUPT")
 
 
@@ -166,9 +162,9 @@ async def test_a_file_that_was_cut_short_is_refused(file: Path) -> None:
 async def test_another_programs_database_is_refused_and_left_alone(file: Path, tables: str) -> None:
     with raw(file) as other:
         other.execute(f"CREATE TABLE {tables}")
-    before = content(file)
+    before = file.read_bytes()
     await refused(SqliteStore(file), "another program's database")
-    assert content(file) == before
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("version", [0, 2, None, "x"])
