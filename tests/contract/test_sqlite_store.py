@@ -24,6 +24,7 @@ from esm.stores.sqlite import SqliteStore
 pytestmark = pytest.mark.anyio
 
 NOBODY = 65534
+WIDE = ["9" * 56] * 40  # lanes, more than a slot takes
 
 
 @pytest.fixture
@@ -48,13 +49,8 @@ def lease(shard: str = "shardId-0") -> Lease:
     return Lease(LeaseKey("m", "s", shard), Checkpoint(Position.trim_horizon()))
 
 
-def settled(number: int) -> Checkpoint:
-    return Checkpoint(Position.trim_horizon(), (LanePositions((str(number),)),))
-
-
-def wide(number: int) -> Checkpoint:
-    """More than a slot takes: a transaction stores it."""
-    return Checkpoint(Position.trim_horizon(), (LanePositions((str(number), *["9" * 56] * 40)),))
+def settled(number: int, *others: str) -> Checkpoint:
+    return Checkpoint(Position.trim_horizon(), (LanePositions((str(number), *others)),))
 
 
 async def held(store: SqliteStore, shard: str = "shardId-0") -> Lease:
@@ -76,6 +72,10 @@ async def made(file: Path, *numbers: int) -> Lease:
         mine = await store.checkpoint(mine, settled(number))
     await store.close()
     return mine
+
+
+def content(file: Path) -> bytes:
+    return file.read_bytes()
 
 
 def written(file: Path, data: bytes) -> bytes:
@@ -138,7 +138,7 @@ async def test_a_missing_folder_is_refused_and_not_made(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path) -> None:
     before = written(file, b"positions: none of your business\n" * 100)
     await refused(SqliteStore(file), "SQLITE_NOTADB")
-    assert file.read_bytes() == before
+    assert content(file) == before
 
 
 async def test_an_empty_file_is_a_new_store(file: Path) -> None:
@@ -148,7 +148,7 @@ async def test_an_empty_file_is_a_new_store(file: Path) -> None:
 
 async def test_a_damaged_file_is_refused(file: Path) -> None:
     await made(file, 1)
-    written(file, file.read_bytes()[:4096].ljust(len(file.read_bytes()), b"\xff"))  # all pages but the first
+    written(file, content(file)[:4096].ljust(len(content(file)), b"\xff"))  # all pages but the first
     await refused(SqliteStore(file), "is damaged|SQLITE_CORRUPT")
 
 
@@ -162,9 +162,9 @@ async def test_a_file_that_was_cut_short_is_refused(file: Path) -> None:
 async def test_another_programs_database_is_refused_and_left_alone(file: Path, tables: str) -> None:
     with raw(file) as other:
         other.execute(f"CREATE TABLE {tables}")
-    before = file.read_bytes()
+    before = content(file)
     await refused(SqliteStore(file), "another program's database")
-    assert file.read_bytes() == before
+    assert content(file) == before
 
 
 @pytest.mark.parametrize("version", [0, 2, None, "x"])
@@ -262,11 +262,11 @@ async def test_a_file_locked_for_too_long_is_a_store_error_and_works_again_later
     mine = await held(store)
     with raw(file) as other:
         other.execute("BEGIN IMMEDIATE")
-        calls: list[Awaitable[object]] = [store.checkpoint(mine, wide(5)), store.renew(mine), store.load("m")]
+        calls: list[Awaitable[object]] = [store.checkpoint(mine, settled(5, *WIDE)), store.renew(mine), store.load("m")]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(answer) for answer in answers] == [StoreError] * 3
         assert "SQLITE_BUSY" in str(answers[0])
-    assert (await store.checkpoint(mine, wide(6))).checkpoint == wide(6)
+    assert (await store.checkpoint(mine, settled(6, *WIDE))).checkpoint == settled(6, *WIDE)
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
@@ -325,7 +325,7 @@ async def test_a_row_whose_columns_contradict_each_other_is_not_written(store: S
     with raw(file) as other:
         other.execute("UPDATE esm_lease SET settled = '7'")
     with pytest.raises(StoreError, match=r"m/shardId-0.*damaged"):
-        await store.checkpoint(mine, wide(5))
+        await store.checkpoint(mine, settled(5, *WIDE))
     assert await stored(store) is None
 
 
@@ -351,10 +351,10 @@ async def test_what_is_asked_for_during_a_commit_is_committed_together(
     monkeypatch.setattr(store._database, "commit", counted)
     slow = asyncio.create_task(store._do(within_its_transaction))
     await begun.wait()
-    calls = [asyncio.create_task(store.checkpoint(one, wide(5))) for one in mine]
+    calls = [asyncio.create_task(store.checkpoint(one, settled(5, *WIDE))) for one in mine]
     await asyncio.sleep(0)
     go_on.set()
-    assert [(await call).checkpoint for call in calls] == [wide(5)] * 10
+    assert [(await call).checkpoint for call in calls] == [settled(5, *WIDE)] * 10
     assert await slow
     assert groups == [1, 10]
 

@@ -20,6 +20,8 @@ from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint, LanePositions, Position
 from esm.stores.sqlite import SqliteStore
 
+pytestmark = pytest.mark.service
+
 SECONDS = 3.0
 LEASE = Lease(LeaseKey("m", "s", "1"), Checkpoint(Position.trim_horizon()))
 
