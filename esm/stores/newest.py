@@ -238,7 +238,8 @@ class Newest:
     def _make_file(self) -> None:
         while True:
             path = self._database.with_name(f"{self._database.name}-newest-{token_hex(8)}")
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            os.fchmod(descriptor, self._database.stat().st_mode & 0o777)  # who shares the database shares this, too
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # for as long as this process lives
             if os.fstat(descriptor).st_nlink:
                 self._path, self._descriptor = path, descriptor

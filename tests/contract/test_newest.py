@@ -94,6 +94,10 @@ async def left_behind(file: Path) -> None:
         await store.close()
 
 
+def share(file: Path) -> None:
+    file.chmod(0o660)
+
+
 def newest_files(file: Path) -> list[Path]:
     return list(file.parent.glob("esm.db-newest-*"))
 
@@ -180,6 +184,12 @@ async def test_what_could_not_be_written_at_the_end_is_seen_and_written_by_the_n
     assert sorted(rows(file)) == [("",), ("7",)]
     await following.close()
     assert newest_files(file) == []
+
+
+async def test_who_may_use_the_database_may_use_what_is_beside_it(store: SqliteStore, file: Path) -> None:
+    share(file)
+    await held(store)
+    assert [path.stat().st_mode & 0o777 for path in newest_files(file)] == [0o660]
 
 
 async def test_a_process_that_lives_keeps_its_file(store: SqliteStore, other: SqliteStore, file: Path) -> None:
