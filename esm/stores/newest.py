@@ -24,7 +24,6 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from esm.errors import StoreError
 from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint
 from esm.stores.presence import is_free
@@ -55,7 +54,7 @@ class _Own:
 class Newest:
     """The slots of one process, and those of others.
 
-    `write` and `check_file` are for the event loop's thread. All else is for the store's, within a write
+    `write` and `is_there` are for the event loop's thread, too. All is for the store's, within a write
     transaction that ends with `committed` or `undone`, and raises `OSError`.
     """
 
@@ -88,12 +87,9 @@ class Newest:
         own.version, own.order = version, order
         return True
 
-    def check_file(self) -> None:
-        """The path still leads to the file that is written to. Raises `StoreError`, `OSError`."""
-        if self._path is not None:
-            there, held = os.stat(self._path), os.fstat(self._descriptor)  # noqa: PTH116  # a `Path` costs as much again
-            if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
-                raise StoreError(f"{self._path}: the file was replaced or removed while in use")
+    def is_there(self) -> bool:
+        """Whether the path still leads to the file that is written to. Raises `OSError`."""
+        return self._path is None or os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
 
     # -- within a transaction --------------------------------------------------------------------------------------
 
@@ -106,14 +102,18 @@ class Newest:
         """The leases that this process has slots for."""
         return list(self._own)
 
+    def may_have(self, row: Lease) -> bool:
+        """Whether this process's slot of it may have something that the row has not: it is still this owner's."""
+        return row.owner == self._own[row.key].owner
+
     def contents(self) -> Contents:
         """What all slots have; to be read before the rows that it is for."""
         found: Contents = {}
-        for own in list(self._own.values()):
-            _add(found, own.view)
         for views in self._foreign().values():
             for view in views:
                 _add(found, view)
+        for own in self._own.values():
+            _add(found, own.view)
         return found
 
     def seen(self, row: Lease) -> Lease:
@@ -173,13 +173,17 @@ class Newest:
         return found
 
     def committed(self) -> None:
-        """The transaction is durable."""
-        afterwards, self._afterwards = self._afterwards, []
-        try:
-            for each in afterwards:
+        """The transaction is durable. Does all that is left to do, and raises the first fault of it."""
+        faults = []
+        for each in self._afterwards:
+            try:
                 each()
-        finally:
-            self._end_transaction()
+            except OSError as fault:
+                faults.append(fault)
+        self._afterwards.clear()
+        self._end_transaction()
+        if faults:
+            raise faults[0]
 
     def undone(self) -> None:
         """The transaction has changed nothing."""

@@ -87,8 +87,8 @@ class SlotView:
         """Writes a half. Whether it is accepted: the fence is `token` afterwards. If not, the half is empty again."""
         body = _HALF.pack(version, epoch, owner, len(text)) + text
         half = self._at + _HALF_AT + _HALF_SIZE * (version & 1)
-        os.pwrite(self.descriptor, _SUM.pack(crc32(body)) + body, half)
-        if os.pread(self.descriptor, len(token), self._at) == token:
+        written = os.pwrite(self.descriptor, _SUM.pack(crc32(body)) + body, half)
+        if os.pread(self.descriptor, len(token), self._at) == token and written == _SUM.size + len(body):
             return True
         os.pwrite(self.descriptor, bytes(_SUM.size + _HALF.size), half)
         return False

@@ -105,10 +105,8 @@ class SqliteFile:
 
         Raises `StoreError`, `OSError`.
         """
-        if self._writes:
-            if self._identity() != self._files:
-                raise StoreError(f"{self.path}: the file was replaced or removed while in use")
-            self.newest.check_file()
+        if self._writes and not (self._identity() == self._files and self.newest.is_there()):
+            raise StoreError(f"{self.path}: the file was replaced or removed while in use")
 
     def _together(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         connection.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")

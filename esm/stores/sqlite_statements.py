@@ -142,7 +142,7 @@ def empty(connection: sqlite3.Connection, newest: Newest) -> None:
     """Writes what this process's slots have into the rows."""
     for key in newest.held():
         row = _read(connection, key)
-        if row is not None:
+        if row is not None and newest.may_have(row):
             _hold(connection, newest.recalled(row))
 
 

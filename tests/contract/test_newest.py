@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -17,22 +18,12 @@ from esm.leasing.lease import Lease, LeaseKey
 from esm.leasing.moves import Move
 from esm.records.position import Checkpoint, LanePositions, Position
 from esm.stores import mounts
-from esm.stores.slots import SLOT
+from esm.stores.slots import SLOT, SlotView
 from esm.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
 START = Checkpoint(Position.trim_horizon())
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "esm.db"
 
 
 @pytest.fixture
@@ -169,6 +160,42 @@ async def test_closing_leaves_all_in_the_rows_and_nothing_beside_them(file: Path
     await store.close()
     assert rows(file) == [("7",)]
     assert [each.name for each in file.parent.iterdir()] == ["esm.db"]
+
+
+async def test_closing_leaves_others_to_what_they_hold(store: SqliteStore, file: Path) -> None:
+    other = await opened(file)
+    given = at_once(other, await held(other), 7)
+    mine = at_once(store, await store.take(given, "b"), 8)
+    await other.close()
+    at_once(store, mine, 9)
+    assert await seen(store) == ["9"]
+
+
+async def test_what_is_not_written_whole_is_not_accepted(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, write = at_once(store, await held(store), 7), os.pwrite
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", lambda descriptor, data, at: write(descriptor, data[:20], at))
+        assert store.checkpoint_at_once(mine, settled(8)) is None
+    assert await seen(store) == ["7"]
+
+
+async def test_one_slot_that_cannot_be_voided_keeps_no_other_from_it(
+    store: SqliteStore, other: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = at_once(store, await held(store, "1"), 7), at_once(store, await held(store, "2"), 7)
+    floor, asked = SlotView.floor, []
+
+    def fails(view: SlotView, version: int) -> None:
+        asked.append(version)
+        if len(asked) == 1:
+            raise OSError(errno.EIO, "the disk is broken")
+        floor(view, version)
+
+    monkeypatch.setattr(SlotView, "floor", fails)
+    answers = await asyncio.gather(other.take(one, "b"), other.take(two, "b"), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StoreError, StoreError]
+    assert len(asked) == 2
+    assert await seen(other) == ["7", "7"]
 
 
 async def test_what_could_not_be_written_at_the_end_is_seen_and_written_by_the_next(file: Path) -> None:

@@ -36,18 +36,8 @@ class Watch:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def watch() -> Watch:
     return Watch()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "esm.db"
 
 
 @pytest.fixture

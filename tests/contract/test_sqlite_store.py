@@ -28,16 +28,6 @@ WIDE = ["9" * 56] * 40  # lanes, more than a slot takes
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "esm.db"
-
-
-@pytest.fixture
 async def store(file: Path) -> AsyncIterator[SqliteStore]:
     store = SqliteStore(file, busy_timeout=100)
     await store.open()

@@ -119,6 +119,32 @@ def test_after_kill_9_the_last_acknowledged_checkpoint_stands(tmp_path: Path, ac
     assert last >= 2 * acknowledged
 
 
+def test_a_stopped_process_is_waited_for_by_nobody_and_writes_nothing_afterwards(tmp_path: Path) -> None:
+    file = tmp_path / "esm.db"
+    asyncio.run(prepared(file))
+    writer = started(WRITER, file)
+    assert writer.stdout is not None
+    heard = [int(writer.stdout.readline()) for _ in range(100)]
+    writer.send_signal(signal.SIGSTOP)
+
+    async def take_it() -> Lease:
+        store = SqliteStore(file)
+        await store.open()
+        (row,) = await store.load("m")
+        taken = await store.take(row, "b")
+        await store.checkpoint(taken, settled(10**9))
+        await store.close()
+        return taken
+
+    taken = asyncio.run(take_it())
+    writer.send_signal(signal.SIGCONT)
+    heard += map(int, writer.stdout.read().splitlines())
+    assert writer.wait(30) == 1  # its lease is lost
+    writer.communicate()
+    assert int(taken.checkpoint.settled or 0) >= max(heard)
+    assert asyncio.run(row(file)).checkpoint.settled == str(10**9)
+
+
 def test_after_kill_9_within_a_transaction_the_checkpoint_before_it_stands(tmp_path: Path) -> None:
     file = tmp_path / "esm.db"
     asyncio.run(prepared(file))

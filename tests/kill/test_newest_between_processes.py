@@ -14,10 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from esm.leasing.lease import Lease, LeaseKey
-from esm.records.position import Checkpoint, LanePositions, Position
+from esm.records.position import Checkpoint, Position
 from esm.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.service
@@ -112,52 +111,3 @@ def test_the_next_owner_has_all_that_was_answered(tmp_path: Path, stopped: bool)
         assert last <= first <= last + 1, f"epoch {epoch}"
     found = asyncio.run(row(file))
     assert (found.epoch, int(found.checkpoint.settled or 0)) == (held[-1][0], held[-1][2])
-
-
-WRITER = """
-import asyncio, sys
-from msgspec.structs import replace
-from esm.records.position import LanePositions
-from esm.stores.sqlite import SqliteStore
-
-async def main():
-    store = SqliteStore(sys.argv[1])
-    await store.open()
-    (lease,) = await store.load("m")
-    lease = await store.take(lease, "writer")
-    number = 0
-    while True:
-        number += 1
-        checkpoint = replace(lease.checkpoint, lanes=(LanePositions((str(number),)),))
-        lease = store.checkpoint_at_once(lease, checkpoint) or await store.checkpoint(lease, checkpoint)
-        print(number, flush=True)
-
-asyncio.run(main())
-"""
-
-
-def test_a_stopped_process_is_waited_for_by_nobody_and_writes_nothing_afterwards(tmp_path: Path) -> None:
-    file = tmp_path / "esm.db"
-    asyncio.run(made(file))
-    writer = contender(WRITER, file)
-    assert writer.stdout is not None
-    for _ in range(100):
-        writer.stdout.readline()
-    writer.send_signal(signal.SIGSTOP)
-
-    async def take_it() -> Lease:
-        store = SqliteStore(file)
-        await store.open()
-        (row,) = await store.load("m")
-        taken = await store.take(row, "b")
-        further = replace(taken.checkpoint, lanes=(LanePositions((str(10**9),)),))
-        await store.checkpoint(taken, further)
-        await store.close()
-        return taken
-
-    taken = asyncio.run(take_it())
-    writer.send_signal(signal.SIGCONT)
-    said, error = writer.communicate(timeout=30)
-    assert "LeaseLostError" in error
-    assert int(taken.checkpoint.settled or 0) >= max([100, *map(int, said.splitlines())])
-    assert asyncio.run(row(file)).checkpoint.settled == str(10**9)

@@ -75,12 +75,8 @@ def run(plan: Plan, meter: Meter) -> None:
 
 
 async def _poll(plan: Plan, meter: Meter) -> None:
-    client, template, token = (
-        Client(plan.url, "kinesis", "application/x-amz-json-1.1"),
-        _template(plan.arn),
-        iterator(0, 0),
-    )
-    decoder = msgspec.json.Decoder(Output)
+    client, decoder = Client(plan.url, "kinesis", "application/x-amz-json-1.1"), msgspec.json.Decoder(Output)
+    template, token = _template(plan.arn), iterator(0, 0)
     while not meter.lap(at_rest=True):
         asked = {"ShardIterator": token, "Limit": 10_000, "StreamARN": plan.arn}
         answer = decoder.decode(client.call("Kinesis_20131202.GetRecords", asked))
