@@ -1,6 +1,7 @@
 """The newest checkpoints of a database's leases, which stand in slots beside it until their rows have them.
 
     recalled --taken, or stored by a transaction--> armed: its checkpoints go into a slot, at a tenth of the price
+    recalled --either, and at its end--> recalled
     armed --its owner or epoch changes, or a transaction stores a checkpoint--> recalled
 
 A process has a file for its slots, and in it a slot for each lease it ever held. A lease is armed in one slot at most:
@@ -139,7 +140,9 @@ class Newest:
             self._disarm(self._views_of(key))
 
     def arm(self, lease: Lease) -> None:
-        """This process's slot accepts the lease's checkpoints; of its row nothing is armed."""
+        """This process's slot accepts the lease's checkpoints, unless none is to come; of its row nothing is armed."""
+        if lease.owner is None or lease.checkpoint.ended:
+            return
         own = self._own.get(lease.key)
         view = self._new_slot(lease.key) if own is None else own.view
         own = _Own(view, lease, view.read().version)

@@ -110,8 +110,7 @@ def advance(connection: sqlite3.Connection, newest: Newest, lease: Lease, checkp
     if connection.execute(_ADVANCE, values).rowcount == 0:
         raise StoreError(f"lease {key.mapping}/{key.shard_id}: its row is damaged (columns differ from its checkpoint)")
     newest.supersede(key)
-    if after.owner is not None and not checkpoint.ended:
-        newest.arm(after)
+    newest.arm(after)
 
 
 def take(connection: sqlite3.Connection, newest: Newest, lease: Lease, owner: str) -> Lease:

@@ -289,6 +289,18 @@ async def test_a_checkpoint_never_goes_back(store: LeaseStore, stored: Checkpoin
     assert await row(store) == mine
 
 
+@pytest.mark.parametrize("owner", ["a", "b"])
+@pytest.mark.parametrize(("stored", "refused"), BACK.values(), ids=BACK.keys())
+async def test_nor_does_it_once_the_lease_is_taken(
+    store: LeaseStore, stored: Checkpoint, refused: Checkpoint, owner: str
+) -> None:
+    mine = await store.checkpoint(await held(store), stored)
+    taken = await store.take(lease() if owner == "a" else mine, owner)  # by its holder: once more, for a lost answer
+    with pytest.raises(StoreError, match=r"m/shardId-0.*never goes back"):
+        await store.checkpoint(taken, refused)
+    assert await row(store) == taken
+
+
 FORTH = {
     "higher as a number, lower as text": (settled(9), settled(10)),
     "equal": (settled(9), settled(9)),
