@@ -119,10 +119,15 @@ def objects_test(
 def _having(presence: Presence, elements: list[Any]) -> list[Any] | None:
     """The elements that have a value there; `None` when only a full search can tell."""
     has, near = presence
+    likely = elements
     try:
-        likely = elements if near is None else [element for element in elements if near(element) is not MISSING]
+        if near is not None:
+            values = [*map(near, elements)]
+            if values.count(MISSING) == len(values):
+                return []
+            likely = [element for element, value in zip(elements, values, strict=True) if value is not MISSING]
     except AttributeError:  # an element that is no struct, or has an array on the way
-        likely = elements
+        pass
     having = []
     for element in likely:
         there = _of_element(has, element)
@@ -134,17 +139,36 @@ def _having(presence: Presence, elements: list[Any]) -> list[Any] | None:
 
 
 def _any(inside: PlainTest, hurdles: tuple[Hurdle, ...]) -> PlainTest:
-    of_any: PlainTest = partial(_of_element, inside)
+    one_by_one = _any_of(partial(_of_element, inside))
+    if not hurdles:
+        return one_by_one
+    *before, (last, last_texts) = hurdles
 
     def test(elements: list[Any]) -> bool | None:
-        likely, meets = elements, of_any
+        likely = elements
         try:
-            for get, texts in hurdles:
-                likely, meets = [element for element in likely if get(element) in texts], inside  # structs, all of them
+            for get, texts in before:
+                likely = [element for element in likely if get(element) in texts]
+            for element in likely:
+                if last(element) in last_texts:  # a struct
+                    met = inside(element)
+                    if met:
+                        return True
+                    if met is None:
+                        break
+            else:
+                return False
         except (AttributeError, TypeError):  # as above, or the value there is itself an array or an object
-            likely, meets = elements, of_any
+            pass
+        return one_by_one(elements)
+
+    return test
+
+
+def _any_of(meets: PlainTest) -> PlainTest:
+    def test(elements: list[Any]) -> bool | None:
         answer: bool | None = False
-        for element in likely:
+        for element in elements:
             met = meets(element)
             if met:
                 return True
