@@ -56,7 +56,7 @@ _NOTHING = Content(0, 0, b"", b"")
 
 
 class Slot(NamedTuple):
-    """A slot as it was read. `fence`: whose token it has. `version`: the newest written, void or not.
+    """A slot as it was read. `fence`: whose token it has. `version`: the newest written, or void.
 
     `content`: the newest that is not void; `None`: there is none.
     """
@@ -129,7 +129,7 @@ def _parsed(data: bytes) -> tuple[Slot, bool]:
     halves = [_half(data[_HALF_AT + _HALF_SIZE * half :][:_HALF_SIZE]) for half in (0, 1)]
     newest = max((half for half in halves if half is not None), default=_NOTHING)
     content = newest if newest.version > floor else None
-    return Slot(fence, key, newest.version, content), None not in halves
+    return Slot(fence, key, max(newest.version, floor), content), None not in halves
 
 
 def _half(data: bytes) -> Content | None:

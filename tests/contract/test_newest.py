@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from esm.leasing.lease import Lease, LeaseKey
 from esm.leasing.moves import Move
 from esm.records.position import Checkpoint, LanePositions, Position
 from esm.stores import mounts
-from esm.stores.slots import SLOT, SlotView
+from esm.stores.slots import NOBODY, SLOT, SlotView
 from esm.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -259,6 +260,34 @@ async def test_what_was_on_its_way_into_a_slot_that_is_armed_anew_is_not_accepte
     await store.checkpoint(mine, replace(START, lanes=(LanePositions(("8" * 56,) * 40),)))
     assert not own.view.put(own.version + 1, own.epoch, own.owner_digest, b"{}", own.token)
     assert await seen(store) == ["8" * 56]
+
+
+async def test_one_that_was_refused_in_the_midst_is_accepted_once_it_holds_the_lease_again(
+    store: SqliteStore, other: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the write and the look at the fence another one takes the lease, and sees what was written."""
+    mine, read = at_once(store, await held(store), 7), os.pread
+    given: list[Lease] = []
+
+    async def take_and_release() -> None:
+        third = await opened(file)
+        given.append(await third.take(mine, "b"))
+        await third.release(given[0])
+        await third.close()
+
+    def read_later(descriptor: int, size: int, at: int) -> bytes:
+        if size == len(NOBODY) and threading.current_thread() is threading.main_thread() and not given:
+            thread = threading.Thread(target=lambda: asyncio.run(take_and_release()))
+            thread.start()
+            thread.join()
+        return read(descriptor, size, at)
+
+    monkeypatch.setattr(os, "pread", read_later)
+    assert store.checkpoint_at_once(mine, settled(8)) is None
+    assert given[0].checkpoint == settled(8)
+    (row,) = await store.load("m")
+    again = at_once(store, await store.take(row, "a"), 100)
+    assert (await other.take(again, "c")).checkpoint == settled(100)
 
 
 async def test_a_slot_that_is_being_written_is_read_again(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
