@@ -4,24 +4,26 @@
     recalled --either, and at its end--> recalled
     armed --its owner or epoch changes, or a transaction stores a checkpoint--> recalled
 
-A process has a file for its slots, and in it a slot for each lease it ever held. A lease is armed in one slot at most:
-arming and recalling are parts of write transactions, of which there is one at a time. What a slot has under its row's
-owner and epoch, and is not void, is newer than the row. So who reads rows adds what slots have, and reads that first;
-who changes a row's epoch recalls it before; and what slots have of a row that gets a checkpoint is void once that is
-committed. What a process left behind the next one writes into the rows.
+A process has a file for its slots. The row of a lease that is armed says where: the file, the place in it, and a token
+drawn at the arming. What the slot has of this token is newer than the row, and nothing else is. So what a slot has is
+void in the very transaction that gives its row a checkpoint or an owner, for the row says another place then, and is as
+it was if that is undone. Who changes what a row says recalls the slot before: nothing more is accepted there.
+
+Arming is a part of the transaction, too, but nothing is written to the slot before that is committed. Rows get what
+their slots have again and again (`changed`), and at the end; what a process left behind the next one gives them.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections import deque
 from contextlib import suppress
-from functools import partial
 from glob import escape
 from pathlib import Path
 from secrets import token_bytes, token_hex
-from typing import TypeAlias
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -29,45 +31,84 @@ from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint
 from esm.stores.presence import is_free
 from esm.stores.rows import checkpoint_of, checkpoint_text, order_of
-from esm.stores.slots import NOBODY, ROOM, SLOT, SlotView, digest, owner_digest, slots_of
+from esm.stores.slots import ROOM, SLOT, TOKEN, SlotView
 
-__all__ = ["Contents", "Newest"]
+__all__ = ["Newest", "Place", "Stored"]
 
-Contents: TypeAlias = dict[tuple[bytes, bytes, int], bytes]
-"""Checkpoints as JSON, by the digests of key and owner, and the epoch."""
+
+class Place(NamedTuple):
+    """What a row says of its newest checkpoint: in which file and where in it, and under which token."""
+
+    file: str
+    at: int
+    token: bytes
+
+    def text(self, epoch: int) -> str:
+        """As it stands in the row, with the epoch of which it is."""
+        return f"{epoch}:{self.file}:{self.at}:{self.token.hex()}"
+
+    @classmethod
+    def of(cls, text: str | None, epoch: int) -> Place | None:
+        """`None`: the row has no such place, or one of another epoch. Raises `ValueError`, `TypeError`."""
+        if text is None:
+            return None
+        match = _PLACE.fullmatch(text)
+        if match is None:
+            raise ValueError("no place")
+        of_epoch, file, at, token = match.groups()
+        return cls(file, int(at), bytes.fromhex(token)) if int(of_epoch) == epoch else None
+
+
+_FILE = "[0-9a-f]{16}"
+_PLACE = re.compile(rf"(\d{{1,19}}):({_FILE}):(\d{{1,19}}):([0-9a-f]{{{2 * TOKEN}}})")
+
+
+class Stored(NamedTuple):
+    """A row: the lease as the row has it, and where its newest checkpoint stands; `None`: in the row."""
+
+    lease: Lease
+    place: Place | None
 
 
 class _Own:
-    """A slot of this process, armed for a lease. `version`: the newest in it; `order`: of the newest checkpoint."""
+    """A slot of this process, armed for a lease.
 
-    __slots__ = ("epoch", "order", "owner", "owner_digest", "token", "version", "view")
+    `version`, `order`: of its newest checkpoint; `copied`: the version that its row has.
+    """
 
-    def __init__(self, view: SlotView, lease: Lease, version: int) -> None:
-        self.view, self.version, self.token = view, version, token_bytes(len(NOBODY))
+    __slots__ = ("copied", "epoch", "order", "owner", "place", "token", "version", "view")
+
+    def __init__(self, view: SlotView, place: Place, lease: Lease) -> None:
+        self.view, self.place, self.token = view, place, place.token
         self.owner, self.epoch = lease.owner, lease.epoch
-        self.owner_digest = owner_digest(lease.owner or "")
         self.order = order_of(lease.checkpoint)
-
-    def is_of(self, lease: Lease) -> bool:
-        return self.epoch == lease.epoch and self.owner == lease.owner
+        self.version = self.copied = 0
 
 
 class Newest:
-    """The slots of one process, and those of others.
+    """The slots of one process, and those of others that rows name.
 
-    `write` and `is_there` are for the event loop's thread, too. All is for the store's, within a write
-    transaction that ends with `committed` or `undone`, and raises `OSError`.
+    `write` and `is_there` are for the event loop's thread, too. All else is for the store's, within a write transaction
+    that ends with `committed` or `undone`, or one that only reads; it raises `OSError`. `arms`: whether this process
+    uses slots of its own. `has_gathered`: whether rows have what processes left behind that were gone before it.
     """
 
     def __init__(self, database: Path, *, writes: bool) -> None:
-        self._database, self._writes = database, writes
-        self._path: Path | None = None
+        self.writes, self.arms, self.has_gathered = writes, False, False
+        self._database = database
+        self._file: str | None = None
         self._descriptor = -1
         self._own: dict[LeaseKey, _Own] = {}
-        self._recalled: dict[LeaseKey, list[SlotView]] = {}  # in this transaction
-        self._afterwards: list[Callable[[], None]] = []
-        self._others: dict[bytes, list[SlotView]] | None = None  # those of other files, once they were looked for
-        self._opened: list[int] = []
+        self._slots = 0
+        self._free: deque[int] = deque()  # the one that is free for the longest time is used next
+        # What the transaction comes to:
+        self._changes: dict[LeaseKey, _Own | None] = {}
+        self._drawn: list[int] = []
+        self._let_go: list[int] = []
+        self._copied: list[tuple[_Own, int]] = []
+        self._gone: list[Path] = []
+        self._gathers = False
+        self._opened: dict[str, int | None] = {}
 
     # -- in the event loop -----------------------------------------------------------------------------------------
 
@@ -77,201 +118,198 @@ class Newest:
         Raises `OSError`.
         """
         own = self._own.get(lease.key)
-        if own is None or not own.is_of(lease) or checkpoint.ended:
+        if own is None or own.epoch != lease.epoch or own.owner != lease.owner or checkpoint.ended:
             return False
         text, order = checkpoint_text(checkpoint), order_of(checkpoint)
         if len(text) > ROOM or order < own.order:
             return False
-        version = own.version + 1
-        if not own.view.put(version, own.epoch, own.owner_digest, text, own.token):
+        if not own.view.put(own.token, own.version + 1, text):
             return False
-        own.version, own.order = version, order
+        own.version += 1
+        own.order = order
         return True
 
     def is_there(self) -> bool:
         """Whether the path still leads to the file that is written to. Raises `OSError`."""
-        return self._path is None or os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        return self._file is None or os.path.samestat(self._path(self._file).stat(), os.fstat(self._descriptor))
 
     # -- within a transaction --------------------------------------------------------------------------------------
 
     @property
     def is_used(self) -> bool:
-        """Whether this process has armed a lease yet."""
-        return self._path is not None
+        """Whether this process has a file of its own."""
+        return self._file is not None
+
+    def seen(self, row: Stored) -> Lease:
+        """The row with its newest checkpoint. Raises `ValueError`, `TypeError` for one that is none."""
+        text = None if row.place is None else self._newest(row.place)
+        if text is None:
+            return row.lease
+        checkpoint = checkpoint_of(text)
+        # A power cut may have taken from the slot what its row was given before.
+        ahead = order_of(checkpoint) >= order_of(row.lease.checkpoint)
+        return replace(row.lease, checkpoint=checkpoint) if ahead else row.lease
+
+    def recalled(self, row: Stored) -> Lease:
+        """The same; its slot accepts no other one."""
+        if row.place is not None and self.writes:  # else the database refuses what comes next
+            view = self._view(row.place)
+            if view is not None:
+                view.recall(row.place.token)
+        return self.seen(row)
+
+    def arm(self, lease: Lease) -> Place | None:
+        """Where its checkpoints go as soon as this is committed, which its row must say; `None`: into the row.
+
+        Nothing of the row is armed.
+        """
+        if lease.owner is None or lease.checkpoint.ended or not self.arms:
+            self.let_go(lease.key)
+            return None
+        at = self._slot_of(lease.key)
+        if at is None:
+            at = self._draw()
+        place = Place(self._own_file(), at, token_bytes(TOKEN))
+        own = _Own(SlotView(self._descriptor, at), place, lease)
+        own.view.arm(place.token)
+        self._changes[lease.key] = own
+        return place
+
+    def let_go(self, key: LeaseKey) -> None:
+        """This process's slot of it, if any, is nobody's once this is committed: no row says that it is there."""
+        at = self._slot_of(key)
+        if at is not None:
+            self._changes[key] = None
+            self._let_go.append(at)
 
     def held(self) -> list[LeaseKey]:
         """The leases that this process has slots for."""
         return list(self._own)
 
-    def may_have(self, row: Lease) -> bool:
-        """Whether this process's slot of it may have something that the row has not: it is still this owner's."""
-        return row.owner == self._own[row.key].owner
+    def changed(self) -> list[LeaseKey]:
+        """Those whose slots have what their rows have not yet."""
+        return [key for key, own in list(self._own.items()) if own.version != own.copied]
 
-    def contents(self) -> Contents:
-        """What all slots have; to be read before the rows that it is for."""
-        found: Contents = {}
-        for views in self._foreign().values():
-            for view in views:
-                _add(found, view)
-        for own in self._own.values():
-            _add(found, own.view)
-        return found
+    def is_own(self, key: LeaseKey, row: Stored | None) -> bool:
+        """Whether the row says that it is in this process's slot; what it has now counts as copied once committed."""
+        own = self._own[key]
+        if row is None or row.place != own.place:
+            return False
+        self._copied.append((own, own.version))
+        return True
 
-    def seen(self, row: Lease) -> Lease:
-        """The row with its newest checkpoint."""
-        return _newest(row, self._views(row))
-
-    def recalled(self, row: Lease) -> Lease:
-        """The row with its newest checkpoint; no slot accepts another one."""
-        views = self._recalled[row.key] = self._views(row)
-        self._disarm(views)
-        return _newest(row, views)
-
-    def supersede(self, key: LeaseKey) -> None:
-        """The row, which was recalled, gets a checkpoint: what slots have of it is void once that is committed."""
-        for view in self._recalled[key]:
-            slot = view.read()
-            if slot.content is not None:
-                self._afterwards.append(partial(view.floor, slot.version))
-
-    def refuse(self, keys: Iterable[LeaseKey]) -> None:
-        """The rows go: no slot accepts a checkpoint of them."""
-        for key in keys:
-            self._disarm(self._views_of(key))
-
-    def arm(self, lease: Lease) -> None:
-        """This process's slot accepts the lease's checkpoints, unless none is to come; of its row nothing is armed."""
-        if lease.owner is None or lease.checkpoint.ended:
-            return
-        own = self._own.get(lease.key)
-        view = self._new_slot(lease.key) if own is None else own.view
-        own = _Own(view, lease, view.read().version)
-        self._own[lease.key] = own
-        view.fence(own.token)
-
-    def void(self, keys: Iterable[LeaseKey]) -> None:
-        """There is no row of these: what slots have of them is of rows that were removed."""
-        synced = set()
-        for key in keys:
-            for view in self._views_of(key):
-                slot = view.read()
-                if slot.content is not None or slot.fence != NOBODY:
-                    view.fence(NOBODY)
-                    view.floor(slot.version)
-                    synced.add(view.descriptor)
-        for descriptor in synced:
-            os.fsync(descriptor)  # or what a power cut brings back might be taken for the new row's
-
-    def abandoned(self) -> Contents:
-        """What is in the files of processes that are gone; the files go, too, once this is committed."""
-        found: Contents = {}
-        for path in self._files():
-            with suppress(FileNotFoundError):
-                descriptor = os.open(path, os.O_RDWR)
-                self._opened.append(descriptor)
-                if is_free(descriptor):
-                    for _, view in slots_of(descriptor):
-                        _add(found, view)
-                    self._afterwards.append(partial(path.unlink, missing_ok=True))
+    def left_behind(self) -> set[str]:
+        """The files of processes that are gone; they go, too, once this is committed."""
+        found, self._gathers = set(), True
+        for path in self._database.parent.glob(f"{escape(self._database.name)}-newest-*"):
+            name = path.name.removeprefix(f"{self._database.name}-newest-")
+            if name != self._file and re.fullmatch(_FILE, name):
+                descriptor = self._open(name)
+                if descriptor is not None and is_free(descriptor):
+                    found.add(name)
+                    self._gone.append(path)
         return found
 
     def committed(self) -> None:
-        """The transaction is durable. Does all that is left to do, and raises the first fault of it."""
-        faults = []
-        for each in self._afterwards:
-            try:
-                each()
-            except OSError as fault:
-                faults.append(fault)
-        self._afterwards.clear()
+        """The transaction is durable."""
+        for key, own in self._changes.items():
+            if own is None:
+                self._own.pop(key, None)
+            else:
+                self._own[key] = own
+        self._free.extend(self._let_go)
+        for own, version in self._copied:
+            own.copied = version
+        for path in self._gone:
+            with suppress(OSError):  # the next one does it
+                path.unlink()
+        self._drawn.clear()
+        self.has_gathered = self.has_gathered or self._gathers
         self._end_transaction()
-        if faults:
-            raise faults[0]
 
     def undone(self) -> None:
-        """The transaction has changed nothing."""
-        self._afterwards.clear()
+        """The transaction has changed nothing in the database: rows say of slots what they said before."""
+        self._free.extend(self._drawn)
+        self._drawn.clear()
         self._end_transaction()
 
     def close(self, *, emptied: bool) -> None:
         """Ends the use of the file, which goes when it is `emptied` into the rows."""
-        if self._path is not None:
+        if self._file is not None:
             if emptied:
-                self._path.unlink(missing_ok=True)
+                self._path(self._file).unlink(missing_ok=True)
             os.close(self._descriptor)
-            self._path = None
+            self._file = None
         self._own.clear()
-
-    def _disarm(self, views: list[SlotView]) -> None:
-        for view in views if self._writes else ():  # else the database refuses what comes next
-            view.fence(NOBODY)
 
     # -- slots -----------------------------------------------------------------------------------------------------
 
-    def _views(self, row: Lease) -> list[SlotView]:
-        """The slots that may have something of a row: this process's alone, if it is armed there."""
-        own = self._own.get(row.key)
-        if own is not None and own.is_of(row) and own.view.read().fence == own.token:
-            return [own.view]
-        return self._views_of(row.key) if row.owner is not None else []
+    def _newest(self, place: Place) -> bytes | None:
+        view = self._view(place)
+        return None if view is None else view.newest(place.token)
 
-    def _views_of(self, key: LeaseKey) -> list[SlotView]:
-        own = self._own.get(key)
-        return [*([] if own is None else [own.view]), *self._foreign().get(digest(key), [])]
+    def _view(self, place: Place) -> SlotView | None:
+        descriptor = self._open(place.file)
+        return None if descriptor is None else SlotView(descriptor, place.at)
 
-    def _foreign(self) -> dict[bytes, list[SlotView]]:
-        if self._others is None:
-            self._others = {}
-            for path in self._files():
-                with suppress(FileNotFoundError):
-                    descriptor = os.open(path, os.O_RDWR if self._writes else os.O_RDONLY)
-                    self._opened.append(descriptor)
-                    for key, view in slots_of(descriptor):
-                        self._others.setdefault(key, []).append(view)
-        return self._others
+    def _slot_of(self, key: LeaseKey) -> int | None:
+        own = self._changes[key] if key in self._changes else self._own.get(key)
+        return None if own is None else own.place.at
 
-    def _files(self) -> list[Path]:
-        """Those of others."""
-        found = self._database.parent.glob(f"{escape(self._database.name)}-newest-*")
-        return [path for path in found if path != self._path]
-
-    def _new_slot(self, key: LeaseKey) -> SlotView:
-        if self._path is None:
-            self._make_file()
-        view = SlotView(self._descriptor, SLOT * len(self._own))
-        view.name(digest(key))
-        return view
-
-    def _make_file(self) -> None:
-        while True:
-            path = self._database.with_name(f"{self._database.name}-newest-{token_hex(8)}")
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            os.fchmod(descriptor, self._database.stat().st_mode & 0o777)  # who shares the database shares this, too
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # for as long as this process lives
-            if os.fstat(descriptor).st_nlink:
-                self._path, self._descriptor = path, descriptor
-                return
-            os.close(descriptor)  # it was taken for one that was left behind, between the two calls
+    def _draw(self) -> int:
+        if not self._free:
+            self._free.append(SLOT * self._slots)
+            self._slots += 1
+        at = self._free.popleft()
+        self._drawn.append(at)
+        return at
 
     def _end_transaction(self) -> None:
-        self._recalled.clear()
-        self._others = None
+        self._changes.clear()
+        self._let_go.clear()
+        self._copied.clear()
+        self._gone.clear()
+        self._gathers = False
         while self._opened:
-            os.close(self._opened.pop())
+            _, descriptor = self._opened.popitem()
+            if descriptor is not None:
+                os.close(descriptor)
 
+    # -- files -----------------------------------------------------------------------------------------------------
 
-def _add(found: Contents, view: SlotView) -> None:
-    slot = view.read()
-    if slot.content is not None:
-        found[slot.key, slot.content.owner, slot.content.epoch] = slot.content.text
+    def _path(self, file: str) -> Path:
+        return self._database.with_name(f"{self._database.name}-newest-{file}")
 
+    def _open(self, file: str) -> int | None:
+        """The descriptor of a file, for as long as the transaction lasts; `None`: it is not there."""
+        if file == self._file:
+            return self._descriptor
+        if file not in self._opened:
+            self._opened[file] = None
+            with suppress(FileNotFoundError):
+                self._opened[file] = os.open(self._path(file), os.O_RDWR if self.writes else os.O_RDONLY)
+        return self._opened[file]
 
-def _newest(row: Lease, views: list[SlotView]) -> Lease:
-    """The row with what these slots have of its owner and epoch."""
-    found = [
-        checkpoint_of(content.text)
-        for view in views
-        if (content := view.read().content) is not None
-        and (content.owner, content.epoch) == (owner_digest(row.owner or ""), row.epoch)
-    ]
-    return replace(row, checkpoint=max(found, key=order_of)) if found else row
+    def _own_file(self) -> str:
+        while self._file is None:
+            file = token_hex(8)
+            descriptor = os.open(self._path(file), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                self._share(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # for as long as this process lives
+                if os.fstat(descriptor).st_nlink:  # else it was taken for one that was left behind
+                    self._file, self._descriptor = file, descriptor
+            except BaseException:
+                self._path(file).unlink(missing_ok=True)
+                raise
+            finally:
+                if self._file is None:
+                    os.close(descriptor)
+        return self._file
+
+    def _share(self, descriptor: int) -> None:
+        """Who may use the database may use this, too, also when root was the first to work with it."""
+        database = self._database.stat()
+        if os.geteuid() == 0:
+            os.fchown(descriptor, database.st_uid, database.st_gid)
+        os.fchmod(descriptor, database.st_mode & 0o777)

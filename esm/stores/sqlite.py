@@ -2,7 +2,7 @@
 
 All SQL runs in one thread of the store's own; what is asked for while a transaction runs is done together in the next
 one. A checkpoint of a lease that is held is written where it is asked for, into a slot beside the database
-(`sqlite_quick`, `newest`); its row has it from the next renewal on.
+(`sqlite_quick`, `newest`); its row has it seconds later.
 
 Durability: write-ahead log with `synchronous=NORMAL`. What was answered survives the death of the process, `kill -9`
 included, because it is in the operating system's hands. A power cut may cost the last commits (the log is synced when
@@ -32,7 +32,10 @@ from esm.stores import sqlite_statements as statements
 from esm.stores.sqlite_file import SCHEMA_VERSION, Access, Answer, Job, SqliteFile, Work
 from esm.stores.sqlite_quick import QuickCheckpoints
 
-__all__ = ["SCHEMA_VERSION", "SqliteStore"]
+__all__ = ["COPY_MS", "SCHEMA_VERSION", "SqliteStore"]
+
+COPY_MS: Millis = 5_000
+"""How much later than a checkpoint its row has it, at most (chosen: a row costs three times as much as its slot)."""
 
 _Stop: TypeAlias = "asyncio.Future[None]"  # the thread ends, then answers it
 
@@ -60,6 +63,7 @@ class SqliteStore:
         self._quick: QuickCheckpoints | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._copying: asyncio.TimerHandle | None = None
 
     async def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> Lease:
         """`lease` with this checkpoint, durable. Raises `LeaseLostError`; `StoreError` when it goes back."""
@@ -75,10 +79,12 @@ class SqliteStore:
         # It may go past what waits for the thread: the slot says whether it may be written, and what its caller gave up
         # meanwhile is not written any more.
         quick = self._quick
-        if quick is None or asyncio.get_running_loop() is not self._loop:
+        if quick is None or self._loop is None or asyncio.get_running_loop() is not self._loop:
             return None
         if not quick.write(lease, checkpoint):
             return None
+        if self._copying is None:
+            self._copying = self._loop.call_later(COPY_MS / 1000, self._copy)
         return _advanced(lease, checkpoint)
 
     async def open(self) -> None:
@@ -107,13 +113,16 @@ class SqliteStore:
             self._jobs.put(self._loop.create_future())
             opened.add_done_callback(_hear)
             raise
-        if self._database.is_local:
+        if self._newest.arms:
             self._quick = QuickCheckpoints(self._database)
 
     async def close(self) -> None:
         """Finishes what was asked for, closes the file, ends the thread. Closing twice is fine."""
         thread, self._thread = self._thread, None
         self._quick = None
+        if self._copying is not None:
+            self._copying.cancel()
+            self._copying = None
         if thread is not None:
             closed = asyncio.get_running_loop().create_future()
             self._hand_over()
@@ -133,7 +142,7 @@ class SqliteStore:
 
     async def create(self, leases: Sequence[Lease]) -> None:
         """Adds those that are not there yet, in one transaction."""
-        await self._do(statements.create, self._newest, leases)
+        await self._do(statements.create, leases)
 
     async def take(self, lease: Lease, owner: str) -> Lease:
         """The row, now `owner`'s, who lives from here on until `close`. Raises `LeaseLostError`."""
@@ -151,7 +160,7 @@ class SqliteStore:
 
     async def remove(self, leases: Sequence[Lease]) -> None:
         """Removes those that are ended and of the epoch they were read with, in one transaction."""
-        await self._do(statements.remove, self._newest, leases)
+        await self._do(statements.remove, leases)
 
     async def forget(self, mapping: str) -> None:
         """Removes all leases of a mapping, in one transaction."""
@@ -173,6 +182,11 @@ class SqliteStore:
         moves: list[Moved] = await self._do(statements.load_moves)
         return moves
 
+    def _copy(self) -> None:
+        """Lets rows have what slots have; what fails is tried again after the next checkpoint."""
+        self._copying = None
+        self._ask(statements.copy, self._newest).add_done_callback(_hear)
+
     def _take(self, connection: sqlite3.Connection, lease: Lease, owner: str) -> Lease:
         self._database.presence.declare(owner)
         return statements.take(connection, self._newest, lease, owner)
@@ -182,20 +196,22 @@ class SqliteStore:
 
     async def _do(self, work: Work, *args: Any) -> Any:
         """What `work(connection, *args)` gives, in the store's thread and committed."""
-        loop = self._check_usable()
+        self._check_usable()
+        return await self._ask(work, *args)
+
+    def _ask(self, work: Work, *args: Any) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
         answer = loop.create_future()
         if not self._asked:
             loop.call_soon(self._hand_over)
         self._asked.append((answer, work, args))
-        return await answer
+        return answer
 
-    def _check_usable(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.get_running_loop()
+    def _check_usable(self) -> None:
         if self._thread is None:
             raise StoreError(f"{self._database.path}: is not open")
-        if loop is not self._loop:
+        if asyncio.get_running_loop() is not self._loop:
             raise StoreError(f"{self._database.path}: was opened in another event loop")
-        return loop
 
     def _hand_over(self) -> None:
         """To the thread, all that was asked for in one turn of the loop: one waking, one transaction."""
@@ -238,10 +254,10 @@ def _advanced(lease: Lease, checkpoint: Checkpoint) -> Lease:
     return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
 
-def _hear(opened: asyncio.Future[None]) -> None:
-    """Or a fault that nobody waits for any more would be told of as never heard."""
-    if not opened.cancelled():
-        opened.exception()
+def _hear(answer: asyncio.Future[Any]) -> None:
+    """Or a fault that nobody waits for would be told of as never heard."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _answer(loop: asyncio.AbstractEventLoop, answers: list[Answer]) -> None:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from esm.clock import Millis
-from esm.errors import EsmError, StoreError
+from esm.errors import StoreError
 from esm.stores.mounts import network_file_system
 from esm.stores.newest import Newest
 from esm.stores.presence import Presence
-from esm.stores.sqlite_statements import SCHEMA, advance, empty, one
+from esm.stores.sqlite_statements import AS_UPGRADED, SCHEMA, UPGRADE, advance, empty, one
 
 __all__ = ["SCHEMA_VERSION", "Access", "Answer", "Job", "SqliteFile", "Work"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Access = Literal["create", "write", "read", "preview"]
 """`create`: the file is made if it is not there. `write`: it must be there. `read`: it must be there, and nothing in it
@@ -31,6 +31,8 @@ is changed. `preview`: the same, but a file that is not there is an empty store.
 """
 
 _MODES: dict[Access, str] = {"create": "rwc", "write": "rw", "read": "ro", "preview": "ro"}
+
+_VERSION = "SELECT max(version) FROM esm_schema"
 
 Work: TypeAlias = Callable[..., Any]
 Job: TypeAlias = "tuple[asyncio.Future[Any], Work, tuple[Any, ...]]"
@@ -50,11 +52,6 @@ class SqliteFile:
         self._force = force
         self._busy_timeout = busy_timeout
         self._files = (0, 0, 0, 0)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it may be written to, and what one process writes another sees at once."""
-        return self._writes and network_file_system(self.path) is None
 
     def commit(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Answer]:
         """Does the jobs in one transaction. A job that is refused has written nothing; a fault undoes them all."""
@@ -88,17 +85,19 @@ class SqliteFile:
         """Writes what stands beside the rows into them. Where that cannot be done, the next process does it."""
         if not self.newest.is_used:
             return
+        emptied = False
         try:
             connection.rollback()
             connection.execute("BEGIN IMMEDIATE")
             empty(connection, self.newest)
             connection.execute("COMMIT")
             self.newest.committed()
-        except (sqlite3.Error, OSError, EsmError):
+            self.check_files()
+            emptied = True
+        except Exception:  # noqa: BLE001 -- whatever it is, those who wait for the end must be told of it
             self.newest.undone()
-            self.newest.close(emptied=False)
-        else:
-            self.newest.close(emptied=True)
+        with suppress(OSError):
+            self.newest.close(emptied=emptied)
 
     def check_files(self) -> None:
         """The path still leads to the files that are written to; otherwise the write went to one without a name.
@@ -134,7 +133,9 @@ class SqliteFile:
             self._make_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(SCHEMA)
+        self._upgrade(connection)
         self._files = self._identity()
+        self.newest.arms = network_file_system(self.path) is None  # else others need not see at once what is written
 
     def _make_wal(self, connection: sqlite3.Connection) -> None:
         """The change of mode does not always wait for others by itself, so it is tried as long as a wait may take."""
@@ -169,9 +170,19 @@ class SqliteFile:
             return
         if not {"esm_schema", "esm_lease"} <= tables:
             raise StoreError(f"{self.path}: is another program's database; give the store a file of its own")
-        version = one(connection, "SELECT max(version) FROM esm_schema")
-        if version != SCHEMA_VERSION:  # there is no older one to migrate yet
+        version = one(connection, _VERSION)
+        if version not in (1, SCHEMA_VERSION):
             raise StoreError(f"{self.path}: has schema version {version}; this release knows {SCHEMA_VERSION}")
+        if version == 1 and not self._writes:
+            connection.execute(AS_UPGRADED)
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        """From version 1, once, whoever is first."""
+        connection.execute("BEGIN IMMEDIATE")
+        if one(connection, _VERSION) != SCHEMA_VERSION:
+            for statement in UPGRADE:
+                connection.execute(statement)
+        connection.execute("COMMIT")
 
     def _identity(self) -> tuple[int, int, int, int]:
         file, log = os.stat(self._name), os.stat(self._log)  # noqa: PTH116  # a `Path` costs as much again at each write

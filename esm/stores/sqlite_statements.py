@@ -1,13 +1,14 @@
 """The SQL of the SQLite store: its tables, and what each call of the store does in a transaction.
 
 Each function is given the connection first, runs in the store's thread, and is committed with others. One that raises
-`StoreError` has written nothing. `newest`: the slots beside the rows, which say more than the rows do.
+`StoreError` has written nothing of its own. `newest`: the slots beside the rows, which say more than the rows do.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,13 +18,15 @@ from esm.leasing.fencing import advanced, released, renewed, taken
 from esm.leasing.lease import Lease, LeaseKey
 from esm.leasing.moves import Move, Moved, moved
 from esm.records.position import Checkpoint
-from esm.stores.newest import Contents, Newest
-from esm.stores.rows import Row, checkpoint_columns, checkpoint_of, lease_of, move_row_of, moved_of, row_of
-from esm.stores.slots import digest, owner_digest
+from esm.stores.newest import Newest, Place, Stored
+from esm.stores.rows import checkpoint_columns, lease_of, move_row_of, moved_of, row_of
 
 __all__ = [
+    "AS_UPGRADED",
     "SCHEMA",
+    "UPGRADE",
     "advance",
+    "copy",
     "create",
     "empty",
     "forget",
@@ -41,11 +44,11 @@ __all__ = [
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS esm_schema (version INTEGER NOT NULL);
-INSERT INTO esm_schema SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM esm_schema);
+INSERT INTO esm_schema SELECT 2 WHERE NOT EXISTS (SELECT 1 FROM esm_schema);
 CREATE TABLE IF NOT EXISTS esm_lease (
     mapping TEXT NOT NULL, stream TEXT NOT NULL, shard_id TEXT NOT NULL, parents TEXT NOT NULL,
     owner TEXT, epoch INTEGER NOT NULL, beat INTEGER NOT NULL,
-    checkpoint TEXT NOT NULL, settled TEXT NOT NULL, ended INTEGER NOT NULL,
+    checkpoint TEXT NOT NULL, settled TEXT NOT NULL, ended INTEGER NOT NULL, newest TEXT,
     PRIMARY KEY (mapping, stream, shard_id)
 );
 CREATE TABLE IF NOT EXISTS esm_move (
@@ -55,8 +58,14 @@ CREATE TABLE IF NOT EXISTS esm_move (
 );
 COMMIT;
 """
+UPGRADE = ("ALTER TABLE esm_lease ADD COLUMN newest TEXT", "UPDATE esm_schema SET version = 2")
+"""From version 1, in which all checkpoints stood in the rows."""
+
+AS_UPGRADED = "CREATE TEMP VIEW esm_lease AS SELECT *, NULL AS newest FROM main.esm_lease"
+"""The same for who may not change it."""
+
 _LOAD = """
-SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended
+SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended, newest
 FROM esm_lease WHERE mapping = ?
 """
 _ALL, _, _ = _LOAD.partition("WHERE")
@@ -70,9 +79,7 @@ _HOLD = """
 UPDATE esm_lease SET owner = ?, epoch = ?, beat = ?, checkpoint = ?, settled = ?, ended = ?
 WHERE mapping = ? AND stream = ? AND shard_id = ?
 """
-_SETTLE = """
-UPDATE esm_lease SET checkpoint = ?, settled = ?, ended = ? WHERE mapping = ? AND stream = ? AND shard_id = ?
-"""
+_POINT = "UPDATE esm_lease SET newest = ? WHERE mapping = ? AND stream = ? AND shard_id = ?"
 _REMOVE = """
 DELETE FROM esm_lease WHERE mapping = ? AND stream = ? AND shard_id = ? AND epoch = ? AND ended
 """
@@ -100,97 +107,121 @@ SELECT at, who, command, mapping, stream, shard_id, epoch, owner, before, after 
 def advance(connection: sqlite3.Connection, newest: Newest, lease: Lease, checkpoint: Checkpoint) -> None:
     """Stores a checkpoint under the lease's owner and epoch. Raises `LeaseLostError`, `StoreError`."""
     key = lease.key
-    row = _read(connection, key)
-    if row is not None and (row.owner, row.epoch) == (lease.owner, lease.epoch):
-        row = newest.recalled(row)
+    stored = _read(connection, key)
+    row = None if stored is None else stored.lease
+    if stored is not None and (stored.lease.owner, stored.lease.epoch) == (lease.owner, lease.epoch):
+        row = _recalled(newest, stored)
     after = advanced(row, lease, checkpoint)
     columns = checkpoint_columns(checkpoint)
     _, settled, ended = columns
     values = (*columns, *_key(key), lease.owner, lease.epoch, len(settled), settled, ended)
     if connection.execute(_ADVANCE, values).rowcount == 0:
-        raise StoreError(f"lease {key.mapping}/{key.shard_id}: its row is damaged (columns differ from its checkpoint)")
-    newest.supersede(key)
-    newest.arm(after)
+        raise StoreError(f"{_name(key)}: its row is damaged (columns differ from its checkpoint)")
+    _point(connection, after, newest.arm(after))
 
 
 def take(connection: sqlite3.Connection, newest: Newest, lease: Lease, owner: str) -> Lease:
     """The row, now `owner`'s. Raises `LeaseLostError`."""
-    if not newest.is_used:
+    if newest.arms and not newest.has_gathered:
         _gather(connection, newest)
-    row = _read(connection, lease.key)
-    after = _hand_on(connection, newest, row, taken(row, lease, owner))
-    newest.arm(after)
+    stored = _read(connection, lease.key)
+    after = _hand_on(connection, newest, stored, taken(stored and stored.lease, lease, owner))
+    _point(connection, after, newest.arm(after))
     return after
 
 
 def release(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> None:
     """Leaves the row without an owner. Raises `LeaseLostError`."""
-    row = _read(connection, lease.key)
-    _hand_on(connection, newest, row, released(row, lease))
+    stored = _read(connection, lease.key)
+    after = _hand_on(connection, newest, stored, released(stored and stored.lease, lease))
+    newest.let_go(after.key)
+    _point(connection, after, None)
 
 
 def renew(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> Lease:
     """The row with its beat one higher. Raises `LeaseLostError`."""
-    row = _read(connection, lease.key)
-    after = renewed(None if row is None else newest.seen(row), lease)
+    stored = _read(connection, lease.key)
+    after = renewed(None if stored is None else _seen(newest, stored), lease)
     _hold(connection, after)
     return after
 
 
+def copy(connection: sqlite3.Connection, newest: Newest) -> None:
+    """Writes what this process's slots have and their rows have not into the rows."""
+    for key in newest.changed():
+        stored = _read(connection, key)
+        if stored is not None and newest.is_own(key, stored):
+            _hold(connection, _seen(newest, stored))
+        else:
+            newest.let_go(key)
+
+
 def empty(connection: sqlite3.Connection, newest: Newest) -> None:
-    """Writes what this process's slots have into the rows."""
+    """Writes what this process's slots have into the rows, and nothing goes into the slots any more."""
     for key in newest.held():
-        row = _read(connection, key)
-        if row is not None and newest.may_have(row):
-            _hold(connection, newest.recalled(row))
+        stored = _read(connection, key)
+        if stored is not None and newest.is_own(key, stored):
+            _hold(connection, _recalled(newest, stored))
+            _point(connection, stored.lease, None)
 
 
-def _hand_on(connection: sqlite3.Connection, newest: Newest, row: Lease | None, after: Lease) -> Lease:
+def _hand_on(connection: sqlite3.Connection, newest: Newest, stored: Stored | None, after: Lease) -> Lease:
     """`after` with the newest checkpoint of the row that it follows, which has it from now on."""
-    if row is not None:
-        after = replace(after, checkpoint=newest.recalled(row).checkpoint)
-        newest.supersede(row.key)
+    if stored is not None:
+        after = replace(after, checkpoint=_recalled(newest, stored).checkpoint)
     _hold(connection, after)
     return after
 
 
 def _gather(connection: sqlite3.Connection, newest: Newest) -> None:
     """Writes what processes that are gone have left in their slots into the rows."""
-    left = newest.abandoned()
-    for row in connection.execute(_ALL).fetchall() if left else ():
-        mapping, stream, shard_id, _, owner, epoch, *_ = row
-        text = left.get((digest(LeaseKey(mapping, stream, shard_id)), owner_digest(owner or ""), epoch))
-        if text is not None:
-            connection.execute(_SETTLE, (*checkpoint_columns(checkpoint_of(text)), mapping, stream, shard_id))
+    files = newest.left_behind()
+    for row in connection.execute(f"{_ALL} WHERE newest IS NOT NULL").fetchall() if files else ():
+        with suppress(StoreError):  # a damaged row is told of to whom it concerns
+            stored = _stored(row)
+            if stored.place is not None and stored.place.file in files:
+                _hold(connection, _seen(newest, stored))
+                _point(connection, stored.lease, None)
 
 
 def load(connection: sqlite3.Connection, newest: Newest, mapping: str) -> list[Lease]:
     """The leases of a mapping."""
-    contents = newest.contents()
-    # To the end first: a damaged row would leave the statement open, and its snapshot in the way of later writes.
-    return [_with(contents, lease_of(row)) for row in connection.execute(_LOAD, (mapping,)).fetchall()]
+    return _all(connection, newest, _LOAD, mapping)
 
 
 def load_all(connection: sqlite3.Connection, newest: Newest) -> list[Lease]:
     """The leases of all mappings."""
-    contents = newest.contents()
-    return [_with(contents, lease_of(row)) for row in connection.execute(_ALL).fetchall()]
+    return _all(connection, newest, _ALL)
 
 
-def create(connection: sqlite3.Connection, newest: Newest, leases: Sequence[Lease]) -> None:
+def _all(connection: sqlite3.Connection, newest: Newest, sql: str, *values: str) -> list[Lease]:
+    # To the end first: a damaged row would leave the statement open, and its snapshot in the way of later writes.
+    rows = connection.execute(sql, values).fetchall()
+    leases = [_seen(newest, _stored(row)) for row in rows]
+    if newest.writes or not any(newest_of for *_, newest_of in rows):
+        return leases
+    # Who only reads keeps nobody from changing a row meanwhile, and its slot is used for another one then.
+    connection.execute("COMMIT")
+    connection.execute("BEGIN")
+    same = [row[-1] for row in connection.execute(sql, values).fetchall()] == [row[-1] for row in rows]
+    return leases if same else _all(connection, newest, sql, *values)
+
+
+def create(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
     """Adds those that are not there."""
-    newest.void([lease.key for lease in leases if connection.execute(_CREATE, row_of(lease)).rowcount])
+    connection.executemany(_CREATE, [row_of(lease) for lease in leases])
 
 
-def remove(connection: sqlite3.Connection, newest: Newest, leases: Sequence[Lease]) -> None:
+def remove(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
     """Removes those that are ended and of the epoch they were read with."""
-    newest.refuse(lease.key for lease in leases)
     connection.executemany(_REMOVE, [(*_key(lease.key), lease.epoch) for lease in leases])
 
 
 def forget(connection: sqlite3.Connection, newest: Newest, mapping: str) -> None:
     """Removes every row of a mapping."""
-    newest.refuse(LeaseKey(*row[:3]) for row in connection.execute(_LOAD, (mapping,)).fetchall())
+    for row in connection.execute(f"{_LOAD} AND newest IS NOT NULL", (mapping,)).fetchall():
+        with suppress(StoreError):  # a damaged row can be removed as any other
+            newest.let_go(_recalled(newest, _stored(row)).key)
     connection.execute("DELETE FROM esm_lease WHERE mapping = ?", (mapping,))
 
 
@@ -202,9 +233,12 @@ def move(
     Raises `LeaseLostError` before anything is written.
     """
     rows = [_read(connection, each.key) for each in moves]
-    leases = [moved(None if row is None else newest.recalled(row), each) for row, each in zip(rows, moves, strict=True)]
-    newest.void(lease.key for lease, row in zip(leases, rows, strict=True) if row is None)
-    connection.executemany(_MOVE, [row_of(lease) for lease in leases])
+    leases = [
+        moved(None if row is None else _recalled(newest, row), each) for row, each in zip(rows, moves, strict=True)
+    ]
+    connection.executemany(_MOVE, [row_of(lease) for lease in leases])  # whose checkpoints are in the rows
+    for lease in leases:
+        newest.let_go(lease.key)
     entries = [entry(each, lease) for each, lease in zip(moves, leases, strict=True)]
     connection.executemany(_LOG, [move_row_of(entry) for entry in entries])
     return leases
@@ -222,9 +256,36 @@ def one(connection: sqlite3.Connection, sql: str) -> Any:
     return connection.execute(sql).fetchone()[0]
 
 
-def _read(connection: sqlite3.Connection, key: LeaseKey) -> Lease | None:
-    rows: list[Row] = connection.execute(_READ, _key(key)).fetchall()
-    return lease_of(rows[0]) if rows else None
+def _read(connection: sqlite3.Connection, key: LeaseKey) -> Stored | None:
+    rows = connection.execute(_READ, _key(key)).fetchall()
+    return _stored(rows[0]) if rows else None
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    """Raises `StoreError` naming the lease."""
+    *columns, place = row
+    lease = lease_of(tuple(columns))
+    try:
+        return Stored(lease, Place.of(place, lease.epoch))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{_name(lease.key)}: its row is damaged (newest: {error})") from error
+
+
+def _seen(newest: Newest, stored: Stored) -> Lease:
+    return _whole(newest.seen, stored)
+
+
+def _recalled(newest: Newest, stored: Stored) -> Lease:
+    return _whole(newest.recalled, stored)
+
+
+def _whole(look: Callable[[Stored], Lease], stored: Stored) -> Lease:
+    """Raises `StoreError` naming the lease."""
+    try:
+        return look(stored)
+    except (ValueError, TypeError) as error:
+        name = _name(stored.lease.key)
+        raise StoreError(f"{name}: its newest checkpoint is damaged ({type(error).__name__})") from error
 
 
 def _hold(connection: sqlite3.Connection, lease: Lease) -> None:
@@ -232,13 +293,14 @@ def _hold(connection: sqlite3.Connection, lease: Lease) -> None:
     connection.execute(_HOLD, (lease.owner, lease.epoch, lease.beat, *columns, *_key(lease.key)))
 
 
-def _with(contents: Contents, lease: Lease) -> Lease:
-    """The row with its newest checkpoint."""
-    if not contents or lease.owner is None:
-        return lease
-    text = contents.get((digest(lease.key), owner_digest(lease.owner), lease.epoch))
-    return lease if text is None else replace(lease, checkpoint=checkpoint_of(text))
+def _point(connection: sqlite3.Connection, lease: Lease, place: Place | None) -> None:
+    """The row says where its newest checkpoint stands; `None`: in the row."""
+    connection.execute(_POINT, (None if place is None else place.text(lease.epoch), *_key(lease.key)))
 
 
 def _key(key: LeaseKey) -> tuple[str, str, str]:
     return key.mapping, key.stream, key.shard_id
+
+
+def _name(key: LeaseKey) -> str:
+    return f"lease {key.mapping}/{key.shard_id}"

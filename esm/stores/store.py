@@ -74,7 +74,7 @@ class PromptStore(LeaseStore, Protocol):
     """One that can write a position without a wait."""
 
     def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
-        """As `checkpoint`; `None`: nothing is written, and `checkpoint` has to be awaited, which says why."""
+        """As `checkpoint`; `None`: it is not stored, and `checkpoint` has to be awaited, which says why."""
         ...
 
 

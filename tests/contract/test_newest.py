@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,66 +13,15 @@ import pytest
 from msgspec.structs import replace
 
 from esm.errors import LeaseLostError, StoreError
-from esm.leasing.lease import Lease, LeaseKey
+from esm.leasing.lease import Lease
 from esm.leasing.moves import Move
-from esm.records.position import Checkpoint, LanePositions, Position
+from esm.records.position import LanePositions
 from esm.stores import mounts
-from esm.stores.slots import NOBODY, SLOT, SlotView
+from esm.stores.slots import NOBODY, SLOT
 from esm.stores.sqlite import SqliteStore
+from tests.contract.newest_leases import START, at_once, held, newest_files, opened, rows, seen, settled
 
 pytestmark = pytest.mark.anyio
-
-START = Checkpoint(Position.trim_horizon())
-
-
-@pytest.fixture
-async def store(file: Path) -> AsyncIterator[SqliteStore]:
-    store = await opened(file)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def other(file: Path, store: SqliteStore) -> AsyncIterator[SqliteStore]:
-    """As another process has it."""
-    other = await opened(file)
-    yield other
-    await other.close()
-
-
-async def opened(file: Path) -> SqliteStore:
-    store = SqliteStore(file, busy_timeout=200)
-    await store.open()
-    return store
-
-
-def lease(shard: str = "1") -> Lease:
-    return Lease(LeaseKey("m", "s", shard), START)
-
-
-def settled(number: int) -> Checkpoint:
-    return replace(START, lanes=(LanePositions((str(number),)),))
-
-
-async def held(store: SqliteStore, shard: str = "1", owner: str = "a") -> Lease:
-    await store.create([lease(shard)])
-    return await store.take(lease(shard), owner)
-
-
-def at_once(store: SqliteStore, mine: Lease, number: int) -> Lease:
-    stored = store.checkpoint_at_once(mine, settled(number))
-    assert stored is not None
-    return stored
-
-
-async def seen(store: SqliteStore) -> list[str | None]:
-    return [row.checkpoint.settled for row in await store.load("m")]
-
-
-def rows(file: Path) -> list[tuple[str]]:
-    """What the rows alone say."""
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute("SELECT settled FROM esm_lease").fetchall()
 
 
 async def left_behind(file: Path) -> None:
@@ -88,10 +35,6 @@ async def left_behind(file: Path) -> None:
 
 def share(file: Path) -> None:
     file.chmod(0o660)
-
-
-def newest_files(file: Path) -> list[Path]:
-    return list(file.parent.glob("esm.db-newest-*"))
 
 
 async def test_who_takes_a_lease_has_its_newest_checkpoint_and_its_owner_writes_no_more(
@@ -180,25 +123,6 @@ async def test_what_is_not_written_whole_is_not_accepted(store: SqliteStore, mon
     assert await seen(store) == ["7"]
 
 
-async def test_one_slot_that_cannot_be_voided_keeps_no_other_from_it(
-    store: SqliteStore, other: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = at_once(store, await held(store, "1"), 7), at_once(store, await held(store, "2"), 7)
-    floor, asked = SlotView.floor, []
-
-    def fails(view: SlotView, version: int) -> None:
-        asked.append(version)
-        if len(asked) == 1:
-            raise OSError(errno.EIO, "the disk is broken")
-        floor(view, version)
-
-    monkeypatch.setattr(SlotView, "floor", fails)
-    answers = await asyncio.gather(other.take(one, "b"), other.take(two, "b"), return_exceptions=True)
-    assert [type(answer) for answer in answers] == [StoreError, StoreError]
-    assert len(asked) == 2
-    assert await seen(other) == ["7", "7"]
-
-
 async def test_what_could_not_be_written_at_the_end_is_seen_and_written_by_the_next(file: Path) -> None:
     await left_behind(file)
     assert len(newest_files(file)) == 1
@@ -258,7 +182,7 @@ async def test_what_was_on_its_way_into_a_slot_that_is_armed_anew_is_not_accepte
     mine = at_once(store, await held(store), 7)
     own = store._newest._own[mine.key]
     await store.checkpoint(mine, replace(START, lanes=(LanePositions(("8" * 56,) * 40),)))
-    assert not own.view.put(own.version + 1, own.epoch, own.owner_digest, b"{}", own.token)
+    assert not own.view.put(own.token, own.version + 1, b"{}")
     assert await seen(store) == ["8" * 56]
 
 
@@ -301,9 +225,9 @@ async def test_a_slot_that_is_being_written_is_read_again(store: SqliteStore, mo
         return data.replace(b'"8"', b'"9"') if len(reads) == 1 else data
 
     monkeypatch.setattr(os, "pread", torn)
-    assert store._newest._own[mine.key].view.read().content is not None
-    assert len(reads) == 2
     assert await seen(store) == ["8"]
+    assert len(reads) == 2
+    assert store.checkpoint_at_once(mine, settled(9)) is not None
 
 
 async def test_a_half_that_was_cut_off_leaves_the_one_before_it(store: SqliteStore, file: Path) -> None:
@@ -319,12 +243,13 @@ async def test_a_half_that_was_cut_off_leaves_the_one_before_it(store: SqliteSto
 
 async def test_a_file_of_noise_is_no_checkpoint(store: SqliteStore, file: Path) -> None:
     await held(store)
-    file.with_name("esm.db-newest-0").write_bytes(os.urandom(3 * SLOT + 5))
-    file.with_name("esm.db-newest-1").write_bytes(b"")
+    (path,) = newest_files(file)
+    path.write_bytes(os.urandom(3 * SLOT + 5))
+    file.with_name("esm.db-newest-0123456789abcdef").write_bytes(os.urandom(5))
     assert await seen(store) == [None]
     other = await opened(file)
     await held(other, "2", "b")
-    assert len(newest_files(file)) == 2
+    assert len(newest_files(file)) == 2  # of the living
     await other.close()
 
 

@@ -96,7 +96,7 @@ async def test_the_file_is_made_with_a_log_and_gone_is_the_log_after_closing(fil
     await store.open()
     with raw(file) as other:
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert other.execute("SELECT version FROM esm_schema").fetchall() == [(1,)]
+        assert other.execute("SELECT version FROM esm_schema").fetchall() == [(2,)]
     assert len(own_threads()) == 1
     await store.close()
     assert [one.name for one in file.parent.iterdir()] == [file.name]
@@ -157,7 +157,7 @@ async def test_another_programs_database_is_refused_and_left_alone(file: Path, t
     assert content(file) == before
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "x"])
+@pytest.mark.parametrize("version", [0, 3, None, "x"])
 async def test_a_schema_of_another_version_is_refused(file: Path, version: object) -> None:
     await made(file)
     with raw(file) as other:
@@ -165,7 +165,7 @@ async def test_a_schema_of_another_version_is_refused(file: Path, version: objec
         other.execute("DROP TABLE esm_schema")
         other.execute("CREATE TABLE esm_schema (version)")
         other.execute("INSERT INTO esm_schema VALUES (?)", (version,))
-    await refused(SqliteStore(file), f"schema version {version}; this release knows 1")
+    await refused(SqliteStore(file), f"schema version {version}; this release knows 2")
 
 
 @contextmanager

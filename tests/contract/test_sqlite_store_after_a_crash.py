@@ -261,4 +261,5 @@ def test_the_stored_shape_is_the_documented_one(tmp_path: Path) -> None:
             '"lanes":[{"settled":["0042"]},{"settled":[null,"43"]}],"ended":true,"window":null}',
             "settled": "42",
             "ended": 1,
+            "newest": None,
         }
