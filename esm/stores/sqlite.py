@@ -38,6 +38,7 @@ COPY_MS: Millis = 5_000
 """How much later than a checkpoint its row has it, at most (chosen: a row costs three times as much as its slot)."""
 
 _Stop: TypeAlias = "asyncio.Future[None]"  # the thread ends, then answers it
+_Jobs: TypeAlias = "SimpleQueue[list[Job] | _Stop]"
 
 
 class SqliteStore:
@@ -56,10 +57,11 @@ class SqliteStore:
         busy_timeout: Millis = 30_000,
         access: Access = "create",
     ) -> None:
-        self._database = SqliteFile(Path(path).resolve(), access=access, force=force, busy_timeout=busy_timeout)
-        self._newest = self._database.newest
+        path = Path(path).resolve()
+        self._new_file = partial(SqliteFile, path, access=access, force=force, busy_timeout=busy_timeout)
+        self._database = self._new_file()
         self._asked: list[Job] = []
-        self._jobs: SimpleQueue[list[Job] | _Stop] = SimpleQueue()
+        self._jobs: _Jobs = SimpleQueue()
         self._quick: QuickCheckpoints | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -71,7 +73,7 @@ class SqliteStore:
         stored = self.checkpoint_at_once(lease, checkpoint)
         if stored is not None:
             return stored
-        await self._do(statements.advance, self._newest, lease, checkpoint)
+        await self._do(statements.advance, self._database.newest, lease, checkpoint)
         return _advanced(lease, checkpoint)
 
     def checkpoint_at_once(self, lease: Lease, checkpoint: Checkpoint) -> Lease | None:
@@ -96,10 +98,13 @@ class SqliteStore:
         if self._thread is not None:
             raise StoreError(f"{self._database.path}: is open already")
         self._loop = asyncio.get_running_loop()
+        self._database = self._new_file()  # one that was given up while it was opened may still be in use
         self._jobs = SimpleQueue()
         opened: asyncio.Future[None] = self._loop.create_future()
         # A daemon: a program that forgets to close the store still ends, and loses nothing that was answered.
-        thread = threading.Thread(target=self._serve, args=(self._jobs, opened), name="esm-sqlite", daemon=True)
+        thread = threading.Thread(
+            target=_serve, args=(self._database, self._jobs, opened), name="esm-sqlite", daemon=True
+        )
         self._thread = thread
         thread.start()
         try:
@@ -113,7 +118,7 @@ class SqliteStore:
             self._jobs.put(self._loop.create_future())
             opened.add_done_callback(_hear)
             raise
-        if self._newest.arms:
+        if self._database.newest.arms:
             self._quick = QuickCheckpoints(self._database)
 
     async def close(self) -> None:
@@ -132,12 +137,12 @@ class SqliteStore:
 
     async def load(self, mapping: str) -> list[Lease]:
         """All leases of a mapping. Raises `StoreError` naming a row that is damaged."""
-        leases: list[Lease] = await self._do(statements.load, self._newest, mapping)
+        leases: list[Lease] = await self._do(statements.load, self._database.newest, mapping)
         return leases
 
     async def load_all(self) -> list[Lease]:
         """The leases of all mappings. Raises `StoreError` naming a row that is damaged."""
-        leases: list[Lease] = await self._do(statements.load_all, self._newest)
+        leases: list[Lease] = await self._do(statements.load_all, self._database.newest)
         return leases
 
     async def create(self, leases: Sequence[Lease]) -> None:
@@ -151,12 +156,12 @@ class SqliteStore:
 
     async def renew(self, lease: Lease) -> Lease:
         """The row with its beat one higher. Raises `LeaseLostError`."""
-        row: Lease = await self._do(statements.renew, self._newest, lease)
+        row: Lease = await self._do(statements.renew, self._database.newest, lease)
         return row
 
     async def release(self, lease: Lease) -> None:
         """Leaves the row without an owner. Raises `LeaseLostError`."""
-        await self._do(statements.release, self._newest, lease)
+        await self._do(statements.release, self._database.newest, lease)
 
     async def remove(self, leases: Sequence[Lease]) -> None:
         """Removes those that are ended and of the epoch they were read with, in one transaction."""
@@ -164,7 +169,7 @@ class SqliteStore:
 
     async def forget(self, mapping: str) -> None:
         """Removes all leases of a mapping, in one transaction."""
-        await self._do(statements.forget, self._newest, mapping)
+        await self._do(statements.forget, self._database.newest, mapping)
 
     async def living(self, owners: Iterable[str]) -> frozenset[str]:
         """Those of the owners whose process has a store open on this file, as the system's locks tell."""
@@ -174,7 +179,7 @@ class SqliteStore:
     async def move(self, moves: Sequence[Move], *, at: Millis, who: str, command: str) -> list[Lease]:
         """The leases, moved and written down in one transaction. Raises `LeaseLostError`."""
         entry = partial(log_entry, at=at, who=who, command=command)
-        leases: list[Lease] = await self._do(statements.move, self._newest, moves, entry)
+        leases: list[Lease] = await self._do(statements.move, self._database.newest, moves, entry)
         return leases
 
     async def moves(self) -> list[Moved]:
@@ -185,11 +190,11 @@ class SqliteStore:
     def _copy(self) -> None:
         """Lets rows have what slots have; what fails is tried again after the next checkpoint."""
         self._copying = None
-        self._ask(statements.copy, self._newest).add_done_callback(_hear)
+        self._ask(statements.copy, self._database.newest).add_done_callback(_hear)
 
     def _take(self, connection: sqlite3.Connection, lease: Lease, owner: str) -> Lease:
         self._database.presence.declare(owner)
-        return statements.take(connection, self._newest, lease, owner)
+        return statements.take(connection, self._database.newest, lease, owner)
 
     def _living(self, _connection: sqlite3.Connection, owners: frozenset[str]) -> frozenset[str]:
         return frozenset(filter(self._database.presence.lives, owners))
@@ -219,35 +224,36 @@ class SqliteStore:
             self._jobs.put(self._asked)
             self._asked = []
 
-    def _serve(self, jobs: SimpleQueue[list[Job] | _Stop], opened: asyncio.Future[None]) -> None:
-        """The thread: opens the file, commits what comes in, closes the file."""
-        try:
-            connection = self._database.open()
-        except StoreError as error:
-            _answer(opened.get_loop(), [(opened, error)])
-            return
-        with closing(connection), closing(self._database.presence):
-            _answer(opened.get_loop(), [(opened, None)])
-            stop = self._work(connection, jobs, opened.get_loop())
-            self._database.finish(connection)
-        _answer(stop.get_loop(), [(stop, None)])
 
-    def _work(
-        self, connection: sqlite3.Connection, jobs: SimpleQueue[list[Job] | _Stop], loop: asyncio.AbstractEventLoop
-    ) -> _Stop:
-        """Commits all that has come in since the last commit, again and again, until it meets a `_Stop`."""
-        while True:
-            group: list[Job] = []
-            asked = jobs.get()
-            while not isinstance(asked, asyncio.Future):
-                group += asked
-                if jobs.empty():
-                    break
-                asked = jobs.get_nowait()
-            if group:
-                _answer(loop, self._database.commit(connection, group))
-            if isinstance(asked, asyncio.Future):
-                return asked
+def _serve(database: SqliteFile, jobs: _Jobs, opened: asyncio.Future[None]) -> None:
+    """The thread: opens the file, commits what comes in, closes the file."""
+    loop = opened.get_loop()
+    try:
+        connection = database.open()
+    except StoreError as error:
+        _answer(loop, [(opened, error)])
+        return
+    with closing(connection), closing(database.presence):
+        _answer(loop, [(opened, None)])
+        stop = _work(database, connection, jobs, loop)
+        database.finish(connection)
+    _answer(stop.get_loop(), [(stop, None)])
+
+
+def _work(database: SqliteFile, connection: sqlite3.Connection, jobs: _Jobs, loop: asyncio.AbstractEventLoop) -> _Stop:
+    """Commits all that has come in since the last commit, again and again, until it meets a `_Stop`."""
+    while True:
+        group: list[Job] = []
+        asked = jobs.get()
+        while not isinstance(asked, asyncio.Future):
+            group += asked
+            if jobs.empty():
+                break
+            asked = jobs.get_nowait()
+        if group:
+            _answer(loop, database.commit(connection, group))
+        if isinstance(asked, asyncio.Future):
+            return asked
 
 
 def _advanced(lease: Lease, checkpoint: Checkpoint) -> Lease:

@@ -180,7 +180,7 @@ async def test_what_could_not_be_committed_leaves_the_files_of_the_dead(file: Pa
 async def test_what_was_on_its_way_into_a_slot_that_is_armed_anew_is_not_accepted(store: SqliteStore) -> None:
     """The thread stores a checkpoint of the same lease while the loop is in the midst of another."""
     mine = at_once(store, await held(store), 7)
-    own = store._newest._own[mine.key]
+    own = store._database.newest._own[mine.key]
     await store.checkpoint(mine, replace(START, lanes=(LanePositions(("8" * 56,) * 40),)))
     assert not own.view.put(own.token, own.version + 1, b"{}")
     assert await seen(store) == ["8" * 56]

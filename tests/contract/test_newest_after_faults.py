@@ -57,7 +57,7 @@ def elsewhere(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def test_who_is_stopped_just_after_a_commit_leaves_the_next_what_was_committed(
     store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, committed, taken = at_once(store, await held(store), 7), store._newest.committed, []
+    mine, committed, taken = at_once(store, await held(store), 7), store._database.newest.committed, []
 
     async def take() -> None:
         other = await opened(file)
@@ -69,7 +69,7 @@ async def test_who_is_stopped_just_after_a_commit_leaves_the_next_what_was_commi
         elsewhere(take)
         committed()
 
-    monkeypatch.setattr(store._newest, "committed", stopped)
+    monkeypatch.setattr(store._database.newest, "committed", stopped)
     await store.checkpoint(mine, END)
     monkeypatch.undo()
     assert [(each.owner, each.checkpoint) for each in taken] == [("b", END)]
@@ -334,7 +334,7 @@ async def test_a_file_that_cannot_be_made_leaves_nothing(
 ) -> None:
     await held(store, "2")  # or the file of its owner would be made below
     await store.release(replace(lease("2"), owner="a", epoch=1))
-    store._newest.close(emptied=True)
+    store._database.newest.close(emptied=True)
     before = descriptors()
 
     def fails(*_: object) -> None:
