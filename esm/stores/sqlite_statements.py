@@ -149,11 +149,12 @@ def renew(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> Lease
 def copy(connection: sqlite3.Connection, newest: Newest) -> None:
     """Writes what this process's slots have and their rows have not into the rows."""
     for key in newest.changed():
-        stored = _read(connection, key)
-        if stored is not None and newest.is_own(key, stored):
-            _hold(connection, _seen(newest, stored))
-        else:
-            newest.let_go(key)
+        with suppress(StoreError):  # a damaged row is told of to whom it concerns
+            stored = _read(connection, key)
+            if stored is not None and newest.is_own(key, stored):
+                _hold(connection, _seen(newest, stored))
+            else:
+                newest.let_go(key)
 
 
 def empty(connection: sqlite3.Connection, newest: Newest) -> None:

@@ -210,6 +210,20 @@ async def test_rows_have_it_some_time_later(
     assert (await other.take(mine, "b")).checkpoint == settled(8)
 
 
+async def test_one_that_is_damaged_keeps_no_other_from_its_row(
+    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "COPY_MS", 0)
+    damaged, sound = await held(store, "1"), await held(store, "2")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE esm_lease SET checkpoint = '{' WHERE shard_id = '1'")
+    at_once(store, damaged, 6)
+    at_once(store, sound, 7)
+    while (rows_now := sorted(rows(file))) != [("",), ("7",)]:
+        assert rows_now == [("",), ("",)]
+        await asyncio.sleep(0)
+
+
 async def test_a_row_that_cannot_be_written_now_is_written_after_the_next(
     store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
