@@ -37,30 +37,29 @@ __all__ = ["Newest", "Place", "Stored"]
 
 
 class Place(NamedTuple):
-    """What a row says of its newest checkpoint: in which file and where in it, and under which token."""
+    """What a row says of its newest checkpoint: of which epoch it is, in which file and where, under which token."""
 
+    epoch: int
     file: str
     at: int
     token: bytes
 
-    def text(self, epoch: int) -> str:
-        """As it stands in the row, with the epoch of which it is."""
-        return f"{epoch}:{self.file}:{self.at}:{self.token.hex()}"
+    def text(self) -> str:
+        """As it stands in the row."""
+        return f"{self.epoch}:{self.file}:{self.at}:{self.token.hex()}"
 
     @classmethod
-    def of(cls, text: str | None, epoch: int) -> Place | None:
-        """`None`: the row has no such place, or one of another epoch. Raises `ValueError`, `TypeError`."""
-        if text is None:
-            return None
+    def of(cls, text: str) -> Place:
+        """Raises `ValueError`, `TypeError`."""
         match = _PLACE.fullmatch(text)
         if match is None:
             raise ValueError("no place")
-        of_epoch, file, at, token = match.groups()
-        return cls(file, int(at), bytes.fromhex(token)) if int(of_epoch) == epoch else None
+        epoch, file, at, token = match.groups()
+        return cls(int(epoch), file, int(at), bytes.fromhex(token))
 
 
 _FILE = "[0-9a-f]{16}"
-_PLACE = re.compile(rf"(\d{{1,19}}):({_FILE}):(\d{{1,19}}):([0-9a-f]{{{2 * TOKEN}}})")
+_PLACE = re.compile(rf"(\d{{1,19}}):({_FILE}):(\d{{1,12}}):([0-9a-f]{{{2 * TOKEN}}})")
 
 
 class Stored(NamedTuple):
@@ -90,16 +89,17 @@ class Newest:
 
     `write` and `is_there` are for the event loop's thread, too. All else is for the store's, within a write transaction
     that ends with `committed` or `undone`, or one that only reads; it raises `OSError`. `arms`: whether this process
-    uses slots of its own. `has_gathered`: whether rows have what processes left behind that were gone before it.
+    uses slots of its own.
     """
 
     def __init__(self, database: Path, *, writes: bool) -> None:
-        self.writes, self.arms, self.has_gathered = writes, False, False
+        self.writes, self.arms = writes, False
         self._database = database
         self._file: str | None = None
         self._descriptor = -1
         self._own: dict[LeaseKey, _Own] = {}
         self._slots = 0
+        self._has_gathered = False
         self._free: deque[int] = deque()  # the one that is free for the longest time is used next
         # What the transaction comes to:
         self._changes: dict[LeaseKey, _Own | None] = {}
@@ -107,7 +107,7 @@ class Newest:
         self._let_go: list[int] = []
         self._copied: list[tuple[_Own, int]] = []
         self._gone: list[Path] = []
-        self._gathers = False
+        self._gathering = False
         self._opened: dict[str, int | None] = {}
 
     # -- in the event loop -----------------------------------------------------------------------------------------
@@ -140,9 +140,17 @@ class Newest:
         """Whether this process has a file of its own."""
         return self._file is not None
 
+    @property
+    def gathers(self) -> bool:
+        """Whether rows lack what processes left behind that were gone before this one."""
+        return self.arms and not (self._has_gathered or self._gathering)
+
     def seen(self, row: Stored) -> Lease:
         """The row with its newest checkpoint. Raises `ValueError`, `TypeError` for one that is none."""
-        text = None if row.place is None else self._newest(row.place)
+        view = None
+        if row.place is not None and row.place.epoch == row.lease.epoch:
+            view = self._view(row.place)
+        text = None if row.place is None or view is None else view.newest(row.place.token)
         if text is None:
             return row.lease
         checkpoint = checkpoint_of(text)
@@ -152,35 +160,46 @@ class Newest:
 
     def recalled(self, row: Stored) -> Lease:
         """The same; its slot accepts no other one."""
-        if row.place is not None and self.writes:  # else the database refuses what comes next
-            view = self._view(row.place)
-            if view is not None:
-                view.recall(row.place.token)
+        if row.place is not None:
+            self.recall(row.place)
         return self.seen(row)
+
+    def recall(self, place: Place) -> None:
+        """The slot accepts nothing under this token any more."""
+        view = self._view(place) if self.writes else None  # else the database refuses what comes next
+        if view is not None:
+            view.recall(place.token)
 
     def arm(self, lease: Lease) -> Place | None:
         """Where its checkpoints go as soon as this is committed, which its row must say; `None`: into the row.
 
         Nothing of the row is armed.
         """
-        if lease.owner is None or lease.checkpoint.ended or not self.arms:
+        over = lease.owner is None or lease.checkpoint.ended
+        if over or not self.arms or len(checkpoint_text(lease.checkpoint)) > ROOM:  # so may the next one be
             self.let_go(lease.key)
             return None
         at = self._slot_of(lease.key)
         if at is None:
             at = self._draw()
-        place = Place(self._own_file(), at, token_bytes(TOKEN))
+        place = Place(lease.epoch, self._own_file(), at, token_bytes(TOKEN))
         own = _Own(SlotView(self._descriptor, at), place, lease)
         own.view.arm(place.token)
         self._changes[lease.key] = own
         return place
 
     def let_go(self, key: LeaseKey) -> None:
-        """This process's slot of it, if any, is nobody's once this is committed: no row says that it is there."""
+        """This process's slot of it, if any, is free once this is committed: no row names it."""
         at = self._slot_of(key)
         if at is not None:
             self._changes[key] = None
             self._let_go.append(at)
+
+    def notice(self, key: LeaseKey, place: Place | None) -> None:
+        """Its row names this place. If that is not this process's slot of it, somebody else changed it."""
+        own = self._current(key)
+        if own is not None and own.place != place:
+            self.let_go(key)
 
     def held(self) -> list[LeaseKey]:
         """The leases that this process has slots for."""
@@ -190,17 +209,20 @@ class Newest:
         """Those whose slots have what their rows have not yet."""
         return [key for key, own in list(self._own.items()) if own.version != own.copied]
 
-    def is_own(self, key: LeaseKey, row: Stored | None) -> bool:
-        """Whether the row says that it is in this process's slot; what it has now counts as copied once committed."""
-        own = self._own[key]
-        if row is None or row.place != own.place:
-            return False
-        self._copied.append((own, own.version))
-        return True
+    def version(self, key: LeaseKey) -> int | None:
+        """The newest that this process's slot of it has, at least; `None`: it has none, after `notice`."""
+        own = self._current(key)
+        return None if own is None else own.version
+
+    def copied(self, key: LeaseKey, version: int) -> None:
+        """Its row has this version once this is committed."""
+        own = self._current(key)
+        if own is not None:
+            self._copied.append((own, version))
 
     def left_behind(self) -> set[str]:
         """The files of processes that are gone; they go, too, once this is committed."""
-        found, self._gathers = set(), True
+        found, self._gathering = set(), True
         for path in self._database.parent.glob(f"{escape(self._database.name)}-newest-*"):
             name = path.name.removeprefix(f"{self._database.name}-newest-")
             if name != self._file and re.fullmatch(_FILE, name):
@@ -210,8 +232,13 @@ class Newest:
                     self._gone.append(path)
         return found
 
+    def spare(self, text: str) -> None:
+        """The file stays that this text of a row names: what it has could not be written into the row."""
+        self._gone = [path for path in self._gone if path.name.rpartition("-")[2] not in text]
+
     def committed(self) -> None:
         """The transaction is durable."""
+        self._drawn.clear()
         for key, own in self._changes.items():
             if own is None:
                 self._own.pop(key, None)
@@ -223,8 +250,7 @@ class Newest:
         for path in self._gone:
             with suppress(OSError):  # the next one does it
                 path.unlink()
-        self._drawn.clear()
-        self.has_gathered = self.has_gathered or self._gathers
+        self._has_gathered = self._has_gathered or self._gathering
         self._end_transaction()
 
     def undone(self) -> None:
@@ -235,25 +261,28 @@ class Newest:
 
     def close(self, *, emptied: bool) -> None:
         """Ends the use of the file, which goes when it is `emptied` into the rows."""
-        if self._file is not None:
-            if emptied:
-                self._path(self._file).unlink(missing_ok=True)
-            os.close(self._descriptor)
-            self._file = None
         self._own.clear()
+        if self._file is None:
+            return
+        path, self._file = self._path(self._file), None
+        try:
+            if emptied:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(self._descriptor)
 
     # -- slots -----------------------------------------------------------------------------------------------------
-
-    def _newest(self, place: Place) -> bytes | None:
-        view = self._view(place)
-        return None if view is None else view.newest(place.token)
 
     def _view(self, place: Place) -> SlotView | None:
         descriptor = self._open(place.file)
         return None if descriptor is None else SlotView(descriptor, place.at)
 
+    def _current(self, key: LeaseKey) -> _Own | None:
+        """What is armed for it, as the transaction has it now."""
+        return self._changes[key] if key in self._changes else self._own.get(key)
+
     def _slot_of(self, key: LeaseKey) -> int | None:
-        own = self._changes[key] if key in self._changes else self._own.get(key)
+        own = self._current(key)
         return None if own is None else own.place.at
 
     def _draw(self) -> int:
@@ -269,11 +298,12 @@ class Newest:
         self._let_go.clear()
         self._copied.clear()
         self._gone.clear()
-        self._gathers = False
+        self._gathering = False
         while self._opened:
             _, descriptor = self._opened.popitem()
             if descriptor is not None:
-                os.close(descriptor)
+                with suppress(OSError):
+                    os.close(descriptor)
 
     # -- files -----------------------------------------------------------------------------------------------------
 

@@ -81,12 +81,12 @@ class SqliteStore:
         # It may go past what waits for the thread: the slot says whether it may be written, and what its caller gave up
         # meanwhile is not written any more.
         quick = self._quick
-        if quick is None or self._loop is None or asyncio.get_running_loop() is not self._loop:
+        if quick is None or asyncio.get_running_loop() is not self._loop:
             return None
         if not quick.write(lease, checkpoint):
             return None
         if self._copying is None:
-            self._copying = self._loop.call_later(COPY_MS / 1000, self._copy)
+            self._copy_later()
         return _advanced(lease, checkpoint)
 
     async def open(self) -> None:
@@ -187,10 +187,18 @@ class SqliteStore:
         moves: list[Moved] = await self._do(statements.load_moves)
         return moves
 
+    def _copy_later(self) -> None:
+        if self._copying is None and self._loop is not None and self._thread is not None:
+            self._copying = self._loop.call_later(COPY_MS / 1000, self._copy)
+
     def _copy(self) -> None:
-        """Lets rows have what slots have; what fails is tried again after the next checkpoint."""
+        """Lets rows have what slots have."""
         self._copying = None
-        self._ask(statements.copy, self._database.newest).add_done_callback(_hear)
+        self._ask(statements.copy, self._database.newest).add_done_callback(self._copied)
+
+    def _copied(self, answer: asyncio.Future[Any]) -> None:
+        if not answer.cancelled() and answer.exception() is not None:
+            self._copy_later()
 
     def _take(self, connection: sqlite3.Connection, lease: Lease, owner: str) -> Lease:
         self._database.presence.declare(owner)
@@ -260,10 +268,10 @@ def _advanced(lease: Lease, checkpoint: Checkpoint) -> Lease:
     return Lease(lease.key, checkpoint, lease.parents, lease.owner, lease.epoch, lease.beat)
 
 
-def _hear(answer: asyncio.Future[Any]) -> None:
-    """Or a fault that nobody waits for would be told of as never heard."""
-    if not answer.cancelled():
-        answer.exception()
+def _hear(opened: asyncio.Future[None]) -> None:
+    """Or a fault that nobody waits for any more would be told of as never heard."""
+    if not opened.cancelled():
+        opened.exception()
 
 
 def _answer(loop: asyncio.AbstractEventLoop, answers: list[Answer]) -> None:

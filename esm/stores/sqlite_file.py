@@ -89,11 +89,11 @@ class SqliteFile:
         try:
             connection.rollback()
             connection.execute("BEGIN IMMEDIATE")
-            empty(connection, self.newest)
+            all_of_it = empty(connection, self.newest)
             connection.execute("COMMIT")
             self.newest.committed()
             self.check_files()
-            emptied = True
+            emptied = all_of_it
         except Exception:  # noqa: BLE001 -- whatever it is, those who wait for the end must be told of it
             self.newest.undone()
         with suppress(OSError):

@@ -69,7 +69,9 @@ SELECT mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settl
 FROM esm_lease WHERE mapping = ?
 """
 _ALL, _, _ = _LOAD.partition("WHERE")
+_LOOKS = 100  # of which hardly ever three are taken (measured: beside a writer of hundreds of rows a second)
 _READ = f"{_LOAD} AND stream = ? AND shard_id = ?"
+_PLACES = "SELECT mapping, stream, shard_id, newest FROM esm_lease WHERE mapping = ? AND newest IS NOT NULL"
 _CREATE = """
 INSERT OR IGNORE INTO esm_lease
 (mapping, stream, shard_id, parents, owner, epoch, beat, checkpoint, settled, ended)
@@ -107,7 +109,7 @@ SELECT at, who, command, mapping, stream, shard_id, epoch, owner, before, after 
 def advance(connection: sqlite3.Connection, newest: Newest, lease: Lease, checkpoint: Checkpoint) -> None:
     """Stores a checkpoint under the lease's owner and epoch. Raises `LeaseLostError`, `StoreError`."""
     key = lease.key
-    stored = _read(connection, key)
+    stored = _read(connection, newest, key)
     row = None if stored is None else stored.lease
     if stored is not None and (stored.lease.owner, stored.lease.epoch) == (lease.owner, lease.epoch):
         row = _recalled(newest, stored)
@@ -117,53 +119,60 @@ def advance(connection: sqlite3.Connection, newest: Newest, lease: Lease, checkp
     values = (*columns, *_key(key), lease.owner, lease.epoch, len(settled), settled, ended)
     if connection.execute(_ADVANCE, values).rowcount == 0:
         raise StoreError(f"{_name(key)}: its row is damaged (columns differ from its checkpoint)")
-    _point(connection, after, newest.arm(after))
+    _point(connection, after.key, newest.arm(after))
 
 
 def take(connection: sqlite3.Connection, newest: Newest, lease: Lease, owner: str) -> Lease:
     """The row, now `owner`'s. Raises `LeaseLostError`."""
-    if newest.arms and not newest.has_gathered:
+    if newest.gathers:
         _gather(connection, newest)
-    stored = _read(connection, lease.key)
+    stored = _read(connection, newest, lease.key)
     after = _hand_on(connection, newest, stored, taken(stored and stored.lease, lease, owner))
-    _point(connection, after, newest.arm(after))
+    _point(connection, after.key, newest.arm(after))
     return after
 
 
 def release(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> None:
     """Leaves the row without an owner. Raises `LeaseLostError`."""
-    stored = _read(connection, lease.key)
+    stored = _read(connection, newest, lease.key)
     after = _hand_on(connection, newest, stored, released(stored and stored.lease, lease))
     newest.let_go(after.key)
-    _point(connection, after, None)
+    _point(connection, after.key, None)
 
 
 def renew(connection: sqlite3.Connection, newest: Newest, lease: Lease) -> Lease:
     """The row with its beat one higher. Raises `LeaseLostError`."""
-    stored = _read(connection, lease.key)
+    stored = _read(connection, newest, lease.key)
     after = renewed(None if stored is None else _seen(newest, stored), lease)
     _hold(connection, after)
     return after
 
 
 def copy(connection: sqlite3.Connection, newest: Newest) -> None:
-    """Writes what this process's slots have and their rows have not into the rows."""
+    """Writes what this process's slots have and their rows have not into the rows, but for damaged ones."""
     for key in newest.changed():
-        with suppress(StoreError):  # a damaged row is told of to whom it concerns
-            stored = _read(connection, key)
-            if stored is not None and newest.is_own(key, stored):
+        with suppress(StoreError):  # told of to whom it concerns
+            stored = _read(connection, newest, key)
+            version = newest.version(key)
+            if stored is not None and version is not None:
                 _hold(connection, _seen(newest, stored))
-            else:
-                newest.let_go(key)
+                newest.copied(key, version)
 
 
-def empty(connection: sqlite3.Connection, newest: Newest) -> None:
-    """Writes what this process's slots have into the rows, and nothing goes into the slots any more."""
+def empty(connection: sqlite3.Connection, newest: Newest) -> bool:
+    """Writes what this process's slots have into the rows, and lets nothing go into the slots any more.
+
+    Whether that is all of it: damaged rows still lack what slots have.
+    """
+    all_of_it = True
     for key in newest.held():
-        stored = _read(connection, key)
-        if stored is not None and newest.is_own(key, stored):
-            _hold(connection, _recalled(newest, stored))
-            _point(connection, stored.lease, None)
+        try:
+            stored = _read(connection, newest, key)
+            if stored is not None and newest.version(key) is not None:
+                _settle(connection, newest, stored)
+        except StoreError:
+            all_of_it = False
+    return all_of_it
 
 
 def _hand_on(connection: sqlite3.Connection, newest: Newest, stored: Stored | None, after: Lease) -> Lease:
@@ -178,11 +187,18 @@ def _gather(connection: sqlite3.Connection, newest: Newest) -> None:
     """Writes what processes that are gone have left in their slots into the rows."""
     files = newest.left_behind()
     for row in connection.execute(f"{_ALL} WHERE newest IS NOT NULL").fetchall() if files else ():
-        with suppress(StoreError):  # a damaged row is told of to whom it concerns
+        try:
             stored = _stored(row)
             if stored.place is not None and stored.place.file in files:
-                _hold(connection, _seen(newest, stored))
-                _point(connection, stored.lease, None)
+                _settle(connection, newest, stored)
+        except StoreError:  # told of to whom it concerns
+            newest.spare(str(row[-1]))
+
+
+def _settle(connection: sqlite3.Connection, newest: Newest, stored: Stored) -> None:
+    """The row has its newest checkpoint, and names no slot."""
+    _hold(connection, _recalled(newest, stored))
+    _point(connection, stored.lease.key, None)
 
 
 def load(connection: sqlite3.Connection, newest: Newest, mapping: str) -> list[Lease]:
@@ -196,16 +212,21 @@ def load_all(connection: sqlite3.Connection, newest: Newest) -> list[Lease]:
 
 
 def _all(connection: sqlite3.Connection, newest: Newest, sql: str, *values: str) -> list[Lease]:
-    # To the end first: a damaged row would leave the statement open, and its snapshot in the way of later writes.
-    rows = connection.execute(sql, values).fetchall()
-    leases = [_seen(newest, _stored(row)) for row in rows]
-    if newest.writes or not any(newest_of for *_, newest_of in rows):
-        return leases
-    # Who only reads keeps nobody from changing a row meanwhile, and its slot is used for another one then.
-    connection.execute("COMMIT")
-    connection.execute("BEGIN")
-    same = [row[-1] for row in connection.execute(sql, values).fetchall()] == [row[-1] for row in rows]
-    return leases if same else _all(connection, newest, sql, *values)
+    """Who only reads keeps nobody from changing a row, and its slot may be another lease's then: he looks once more."""
+    seen: dict[str, tuple[str | None, Lease]] = {}
+    for _ in range(_LOOKS):
+        # To the end first: a damaged row would leave the statement open, and its snapshot in the way of later writes.
+        rows = connection.execute(sql, values).fetchall()
+        before, seen = seen, {}
+        for row in rows:
+            name, place = repr(row[:3]), row[-1]
+            same = before.get(name)
+            seen[name] = same if same and same[0] == place else (place, _seen(newest, _stored(row)))
+        if newest.writes or all(look[0] is None or look is before.get(name) for name, look in seen.items()):
+            break
+        connection.execute("COMMIT")
+        connection.execute("BEGIN")
+    return [lease for _, lease in seen.values()]
 
 
 def create(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
@@ -220,9 +241,11 @@ def remove(connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
 
 def forget(connection: sqlite3.Connection, newest: Newest, mapping: str) -> None:
     """Removes every row of a mapping."""
-    for row in connection.execute(f"{_LOAD} AND newest IS NOT NULL", (mapping,)).fetchall():
-        with suppress(StoreError):  # a damaged row can be removed as any other
-            newest.let_go(_recalled(newest, _stored(row)).key)
+    for key_and_place in connection.execute(_PLACES, (mapping,)).fetchall():
+        *key, place = key_and_place
+        with suppress(ValueError, TypeError):  # a damaged row can be removed as any other
+            newest.recall(Place.of(place))
+        newest.notice(LeaseKey(*key), None)
     connection.execute("DELETE FROM esm_lease WHERE mapping = ?", (mapping,))
 
 
@@ -233,7 +256,7 @@ def move(
 
     Raises `LeaseLostError` before anything is written.
     """
-    rows = [_read(connection, each.key) for each in moves]
+    rows = [_read(connection, newest, each.key) for each in moves]
     leases = [
         moved(None if row is None else _recalled(newest, row), each) for row, each in zip(rows, moves, strict=True)
     ]
@@ -257,9 +280,11 @@ def one(connection: sqlite3.Connection, sql: str) -> Any:
     return connection.execute(sql).fetchone()[0]
 
 
-def _read(connection: sqlite3.Connection, key: LeaseKey) -> Stored | None:
+def _read(connection: sqlite3.Connection, newest: Newest, key: LeaseKey) -> Stored | None:
     rows = connection.execute(_READ, _key(key)).fetchall()
-    return _stored(rows[0]) if rows else None
+    stored = _stored(rows[0]) if rows else None
+    newest.notice(key, None if stored is None else stored.place)
+    return stored
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
@@ -267,7 +292,7 @@ def _stored(row: tuple[Any, ...]) -> Stored:
     *columns, place = row
     lease = lease_of(tuple(columns))
     try:
-        return Stored(lease, Place.of(place, lease.epoch))
+        return Stored(lease, None if place is None else Place.of(place))
     except (ValueError, TypeError) as error:
         raise StoreError(f"{_name(lease.key)}: its row is damaged (newest: {error})") from error
 
@@ -294,9 +319,9 @@ def _hold(connection: sqlite3.Connection, lease: Lease) -> None:
     connection.execute(_HOLD, (lease.owner, lease.epoch, lease.beat, *columns, *_key(lease.key)))
 
 
-def _point(connection: sqlite3.Connection, lease: Lease, place: Place | None) -> None:
+def _point(connection: sqlite3.Connection, key: LeaseKey, place: Place | None) -> None:
     """The row says where its newest checkpoint stands; `None`: in the row."""
-    connection.execute(_POINT, (None if place is None else place.text(lease.epoch), *_key(lease.key)))
+    connection.execute(_POINT, (None if place is None else place.text(), *_key(key)))
 
 
 def _key(key: LeaseKey) -> tuple[str, str, str]:

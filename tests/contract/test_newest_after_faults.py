@@ -5,10 +5,6 @@ what they were: nothing that was accepted is lost, and nothing that is void come
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
-import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
@@ -21,10 +17,11 @@ from msgspec.structs import replace
 
 from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease
-from esm.records.position import Checkpoint, LanePositions
+from esm.records.position import Checkpoint
 from esm.stores import sqlite
+from esm.stores import sqlite_statements as statements
 from esm.stores.newest import Newest
-from esm.stores.slots import SLOT, TOKEN
+from esm.stores.slots import SLOT
 from esm.stores.sqlite import SqliteStore
 from tests.contract.newest_leases import START, at_once, held, lease, newest_files, opened, rows, seen, settled
 
@@ -136,6 +133,16 @@ async def test_all_of_it_in_one_transaction(store: SqliteStore, other: SqliteSto
     assert newest_files(file)[0].stat().st_size <= 3 * SLOT
 
 
+async def test_slots_of_leases_that_others_took_are_given_back(store: SqliteStore, other: SqliteStore) -> None:
+    given = [await held(store, str(number)) for number in range(6)]
+    for each in given:
+        await other.take(each, "b")
+    for write, each in zip(("checkpoint", "renew", "release") * 2, given, strict=True):
+        with pytest.raises(LeaseLostError):
+            await (store.checkpoint(each, settled(7)) if write == "checkpoint" else getattr(store, write)(each))
+    assert store._database.newest.held() == []
+
+
 async def test_slots_are_given_back(store: SqliteStore, other: SqliteStore, file: Path) -> None:
     await held(store, "0")
     for number in range(1, 20):
@@ -196,6 +203,30 @@ async def test_who_only_looks_sees_no_row_without_its_slot(
     await reader.close()
 
 
+async def test_who_only_looks_comes_to_an_end_beside_rows_that_always_change(
+    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With each of his looks one of the leases is armed anew."""
+    mine = [await held(store, str(number)) for number in range(3)]
+    loop, stored, looks = asyncio.get_running_loop(), statements._stored, []
+    reader = SqliteStore(file, access="read")
+    await reader.open()
+    thread = reader._thread
+
+    def changed(row: tuple[Any, ...]) -> Any:
+        if threading.current_thread() is thread:
+            looks.append(row[2])
+            change = store._do(statements.advance, store._database.newest, mine[0], settled(len(looks)))
+            asyncio.run_coroutine_threadsafe(change, loop).result(10)
+        return stored(row)
+
+    monkeypatch.setattr(statements, "_stored", changed)
+    found = await seen(reader)
+    assert (found[1:], looks.count("1"), looks.count("2")) == ([None, None], 1, 1)
+    assert looks.count("0") == statements._LOOKS
+    await reader.close()
+
+
 async def test_rows_have_it_some_time_later(
     store: SqliteStore, other: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,26 +255,36 @@ async def test_one_that_is_damaged_keeps_no_other_from_its_row(
         await asyncio.sleep(0)
 
 
-async def test_a_row_that_cannot_be_written_now_is_written_after_the_next(
+async def test_a_row_that_cannot_be_written_now_is_written_later(
     store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "COPY_MS", 0)
-    commit, failed = store._database._together, asyncio.Event()
-    mine, loop = await held(store), asyncio.get_running_loop()
+    together = store._database._together
+    failures: list[Any] = []
 
-    def full(*_: object) -> None:
-        loop.call_soon_threadsafe(failed.set)
-        raise sqlite3.OperationalError("database or disk is full")
+    def full_at_first(connection: sqlite3.Connection, jobs: list[Any]) -> Any:
+        if len(failures) < 3:
+            failures.append(jobs)
+            raise sqlite3.OperationalError("database or disk is full")
+        return together(connection, jobs)
 
-    monkeypatch.setattr(store._database, "_together", full)
-    mine = at_once(store, mine, 7)
-    await failed.wait()
-    monkeypatch.setattr(store._database, "_together", commit)
-    assert rows(file) == [("",)]
-    at_once(store, mine, 8)
-    while (rows_now := rows(file)) != [("8",)]:
+    mine = await held(store)
+    monkeypatch.setattr(store._database, "_together", full_at_first)
+    at_once(store, mine, 7)
+    while (rows_now := rows(file)) != [("7",)]:
         assert rows_now == [("",)]
         await asyncio.sleep(0)
+    assert len(failures) == 3
+
+
+async def test_rows_are_written_behind_all_else_of_a_transaction(store: SqliteStore) -> None:
+    mine = at_once(store, await held(store), 7)
+    storing = asyncio.create_task(store._do(statements.advance, store._database.newest, mine, settled(8)))
+    await asyncio.sleep(0)
+    await store._do(statements.copy, store._database.newest)
+    await storing
+    at_once(store, mine, 9)
+    assert await seen(store) == ["9"]
 
 
 async def test_what_a_power_cut_took_from_a_slot_its_row_still_has(store: SqliteStore, file: Path) -> None:
@@ -253,160 +294,3 @@ async def test_what_a_power_cut_took_from_a_slot_its_row_still_has(store: Sqlite
     mine = await store.renew(at_once(store, mine, 8))
     path.write_bytes(before)
     assert await seen(store) == ["8"]
-
-
-# Files that are not what they were
-
-
-def put_back(file: Path) -> None:
-    """A copy of the database alone, in its place."""
-    copy = file.with_name("copy")
-    with closing(sqlite3.connect(file)) as connection, closing(sqlite3.connect(copy)) as other:
-        connection.backup(other)
-    for end in ("-wal", "-shm"):
-        file.with_name(f"{file.name}{end}").unlink()
-    copy.replace(file)
-
-
-async def test_a_copy_of_all_files_is_no_older_than_its_rows(store: SqliteStore, file: Path, tmp_path: Path) -> None:
-    mine, to = at_once(store, await held(store), 7), tmp_path / "copy"
-    to.mkdir()
-    for path in newest_files(file):
-        shutil.copy(path, to)
-    await store.checkpoint(mine, END)
-    with closing(sqlite3.connect(file)) as connection, closing(sqlite3.connect(to / "esm.db")) as copy:
-        connection.backup(copy)
-    restored = await opened(to / "esm.db")
-    (row,) = await restored.load("m")
-    assert row.checkpoint == END
-    await held(restored, "2", "b")
-    assert ("12",) in rows(to / "esm.db")
-    await restored.close()
-
-
-async def test_a_copy_of_what_stands_beside_the_rows_is_none(
-    store: SqliteStore, other: SqliteStore, file: Path
-) -> None:
-    mine = at_once(store, await held(store), 7)
-    (path,) = newest_files(file)
-    shutil.copy(path, f"{path}.bak")
-    shutil.copy(path, path.with_name("esm.db-newest-0123456789abcdef"))
-    mine = await store.checkpoint(mine, END)
-    assert await seen(other) == ["12"]
-    assert (await other.take(mine, "b")).checkpoint == END
-
-
-async def test_a_database_that_was_put_back_has_what_stands_beside_it(store: SqliteStore, file: Path) -> None:
-    at_once(store, await held(store), 7)
-    put_back(file)
-    await store.close()
-    following = await opened(file)
-    assert await seen(following) == ["7"]
-    await following.close()
-
-
-async def test_a_file_that_was_emptied_is_as_if_nothing_had_been_written(store: SqliteStore, file: Path) -> None:
-    mine = at_once(store, await held(store), 7)
-    (path,) = newest_files(file)
-    os.truncate(path, 0)
-    assert await seen(store) == [None]
-    with pytest.raises(LeaseLostError):
-        await store.checkpoint(replace(mine, epoch=9), settled(8))
-    mine = await store.checkpoint(mine, settled(8))
-    at_once(store, mine, 9)
-    os.truncate(path, 100)
-    await store.close()
-    assert rows(file) == [("8",)]
-
-
-async def test_what_is_no_checkpoint_names_its_lease_and_is_no_others_trouble(store: SqliteStore, file: Path) -> None:
-    mine, two = await held(store), at_once(store, await held(store, "2"), 7)
-    at_once_ = store.checkpoint_at_once(mine, replace(START, lanes=(LanePositions(("1", "x")),)))
-    assert at_once_ is not None
-    for call in (store.load("m"), store.release(mine), store.renew(mine)):
-        with pytest.raises(StoreError, match="lease m/1: its newest checkpoint is damaged"):
-            await call
-    await store.renew(two)
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE esm_lease SET newest = '1:../x:0:00' WHERE shard_id = '2'")
-    with pytest.raises(StoreError, match="lease m/2: its row is damaged"):
-        await store.renew(two)
-    await store.forget("m")
-    await store.close()
-
-
-async def test_a_row_that_another_took_by_hand_is_not_what_the_slot_says(store: SqliteStore, file: Path) -> None:
-    at_once(store, await held(store), 7)
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE esm_lease SET owner = 'thief', epoch = 99")
-    assert await seen(store) == [None]
-
-
-@pytest.mark.parametrize("call", ["fchmod", "flock"])
-async def test_a_file_that_cannot_be_made_leaves_nothing(
-    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    await held(store, "2")  # or the file of its owner would be made below
-    await store.release(replace(lease("2"), owner="a", epoch=1))
-    store._database.newest.close(emptied=True)
-    before = descriptors()
-
-    def fails(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "no locks available")
-
-    await store.create([lease()])
-    with monkeypatch.context() as patched:
-        patched.setattr(fcntl if call == "flock" else os, call, fails)
-        for _ in range(3):
-            with pytest.raises(StoreError, match="no locks"):
-                await store.take(lease(), "a")
-    assert (descriptors(), newest_files(file)) == (before, [])
-    at_once(store, await store.take(lease(), "a"), 7)
-
-
-async def test_a_slot_that_cannot_be_armed_whole_is_not_used(
-    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.create([lease()])
-    write = os.pwrite
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "pwrite", lambda descriptor, data, at: write(descriptor, data[: TOKEN - 1], at))
-        with pytest.raises(StoreError, match="not written whole"):
-            await store.take(lease(), "a")
-    at_once(store, await store.take(lease(), "a"), 7)
-    assert await seen(store) == ["7"]
-
-
-async def test_root_leaves_it_to_the_owner_of_the_database(
-    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    owners: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: owners.append((user, group)))
-    await held(store)
-    assert owners == [owner_of(file)]
-
-
-# Older releases
-
-
-async def test_a_file_of_an_older_release_is_read_and_goes_on(file: Path) -> None:
-    store = await opened(file)
-    await store.checkpoint(await held(store), settled(7))
-    await store.close()
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("ALTER TABLE esm_lease DROP COLUMN newest")
-        connection.execute("UPDATE esm_schema SET version = 1")
-    for access in ("read", "preview"):
-        reader = SqliteStore(file, access=access)
-        await reader.open()
-        assert await seen(reader) == ["7"]
-        await reader.close()
-    stores = [SqliteStore(file), SqliteStore(file)]
-    await asyncio.gather(*(each.open() for each in stores))
-    (row,) = await stores[0].load("m")
-    at_once(stores[0], await stores[0].take(row, "b"), 8)
-    assert await seen(stores[1]) == ["8"]
-    for each in stores:
-        await each.close()
-    assert rows(file) == [("8",)]

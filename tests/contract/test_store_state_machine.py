@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease, LeaseKey
 from esm.records.position import Checkpoint, LanePositions, Position
+from esm.stores import sqlite_statements as statements
 from esm.stores.memory import MemoryStore
 from esm.stores.sqlite import SqliteStore
 from esm.stores.store import LeaseStore
@@ -146,6 +147,11 @@ class Stores(RuleBasedStateMachine):
                 del self.rows[lease.key]
 
     @rule(side=SIDES)
+    def forget(self, side: int) -> None:
+        assert self.run(self.stores[side].forget("m")) is None
+        self.rows.clear()
+
+    @rule(side=SIDES)
     def look(self, side: int) -> None:
         loaded = self.run(self.stores[side].load("m"))
         assert not isinstance(loaded, StoreError)
@@ -184,6 +190,10 @@ class Stores(RuleBasedStateMachine):
         self.seen.append(expected)
 
 
+async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
+    return await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+
+
 class MemoryStores(Stores):
     """A second store over the same dict is what a second process would see."""
 
@@ -207,6 +217,34 @@ class SqliteStores(Stores):
         store = SqliteStore(self.folder / "esm.db")
         self.left_behind.append(store)
         return store
+
+    def sqlite(self, side: int) -> SqliteStore:
+        store = self.stores[side]
+        assert isinstance(store, SqliteStore)
+        return store
+
+    @rule(side=SIDES)
+    def copy(self, side: int) -> None:
+        """As it comes by itself after some time."""
+        store = self.sqlite(side)
+        assert self.run(store._do(statements.copy, store._database.newest)) is None
+
+    @rule(side=SIDES, owner=OWNERS, checkpoint=CHECKPOINTS, which=st.integers(0, 5), data=st.data())
+    def undone(self, side: int, owner: str, checkpoint: Checkpoint, which: int, data: st.DataObject) -> None:
+        """A transaction that fails at its end, whatever was in it."""
+        store, lease = self.sqlite(side), data.draw(st.sampled_from(self.seen))
+        newest = store._database.newest
+        calls: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+            lambda: store.take(lease, owner),
+            lambda: store._do(statements.advance, newest, lease, checkpoint),
+            lambda: store.release(lease),
+            lambda: store.forget("m"),
+            lambda: store.create([lease]),
+            lambda: store._do(statements.copy, newest),
+        ]
+        faults = self.run(_together([calls[which], calls[0], lambda: store._do(lambda _: 1 / 0)]))
+        assert not isinstance(faults, StoreError)
+        assert all(isinstance(fault, StoreError) and "ZeroDivisionError" in str(fault) for fault in faults)
 
     def teardown(self) -> None:
         for store in self.left_behind:
