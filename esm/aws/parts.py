@@ -20,8 +20,11 @@ __all__ = ["UNPARSABLE", "InParts", "Output", "Parts"]
 T = TypeVar("T", bound="Output")
 
 PART_BYTES = 256 * 1024
-"""Of an answer's JSON: a thousand small records. Of half as many, each of ten lanes has only a few; four times as many
-cost no less (measured), and a core's own cache may be full of them."""
+"""Of an answer's JSON: a thousand small records (chosen).
+
+Of half as many, each of ten lanes has only a few; of four times as many, a core's own cache may be full, and small ones
+cost no less (measured).
+"""
 
 UNPARSABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
