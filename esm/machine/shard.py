@@ -262,13 +262,15 @@ class ShardMachine:
             batch = lane.batches[-1]
         if batch.window is not None:
             batch.window = self._tumbling.told(batch.window)
-        if batch.oversized and batch.condition is None:
+        condition = batch.condition
+        if batch.oversized and condition is None:
             # Never reaches the function, but uses up its attempts; no responseContext (observed).
             batch.invokes += 1
             self._keep_rest(lane, batch, _TOO_LARGE, now)
-            if batch.condition is None:
+            condition = batch.condition
+            if condition is None:
                 return None
-        return lane.deliver(batch) if batch.condition is None else lane.discard(batch)
+        return lane.deliver(batch) if condition is None else lane.discard(batch)
 
     def _settle_delivery(self, lane: Lane, batch: Batch, report: Report, now: Millis) -> None:
         if isinstance(report, Throttled):

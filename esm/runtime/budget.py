@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 __all__ = ["Budget", "Share"]
 
@@ -39,7 +39,8 @@ SQUEEZED = 1
 """Bytes that are said to be there when there is no room: enough for one record, whatever it takes."""
 
 
-class _Waiter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Waiter:
     """`size`: bytes it will ask for."""
 
     share: Share
@@ -202,11 +203,11 @@ class Share:
             self.waiting = True
             self._budget.wait(self, size, tell)
 
-    async def room(self, size: int = 0) -> None:
-        """Returns when there may be room; for `size` bytes, if that is known."""
+    def room(self, size: int = 0) -> asyncio.Future[None]:
+        """Is done when there may be room; for `size` bytes, if that is known."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.when_free(lambda: None if woken.done() else woken.set_result(None), size)
-        await woken
+        return woken
 
     def close(self) -> None:
         """Gives up all it has, for good; a second time does nothing."""

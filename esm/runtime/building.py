@@ -9,7 +9,6 @@ from esm.handlers.invoker import Invoker
 from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Budget
 from esm.runtime.concurrency import Concurrency
-from esm.runtime.driver import Turns
 from esm.runtime.filters import filter_criteria
 from esm.runtime.home import Home
 from esm.runtime.life import Runner
@@ -19,6 +18,7 @@ from esm.runtime.ports import Ports
 from esm.runtime.queue import QueueRunner
 from esm.runtime.recorded import recorded
 from esm.runtime.rounds import Rounds
+from esm.runtime.turns import Turns
 from esm.runtime.watchdog import Watchdog
 from esm.stores.store import LeaseStore
 from esm.telemetry import facts

@@ -25,10 +25,11 @@ from esm.runtime.budget import Budget
 from esm.runtime.calls import About, Answered, Calls, Meaning
 from esm.runtime.concurrency import Slots
 from esm.runtime.deadline import within
-from esm.runtime.driver import Later, Turns
+from esm.runtime.driving import Later
 from esm.runtime.home import Home
 from esm.runtime.ports import Ports
 from esm.runtime.rounds import Rounds
+from esm.runtime.turns import Turns
 from esm.stores.store import LeaseStore, at_once
 from esm.telemetry import facts
 from esm.telemetry.observer import Observers

@@ -27,7 +27,7 @@ from esm.machine.queue_commands import (
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.trace import traceparents
 from esm.runtime.calls import About, Answered
-from esm.runtime.driver import Later
+from esm.runtime.driving import Later
 from esm.runtime.perform import MappingContext
 from esm.sources.sqs import SqsSource
 from esm.telemetry import facts

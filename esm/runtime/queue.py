@@ -6,7 +6,7 @@ asking --the queue answers--> reading --stop--> draining --nothing out, the queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -15,8 +15,8 @@ import anyio
 from esm.clock import Millis
 from esm.errors import EsmError, SourceDeniedError, SourceError, SourceNotFoundError
 from esm.machine.pacing import PollPacer
-from esm.machine.queue import BatchSnapshot, QueueMachine
-from esm.machine.queue_commands import QueueCommand, QueueReport, Receive, Received
+from esm.machine.queue import BatchSnapshot
+from esm.machine.queue_commands import QueueCommand, QueueReport, Received
 from esm.machine.queue_rules import QueueRules
 from esm.mapping.limits import (
     INVOCATION_PAYLOAD_BYTES,
@@ -26,7 +26,7 @@ from esm.mapping.limits import (
 )
 from esm.mapping.rules import check_visibility_timeout
 from esm.mapping.settings import EventSourceMapping
-from esm.runtime.budget import Share
+from esm.runtime.bounded_queue import BoundedQueue
 from esm.runtime.driver import Driver
 from esm.runtime.filters import message_keeper
 from esm.runtime.perform import MappingContext
@@ -48,12 +48,6 @@ POLL_MARGIN_S = 1.0
 FLUSH_S = 1.0
 """How long the last deletes and releases may take when everything else was cut off (chosen)."""
 
-RECEIVE_BYTES = 1 << 20
-"""What a receive is taken to bring before one has, where there are few queues (chosen)."""
-
-RECEIVE_BYTES_MIN = 16 << 10
-"""What it is taken to bring at the least (chosen: so the polls of 3,000 idle queues are all out at once)."""
-
 _EVENT_WRAPPING = len('{"Records":[]}')
 
 
@@ -74,14 +68,13 @@ class QueueRunner:
         self._asking: anyio.CancelScope | None = None
         self._stop = anyio.Event()
         self._performer = QueuePerformer(context, self._source, self._named)
-        self._machine = _Machine(
+        self._machine = BoundedQueue(
             queue_rules(mapping, wait_seconds=longest_poll(drain_timeout)),
-            visibility_seconds=1,
-            jitter=ports.rng.random,
-            new_id=ports.new_id,
+            ports,
+            context.budget.share(polls=True),
             keep=message_keeper(context.criteria, self._source.shape),
+            told=self._polled,
         )
-        self._machine.told, self._machine.share = self._polled, context.budget.share(polls=True)
         self._driver: Driver[QueueCommand, QueueReport] = Driver(
             self._machine, self._performer.perform, ports.clock, self._machine.settled, context.turns
         )
@@ -303,51 +296,6 @@ class QueueRunner:
     def last_processing_result(self) -> str:
         """As `LastProcessingResult`, which queues have not: ""."""
         return self._performer.last_result
-
-
-class _Machine(QueueMachine):
-    """Tells of what it accepts, and receives only what the worker has room for."""
-
-    told: Callable[[Received, int], None]
-    woken: Callable[[], None]
-    share: Share
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        self._expected = RECEIVE_BYTES
-        self._reserved: dict[Receive, int] = {}
-        super().__init__(*args, **named)
-
-    def has_room(self) -> bool:
-        if self.share.has_room(self._likely):
-            return True
-        self.share.when_free(self._wake)
-        return False
-
-    def receiving(self, receive: Receive) -> None:
-        self._reserved[receive] = self.share.reserve(self._likely)
-
-    @property
-    def _likely(self) -> int:
-        """The polls of idle queues are out all the time: those of thousands cannot each have room for the most."""
-        return max(RECEIVE_BYTES_MIN, self.share.fair(self._expected))
-
-    def accept(self, receive: Receive, received: Received, now: int) -> int:
-        filtered = super().accept(receive, received, now)
-        if received.sizes:
-            self._expected = max(self._expected, sum(received.sizes))
-        self.told(received, filtered)
-        return filtered
-
-    def settled(self, command: QueueCommand, _now: int) -> None:
-        """A command was settled."""
-        self.share.hold(self.bytes_held)
-        if isinstance(command, Receive):
-            self.share.give_back(self._reserved.pop(command))
-            self._expected = max(RECEIVE_BYTES_MIN, self._expected * 7 // 8)  # what was large once may not be again
-
-    def _wake(self) -> None:
-        self.look_again()
-        self.woken()
 
 
 def longest_poll(drain_timeout: float) -> int:

@@ -19,7 +19,8 @@ from esm.machine.shard import ShardMachine
 from esm.records.position import Position
 from esm.records.record import Page
 from esm.runtime.answer_size import AnswerSize
-from esm.runtime.driver import Driver, cancelled_by_nobody
+from esm.runtime.driver import Driver
+from esm.runtime.driving import cancelled_by_nobody
 from esm.runtime.perform import MappingContext
 from esm.runtime.rounds import TimeLimit
 from esm.runtime.silence import Wait, read_wait

@@ -20,7 +20,6 @@ from esm.mapping.settings import EventSourceMapping
 from esm.runtime.budget import Budget
 from esm.runtime.building import Builder
 from esm.runtime.concurrency import Concurrency
-from esm.runtime.driver import Turns
 from esm.runtime.home import Home
 from esm.runtime.life import CLOSE_S
 from esm.runtime.mappings import Mappings
@@ -28,6 +27,7 @@ from esm.runtime.ports import Ports
 from esm.runtime.real import worker_id
 from esm.runtime.resources import Resources
 from esm.runtime.rounds import Rounds
+from esm.runtime.turns import Turns
 from esm.runtime.watch import SilenceWatch
 from esm.runtime.watchdog import Watchdog
 from esm.stores.store import LeaseStore

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from esm.runtime.answer_size import AnswerSize
+from esm.runtime.bounded_queue import RECEIVE_BYTES, RECEIVE_BYTES_MIN
 from esm.runtime.budget import LITTLE, Budget, Share
-from esm.runtime.queue import RECEIVE_BYTES, RECEIVE_BYTES_MIN
 from esm.runtime.resources import Resources
 
 MIB = 1 << 20

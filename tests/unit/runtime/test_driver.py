@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from esm.runtime.driver import Driver, Turns
+from esm.runtime.driver import Driver
+from esm.runtime.turns import Turns
 from esm.testing.loop import SimClock
 from esm.testing.run import run
 

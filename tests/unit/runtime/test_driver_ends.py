@@ -10,7 +10,7 @@ import pytest
 
 from esm.errors import InvariantError
 from esm.machine.outcome import Succeeded
-from esm.runtime.driver import TURN_MS
+from esm.runtime.turns import TURN_MS
 from esm.testing.run import run
 from tests.unit.runtime.test_driver_turns import DONE, Clock, Numbers, driver_of
 
@@ -39,7 +39,7 @@ def test_what_a_command_raises_ends_the_run_and_leaves_the_machine_as_it_is(when
             await driver.run()
         assert not driver.at_rest
         assert driver.wanted == 0
-        assert not driver._waiting
+        assert not driver.waiting
 
     run(main(), until=10)
     assert begun == ([0] if when == "at once" else [0, 1, 2])

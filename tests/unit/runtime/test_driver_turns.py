@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from esm.errors import EsmError, InvariantError
 from esm.machine.outcome import Failed, Succeeded
-from esm.runtime.driver import TURN_MAX, TURN_MS, Driver, Turns
+from esm.runtime.driver import TURN_MAX, Driver
+from esm.runtime.turns import TURN_MS, Turns
 from esm.testing.run import run
 
 DONE = Succeeded()
@@ -26,24 +27,14 @@ class Clock:
         return self.ms
 
 
-class Clocked(Turns):
-    """Turns by that clock."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def begin(self) -> None:
-        self._loop = self._loop or cast("Any", _Timed(self._clock))
-        super().begin()
-
-
-class _Timed:
+class Timed:
     """The running loop, by that clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.call_soon = asyncio.get_running_loop().call_soon
+
+    def call_soon(self, callback: Callable[[], object]) -> object:
+        return asyncio.get_running_loop().call_soon(callback)
 
     def time(self) -> float:
         return self._clock.ms / 1000
@@ -103,7 +94,7 @@ def driver_of(
         return (lambda: done) if isinstance(done, Coroutine) else done
 
     clock = clock or Clock()
-    turns = Clocked(clock)
+    turns = Turns(Timed(clock))
     return Driver(machine, ports, clock, settled, turns, together=together)
 
 

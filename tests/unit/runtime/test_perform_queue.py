@@ -15,17 +15,25 @@ from esm.machine.queue_commands import (
     Receive,
     ReceiveFailed,
 )
+from esm.mapping.settings import EventSourceMapping
 from esm.records.sqs import SqsMessage
+from esm.runtime.budget import Budget
 from esm.runtime.home import Home
+from esm.runtime.perform import MappingContext
 from esm.runtime.perform_queue import CALL_TIMEOUT_S, QueuePerformer
 from esm.runtime.rounds import Rounds
+from esm.runtime.turns import Turns
 from esm.telemetry.facts import Fact, PollFailed
 from esm.telemetry.observer import Observers
 from esm.testing.loop import SimClock
 from esm.testing.run import run
 
+QUEUE = "arn:aws:sqs:eu-west-1:123456789012:silent"
 RECORDS = [SqsMessage("a", "1"), SqsMessage("b", "2")]
 NOTHING_KNOWN = Changed(dict.fromkeys(("a", "b"), EntryResult.FAILED))
+
+
+def handler(_event: Any, _context: Any) -> None: ...
 
 
 class Silent:
@@ -47,15 +55,22 @@ class Told:
 
 def performer(told: Told) -> QueuePerformer:
     clock = SimClock()
-    context = SimpleNamespace(
-        mapping=SimpleNamespace(reports_batch_item_failures=False),
-        home=Home(),
-        rounds=Rounds(clock),
-        ports=SimpleNamespace(clock=clock),
+    nothing: Any = None
+    context = MappingContext(
+        mapping=EventSourceMapping(event_source_arn=QUEUE, function=handler),
+        ports=cast("Any", SimpleNamespace(clock=clock)),
+        store=nothing,
+        invoker=cast("Any", SimpleNamespace(invoke=handler)),
+        destination=None,
+        criteria=None,
         observers=Observers([told]),
-        calls=lambda _named, _meaning: SimpleNamespace(last_error=None),
+        slots=(),
+        budget=Budget(1),
+        rounds=Rounds(clock),
+        turns=Turns(),
+        home=Home(),
     )
-    return QueuePerformer(cast("Any", context), cast("Any", Silent()), {"mapping": "m", "shard": "q"})
+    return QueuePerformer(context, cast("Any", Silent()), {"mapping": "m", "shard": "q"})
 
 
 async def performed(of: QueuePerformer, command: QueueCommand) -> Any:

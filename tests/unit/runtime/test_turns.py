@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from esm.machine.outcome import Succeeded
-from esm.runtime.driver import TURN_MS, Driver, Turns
+from esm.runtime.driver import Driver
+from esm.runtime.turns import TURN_MS, Turns
 from esm.testing.run import run
-from tests.unit.runtime.test_driver_turns import DONE, Clock, Clocked, Numbers, driver_of, log_turns
+from tests.unit.runtime.test_driver_turns import DONE, Clock, Numbers, Timed, driver_of, log_turns
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from tests.unit.runtime.test_driver_turns import DONE, Clock, Clocked, Numbers, 
 )
 def test_drivers_that_are_busy_have_the_time_together(takes_ms: int, expected: list[list[str]]) -> None:
     clock, log = Clock(), list[str]()
-    turns = Clocked(clock)
+    turns = Turns(Timed(clock))
 
     def begun(name: str) -> Driver[int, Succeeded]:
         def perform(_command: int) -> Succeeded:
