@@ -48,7 +48,7 @@ class Signer:
             self._prepare(credentials, seconds)
         elif body == self._body and target == self._target:
             return self._signed_head
-        canonical = f"{self._canonical}{target}{self._signed}{hashlib.sha256(body).hexdigest()}"
+        canonical = f"{self._canonical}{target}{self._signed_names}{hashlib.sha256(body).hexdigest()}"
         to_sign = self._to_sign + hashlib.sha256(canonical.encode()).hexdigest()
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(to_sign.encode())
@@ -72,7 +72,7 @@ class Signer:
             f"POST\n{self._signed_path}\n\ncontent-type:{self._content_type}\nhost:{self.host}\n"
             f"x-amz-date:{date}\n{token_line}x-amz-target:"
         )
-        self._signed = f"\n\n{names}\n"
+        self._signed_names = f"\n\n{names}\n"
         self._to_sign = f"AWS4-HMAC-SHA256\n{date}\n{scope}\n"
         self._head = (
             f"POST {self._path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: {self._content_type}\r\n"

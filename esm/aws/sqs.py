@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from hashlib import md5
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from esm.arn import Arn
 from esm.aws.calls import DataPlane
 from esm.aws.session import AwsSession
 from esm.aws.sqs_api import BatchOutput, QueueAttributes
+from esm.aws.sums import first_damaged
 from esm.errors import SourceDeniedError, SourceError
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.sqs import SqsMessage
@@ -62,9 +62,6 @@ _RECEIVED = msgspec.json.Decoder(_Received)
 _URL = msgspec.json.Decoder(_Url)
 _ATTRIBUTES = msgspec.json.Decoder(_Attributes)
 _BATCH = msgspec.json.Decoder(_Batch)
-
-_MD5 = md5(usedforsecurity=False)
-"""Of nothing: a copy of it costs a third less than another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +110,9 @@ class SqsCalls:
         }
         answer, _ = await queue.polls.call("ReceiveMessage", parameters, _RECEIVED)
         messages = answer.messages or []
-        for message in messages:
-            if _sum_of(message.body) != message.md5_of_body:
-                raise SourceError("ChecksumMismatch", f"message {message.message_id} is not what its MD5 says")
+        damaged = first_damaged(messages)
+        if damaged is not None:
+            raise SourceError("ChecksumMismatch", f"message {damaged.message_id} is not what its MD5 says")
         return messages
 
     def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> Coroutine[Any, Any, BatchOutput]:
@@ -164,10 +161,3 @@ class SqsCalls:
             client = await self._session.client("sqs", region)
             url = f"{client.meta.endpoint_url.rstrip('/')}/{arn.account}/{arn.resource}"
         return _Queue(url, plane, polls)
-
-
-def _sum_of(body: str) -> str:
-    """What `MD5OfBody` has to be."""
-    digest = _MD5.copy()
-    digest.update(body.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()

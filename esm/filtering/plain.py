@@ -5,7 +5,7 @@ Nearly all records are so. Each leaf is asked where it stands, and the first tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -162,9 +162,9 @@ class _Tests:
 
         return test if branch.leaf else below
 
-    def _below(self, steps: tuple[str, ...]) -> Iterator[PlainLeaf]:
+    def _below(self, steps: tuple[str, ...]) -> list[PlainLeaf]:
         """The leaves below a place, in the order of their paths."""
-        return (leaf for leaf in self._leaves if leaf.steps[: len(steps)] == steps and leaf.steps != steps)
+        return [leaf for leaf in self._leaves if leaf.steps[: len(steps)] == steps and leaf.steps != steps]
 
     def _presence(self, leaf: PlainLeaf, steps: tuple[str, ...]) -> Presence:
         way = leaf.steps[len(steps) :]
@@ -187,12 +187,14 @@ class _Tests:
             self._kinds[steps] = Kind(self._structs.get(steps, dict), dotted)
         return self._kinds[steps]
 
-    def _hurdles(self, steps: tuple[str, ...]) -> Iterator[Hurdle]:
+    def _hurdles(self, steps: tuple[str, ...]) -> list[Hurdle]:
+        hurdles = []
         for leaf in self._below(steps):
             way = leaf.steps[len(steps) :]
             texts = self._branches[leaf.steps].texts()
             if texts and self._has_structs(steps, way):
-                yield Hurdle(getter(self._structs, steps, *way), texts)
+                hurdles.append(Hurdle(getter(self._structs, steps, *way), texts))
+        return hurdles
 
     def _has_structs(self, steps: tuple[str, ...], way: tuple[str, ...]) -> bool:
         return all((*steps, *way[:end]) in self._structs for end in range(len(way)))
