@@ -21,6 +21,7 @@ BIN := $(VENV)/bin
 CODE := esm tests $(wildcard examples)
 PURE := esm/records/*,esm/mapping/*,esm/filtering/*,esm/machine/*,esm/leasing/*
 SERVERS := .emulators/.installed
+COMPILED := .compiled
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
@@ -38,7 +39,7 @@ say = @printf '\n== %s\n'
 .PHONY: help
 help: ## this list
 	@printf 'esm: Lambda event source mappings in your own process\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@printf '\nThe first run of each makes its own environment here; later runs start at once. CONTRIBUTING.md says more.\n'
 
 .PHONY: demo
@@ -116,6 +117,27 @@ bench: $(VENV)/.installed ## records and messages a second and CPU of each, besi
 	@$(BIN)/python -m tests.bench.peers
 	@$(BIN)/python -m tests.bench
 
+.PHONY: bench-compiled
+bench-compiled: compiled ## the budget, with what can be compiled
+	@$(BIN)/python -m tests.bench.peers
+	@cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m tests.bench --budget --minute
+	@mkdir -p tests/bench/results/compiled && cp $(COMPILED)/tests/bench/results/budget.* tests/bench/results/compiled/
+
+# A copy of the checkout in which esm is what the compiled wheel brings; the wheel lies in its dist. Takes a C compiler.
+.PHONY: compiled
+compiled: $(VENV)/.installed ## the wheel whose hot paths are compiled, in .compiled/dist
+	$(say) "compiling (a minute)"
+	@rm -rf $(COMPILED) && mkdir $(COMPILED) && ln -s ../.emulators $(COMPILED)/.emulators
+	@git ls-files -z | tar --null -T - -cf - | tar -xf - -C $(COMPILED)
+	@cd $(COMPILED) && HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(abspath $(BIN))/python -m build --wheel --no-isolation >build.log 2>&1 \
+		|| { tail -n 20 build.log; exit 1; }
+	@cd $(COMPILED) && $(abspath $(BIN))/python -m zipfile -e dist/*.whl . && ls dist/*.whl
+
+.PHONY: test-compiled
+test-compiled: compiled $(SERVERS) ## the tests, on what is compiled
+	@cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m pytest -n $(WORKERS) --dist worksteal \
+		-m 'not interpreted' --ignore tests/tidy --ignore tests/typing
+
 .PHONY: oldest
 oldest: $(OLDEST_VENV)/.installed $(SERVERS) ## the tests, on the oldest releases that pyproject.toml allows
 	@$(OLDEST_VENV)/bin/pytest -n $(WORKERS) --dist worksteal --ignore tests/tidy --ignore tests/typing
@@ -127,7 +149,7 @@ clean: ## removes what tests and builds leave behind
 
 .PHONY: pristine
 pristine: clean ## as clean, and the environments and local servers too
-	@rm -rf $(VENV) $(DEMO_VENV) $(OLDEST_VENV) .emulators *.egg-info
+	@rm -rf $(VENV) $(DEMO_VENV) $(OLDEST_VENV) $(COMPILED) .emulators *.egg-info
 
 # A stamp is written last, so an installation that broke off is made again.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python

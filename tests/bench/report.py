@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from esm.runtime import driver
 from tests.bench.client import VARIANTS
 from tests.bench.comparison import Effort, Row
 from tests.bench.peers import absent, versions
@@ -45,6 +46,7 @@ def machine() -> dict[str, Any]:
         "pinned": cores() is not None,
         "system": platform.platform(),
         "python": platform.python_version(),
+        "compiled": not str(driver.__file__).endswith(".py"),
         "packages": {name: version(name) for name in PACKAGES} | versions(),
     }
 
@@ -94,8 +96,9 @@ def under(where: dict[str, Any], rounds: int) -> str:
     """What stands under a page: the machine, what ran on it, and how often."""
     packages = ", ".join(f"{name} {release}" for name, release in where["packages"].items())
     pinned = "each process on a core of its own" if where["pinned"] else "not pinned: there was one core"
+    compiled = "Hot paths of esm are compiled by mypyc.\n" if where["compiled"] else ""
     return (
-        f"{where['cpu']}, {where['cores']} cores, {pinned}.\n{where['system']}, CPython {where['python']}.\n"
+        f"{compiled}{where['cpu']}, {where['cores']} cores, {pinned}.\n{where['system']}, CPython {where['python']}.\n"
         + fill(f"{packages}.", width=120, break_long_words=False, break_on_hyphens=False)
         + f"\nRounds: {rounds}."
     )

@@ -14,6 +14,7 @@ BEGIN_AT = {"one expired record takes its whole batch along": 214}
 """Where the search for a rare one begins, to save time; it goes on through all of the seeds."""
 
 
+@pytest.mark.interpreted
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted(PLANTED))
 def test_a_planted_bug_is_caught(name: str) -> None:

@@ -41,6 +41,7 @@ class Forgetful:
         self.forgotten |= self.known
 
 
+@pytest.mark.interpreted
 @simulated
 async def test_a_lane_that_was_forgotten_is_told_and_told_again() -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -73,6 +74,7 @@ async def test_a_reading_loop_that_is_gone_is_told() -> None:
             assert len(stand.of(facts.ShardSilent)) == 2
 
 
+@pytest.mark.interpreted
 @simulated
 async def test_a_silent_shard_is_begun_anew_and_loses_nothing() -> None:
     """That shard alone, under the same lease, from its position: at most a batch a lane comes again."""

@@ -127,6 +127,7 @@ def test_numbers_are_compared_by_all_their_digits(entry: list[Any], number: str,
     assert FilterCriteria([{"body": {"k": entry}}], "sqs").matches({"body": f'{{"k":{number}}}'}) is expected
 
 
+@pytest.mark.interpreted
 def test_data_is_only_decoded_when_it_matters() -> None:
     broken = KinesisRecord(data=cast("str", None), key="k1", sequence_number="7")
     test = compile_for_kinesis(FilterCriteria([{"partitionKey": ["k1"]}, {"data": {"k": ["x"]}}], "kinesis"), SHAPE)
@@ -152,6 +153,7 @@ def test_text_of_another_class_is_text() -> None:
     assert FilterCriteria([{"data": {"k": ["v"]}}], "kinesis").matches({"kinesis": {"data": data}})
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("filters", [[{"body": {"k": ["v"]}}], [{"body": {"k": ["v"]}}, {"body": {"l": ["w"]}}]])
 def test_filters_are_gone_without_a_look_for_garbage(filters: list[Any]) -> None:
     criteria = FilterCriteria(filters, "sqs")

@@ -128,6 +128,7 @@ def test_a_large_array_takes_steps_in_proportion() -> None:
     assert budget.left > 3 * size
 
 
+@pytest.mark.interpreted
 def test_tests_are_made_once_for_a_path_whatever_arrays_may_stand_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pattern of 3,000 characters took 12 s to compile."""
     made: list[Any] = []

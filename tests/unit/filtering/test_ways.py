@@ -89,6 +89,7 @@ class Counted(list[Any]):
         return super().__iter__()
 
 
+@pytest.mark.interpreted
 def test_many_ways_go_through_an_array_once() -> None:
     array = Counted(range(1000, 2000))
     assert not Matching(parse_pattern({"$or": [{"k": [number]} for number in range(300)]}).rules)({"k": array})

@@ -41,6 +41,7 @@ def in_phase(phase: Phase) -> TumblingWindow:
     return window
 
 
+@pytest.mark.interpreted
 def test_the_diagram_is_what_happens() -> None:
     drawn = set(re.findall(r"^ +(\w+) +--(\w+)--> (\w+)", window_module.__doc__ or "", re.MULTILINE))
     happens = set()

@@ -30,6 +30,7 @@ def test_a_seed_replays() -> None:
     assert simulate(7) == simulate(7)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_seen(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
