@@ -118,8 +118,9 @@ bench: $(VENV)/.installed ## records and messages a second and CPU of each, besi
 	@$(BIN)/python -m tests.bench
 
 .PHONY: bench-compiled
-bench-compiled: compiled ## the budget, with what can be compiled
+bench-compiled: compiled ## what compiling brings, and the budget with it
 	@$(BIN)/python -m tests.bench.peers
+	@$(BIN)/python -m tests.bench.compiled
 	@cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m tests.bench --budget --minute
 	@mkdir -p tests/bench/results/compiled && cp $(COMPILED)/tests/bench/results/budget.* tests/bench/results/compiled/
 

@@ -18,9 +18,12 @@ from tests.bench.meter import Plan
 from tests.bench.peers import interpreter
 from tests.servers.certificate import make_certificate
 
-__all__ = ["PATIENCE_S", "ROOT", "Canned", "cores", "environment", "measure", "serving", "started"]
+__all__ = ["COMPILED", "PATIENCE_S", "ROOT", "Canned", "cores", "environment", "home", "measure", "serving", "started"]
 
 ROOT = Path(__file__).parents[2]
+COMPILED = ROOT / ".compiled"
+"""The same checkout with what `make compiled` has made of it."""
+
 PATIENCE_S = 60.0
 
 
@@ -89,14 +92,20 @@ def environment(authority: str) -> dict[str, str]:
     return told | {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+def home(variant: str) -> tuple[Path, str]:
+    """The checkout in which a variant is run, and what it is called there."""
+    name, _, how = variant.partition(", ")
+    return (COMPILED, name) if how == "compiled" else (ROOT, variant)
+
+
 def measure(variant: str, plan: Plan, *, patience_s: float = PATIENCE_S) -> dict[str, Any]:
     """What the variant measured of itself. Raises `RuntimeError` with what it said when it failed."""
-    pinned = cores()
-    told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
+    pinned, (root, name) = cores(), home(variant)
+    told = {"variant": name, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
     done = subprocess.run(
         [interpreter(variant), "-m", "tests.bench.client"],
-        cwd=ROOT,
-        env=environment(plan.authority),
+        cwd=root,
+        env=environment(plan.authority) | {"PYTHONPATH": str(root)},
         input=json.dumps(told),
         capture_output=True,
         text=True,

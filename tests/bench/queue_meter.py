@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.bench.peers import NODE_PEERS, NODE_WARM_UP_S, interpreter
-from tests.bench.processes import PATIENCE_S, ROOT, Canned, cores, environment, started
+from tests.bench.processes import PATIENCE_S, Canned, cores, environment, home, started
 from tests.bench.queue_client import DELAYS, QueuePlan
 from tests.bench.queue_server import COUNTER_BYTES, Count, Counter
 from tests.bench.workloads import QUEUE_PATH
@@ -157,15 +157,15 @@ def _serving(*, total: int = 0, rate: float = 0, tls: bool = False) -> AbstractC
 def _polling(
     variant: str, server: Canned, handlers: int, takes_ms: int, *, timed: bool = False, queues: int = 1
 ) -> Iterator[_Poller]:
-    pinned = cores()
+    pinned, (root, name) = cores(), home(variant)
     with tempfile.TemporaryDirectory() as folder:
         plan = QueuePlan(server.url, server.url + QUEUE_PATH, handlers, takes_ms, folder, timed, queues)
-        told = {"variant": variant, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
+        told = {"variant": name, "core": pinned[1] if pinned else None, "plan": asdict(plan)}
         with Path(folder, "said").open("wb") as log:
             process = subprocess.Popen(
                 [interpreter(variant), "-m", "tests.bench.queue_client"],
-                cwd=ROOT,
-                env=environment(server.authority),
+                cwd=root,
+                env=environment(server.authority) | {"PYTHONPATH": str(root)},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -14,10 +14,17 @@ from tests.bench.comparison import PAGES, Effort, Row, amiss, check, compare
 from tests.bench.filters import CASES, _body, ratios
 from tests.bench.pages import Pages, iterator, place
 from tests.bench.peers import Peer, absent, present
+from tests.bench.processes import COMPILED, ROOT, home
 from tests.bench.report import page, tables, write
 from tests.bench.workloads import Workload
 
 TINY = Workload("tiny", 5, 200, esm_shards=2, queue_shards=1)
+
+
+def test_what_is_compiled_is_run_from_a_checkout_of_its_own() -> None:
+    assert home("esm, compiled") == (COMPILED, "esm")
+    assert home("esm, uvloop") == (ROOT, "esm, uvloop")
+    assert COMPILED.parent == ROOT
 
 
 def numbers(body: bytes) -> list[int]:
