@@ -14,6 +14,7 @@ import msgspec
 
 from esm.aws.connection import Answer, Kept
 from esm.aws.errors import unparsable
+from esm.errors import SourceError
 
 __all__ = ["UNPARSABLE", "InParts", "Output", "Parts"]
 
@@ -101,11 +102,10 @@ class Parts(Iterator[list[Any]]):
         over = end < 0
         end = self._last if over else end
         memory[at], memory[end + 1] = _OPEN, _CLOSE  # where the commas were
-        try:
-            records = self._decoder.decode(memoryview(memory)[at : end + 2])
-        except UNPARSABLE as error:
+        records, wrong = self._decoded(memory, at, end)
+        if wrong is not None:
             self._end()
-            raise unparsable(bytes(memory[at : at + 512]), end - at, error) from None
+            raise wrong
         if over:
             records += self._tail
             self._end()
@@ -117,6 +117,13 @@ class Parts(Iterator[list[Any]]):
     def last(self) -> Any:
         """The last of all."""
         return self._tail[-1]
+
+    def _decoded(self, memory: bytearray, at: int, end: int) -> tuple[list[Any], SourceError | None]:
+        """The records, or what is wrong: raised outside of the `except`, that the decoder's error is not shown, too."""
+        try:
+            return self._decoder.decode(memoryview(memory)[at : end + 2]), None
+        except UNPARSABLE as error:
+            return [], unparsable(bytes(memory[at : at + 512]), end - at, error)
 
     def _end(self) -> None:
         self.size_bytes = 0

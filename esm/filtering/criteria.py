@@ -12,13 +12,13 @@ from typing import Any
 
 from esm.arn import SourceKind
 from esm.errors import MappingError
-from esm.filtering.document import Reader, read_nothing, sound
 from esm.filtering.explanation import explanation
 from esm.filtering.images import writer
+from esm.filtering.judge import Judge
 from esm.filtering.match import Matching
 from esm.filtering.operators import refuse
 from esm.filtering.pattern import Pattern, parse_pattern
-from esm.filtering.view import KINESIS_KEYS, VIEWS, Look, View, look_of, misplaced
+from esm.filtering.view import KINESIS_KEYS, VIEWS, View, misplaced
 from esm.mapping.limits import Limits
 from esm.mapping.nested import patterns
 from esm.records.dynamodb import DynamoDBEventShape, DynamoDBRecord
@@ -50,7 +50,7 @@ class FilterCriteria:
             text = f"Expected at most {limits.filters} filters, not {len(given)}."
             raise MappingError(text, field="filter_criteria")
         self.patterns = parsed(given, source, limits)
-        self._judge = _Judge(self.patterns, VIEWS[source])
+        self._judge = Judge(self.patterns, VIEWS[source])
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record, an item of an event's `Records`, passes. Never raises, whatever the record."""
@@ -125,7 +125,7 @@ def _pass(*_record: Any) -> bool:
     return True
 
 
-def _of(criteria: FilterCriteria, source: SourceKind) -> _Judge:
+def _of(criteria: FilterCriteria, source: SourceKind) -> Judge:
     if criteria.source != source:
         raise MappingError(f"These filters are for {criteria.source}, not {source}.", field="source", value=source)
     return criteria._judge  # noqa: SLF001  # the other half of the same module
@@ -145,60 +145,3 @@ def _checked(source: str | Mapping[str, Any], view: View | None, limits: Limits)
     except MappingError as error:  # the place alone does not say which of several patterns it is in
         raise MappingError(error.message, field=error.field, value=source) from None
     return pattern
-
-
-class _Judge:
-    """All rules of all filters, by how they look at the data: the data is read once, and only when it has to be."""
-
-    def __init__(self, patterns: tuple[Pattern, ...], view: View) -> None:
-        rules = [rule for pattern in patterns for rule in pattern.rules]
-        self.all_pass = not patterns
-        self._key, self._unwrap = view.data_key, view.unwrap
-        by_look = {look: [rule for rule in rules if look_of(rule, view) == look] for look in _LOOKS}
-        self._beside, self._plain = (
-            Matching(found) if (found := by_look[look]) else None for look in ("beside", "plain")
-        )
-        inside = by_look["inside"]
-        data = (view.data_key,)
-        self._alone = all(path.startswith(f"{view.data_key}.") for rule in inside for path in rule)
-        self._inside = Matching(inside, [data], data if self._alone else ()) if inside else None
-        self._read: Reader = self._inside.reader(view.data_key) if self._inside else read_nothing
-
-    def keys(self) -> set[str]:
-        """The top-level keys, other than the data's, that any rule looks at."""
-        used = [matching.paths for matching in (self._beside, self._inside, self._plain) if matching]
-        return {path.split(".")[0] for paths in used for path in paths} - {self._key}
-
-    def of_data(self) -> Callable[..., bool]:
-        """The same for criteria that look at nothing but the data, without the view of the rest, which may be given."""
-        if self._inside is None or self._plain:
-            return lambda data, _rest=None: self({}, data)
-        inside, read, unwrap = self._inside.test, self._read, self._unwrap
-
-        def judge(data: Any, _rest: Any = None) -> bool:
-            text = unwrap(data)
-            if text is None:
-                return False
-            document = read(text)
-            return document is not None and inside(document) and sound(text)
-
-        return judge
-
-    def __call__(self, view: dict[str, Any], data: Any) -> bool:
-        """Whether the record passes. `view` is the record without its data, and is not kept."""
-        if self.all_pass or (self._beside and self._beside(view)):
-            return True
-        if not self._inside and not self._plain:
-            return False
-        text = self._unwrap(data)
-        if text is None:
-            return False
-        document = self._read(text)
-        if document is None:
-            return self._plain is not None and self._plain({**view, self._key: text})
-        if self._inside is None:
-            return False
-        return self._inside(document if self._alone else {**view, self._key: document}) and sound(text)
-
-
-_LOOKS: tuple[Look, ...] = ("beside", "inside", "plain")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -22,26 +21,10 @@ from esm.errors import InvariantError
 from esm.machine.batch import Batch, expires_at
 from esm.machine.commands import Condition, Deliver, Discard
 from esm.machine.rules import StreamRules
+from esm.machine.snapshots import LaneSnapshot
 from esm.machine.window import Spans
 
-__all__ = ["Lane", "LaneSnapshot"]
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSnapshot:
-    """A lane at one moment. `state`: `idle`, `waiting`, `invoking`, `retrying`, `too large`, `discarding`, `storing`.
-
-    `records`, `size_bytes`: read and not settled. `invokes`: of the batch at its front so far. `in_flight`: records
-    that are out with a command. `retry_at`: `None` when it waits for no time.
-    """
-
-    lane: int
-    state: str
-    records: int
-    invokes: int
-    retry_at: Millis | None
-    in_flight: int
-    size_bytes: int
+__all__ = ["Lane"]
 
 
 class Lane:

@@ -14,7 +14,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from esm.clock import Millis
@@ -39,9 +39,10 @@ from esm.machine.queue_lineup import Lineup
 from esm.machine.queue_outbox import earlier
 from esm.machine.queue_rules import QueueRules
 from esm.machine.queue_settling import Settling
+from esm.machine.snapshots import BatchSnapshot
 from esm.mapping.limits import SQS_RECEIVE_MESSAGES
 
-__all__ = ["BatchSnapshot", "QueueMachine"]
+__all__ = ["QueueMachine"]
 
 THROTTLE_CAP_MS = 10_000
 """Longest wait before a batch is handed again to a function that had no room (chosen)."""
@@ -51,17 +52,6 @@ EMPTY_RECEIVE_MIN_MS = 1000
 
 UNDELETED_MAX = 1000
 """Messages that are done and not deleted yet, above which nothing is received (chosen)."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSnapshot:
-    """A batch at one moment. `state`: `waiting`, `invoking` or `retrying` (the function had no room)."""
-
-    slot: int
-    state: str
-    records: int
-    invokes: int
-    retry_at: Millis | None
 
 
 class QueueMachine:
@@ -141,10 +131,9 @@ class QueueMachine:
 
     def settle(self, command: QueueCommand, report: QueueReport, now: Millis) -> None:
         """Learns what became of a command that `take` gave."""
-        try:
-            carried = self._out.pop(command)
-        except KeyError:
-            raise InvariantError("a command was settled that is not out") from None
+        if command not in self._out:
+            raise InvariantError("a command was settled that is not out")
+        carried = self._out.pop(command)
         self._nothing_at = None
         if isinstance(command, Receive):
             self._settle_receive(command, report, now)

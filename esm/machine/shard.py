@@ -21,12 +21,13 @@ from esm.clock import Millis
 from esm.errors import InvariantError
 from esm.machine.batch import Batch, after_failure, split_expired
 from esm.machine.commands import Command, Deliver, Discard, Store
-from esm.machine.lane import Lane, LaneSnapshot
+from esm.machine.lane import Lane
 from esm.machine.outcome import Failed, PartlyFailed, Report, Succeeded, Throttled
 from esm.machine.pacing import backoff
 from esm.machine.progress import Progress
 from esm.machine.rules import StreamRules
 from esm.machine.sizing import Sizing
+from esm.machine.snapshots import LaneSnapshot
 from esm.machine.window import Phase, Spans, TumblingWindow
 from esm.records.position import Checkpoint, SequenceNumber, by_lane
 from esm.records.record import Page

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from typing import Any, Literal
 from zlib import crc32
 
-from msgspec import Struct
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from esm.clock import Millis
 from esm.records.window import Window
 
-__all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "by_lane", "lane_of"]
+__all__ = ["Checkpoint", "LanePositions", "Position", "SequenceNumber", "as_declared", "by_lane", "lane_of"]
 
 SequenceNumber = str
 """Decimal digits, only ever compared as integers."""
@@ -134,3 +134,11 @@ class Checkpoint(Struct, frozen=True):
     def resume_at(self) -> Position:
         """Where to read on from: after `settled`, or from the start."""
         return self.start if self.settled is None else Position.after(self.settled)
+
+
+def as_declared(checkpoint: Checkpoint) -> Checkpoint:
+    """The same, of the types that its fields have: a store of a user's own may give lists, decimals or floats.
+
+    Raises `ValueError`, with the field's name, for what cannot be one.
+    """
+    return convert(to_builtins(checkpoint), Checkpoint, strict=False)

@@ -39,7 +39,7 @@ SQUEEZED = 1
 """Bytes that are said to be there when there is no room: enough for one record, whatever it takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class _Waiter:
     """`size`: bytes it will ask for."""
 
@@ -204,7 +204,7 @@ class Share:
             self._budget.wait(self, size, tell)
 
     def room(self, size: int = 0) -> asyncio.Future[None]:
-        """Is done when there may be room; for `size` bytes, if that is known."""
+        """Takes a place in line; done when there may be room, for `size` bytes if that is known."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.when_free(lambda: None if woken.done() else woken.set_result(None), size)
         return woken

@@ -15,9 +15,9 @@ import anyio
 from esm.clock import Millis
 from esm.errors import EsmError, SourceDeniedError, SourceError, SourceNotFoundError
 from esm.machine.pacing import PollPacer
-from esm.machine.queue import BatchSnapshot
 from esm.machine.queue_commands import QueueCommand, QueueReport, Received
 from esm.machine.queue_rules import QueueRules
+from esm.machine.snapshots import BatchSnapshot
 from esm.mapping.limits import (
     INVOCATION_PAYLOAD_BYTES,
     PROVISIONED_CONCURRENCY_ADDED_A_MINUTE,

@@ -126,7 +126,9 @@ class TimeLimit:
             self._cancelled = False
             alone = self._task.uncancel() <= self._cancelling
             if alone and kind is asyncio.CancelledError:
-                raise TimeoutError from error
+                over = TimeoutError()
+                over.__cause__ = error  # `raise ... from` loses it where it is compiled
+                raise over
 
     def expire(self) -> None:
         """The time is over."""

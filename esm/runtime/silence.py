@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from esm.clock import Millis
 from esm.handlers.call import STOP_WITHIN
-from esm.machine.lane import LaneSnapshot
+from esm.machine.snapshots import LaneSnapshot
 from esm.runtime.perform import SEND_TIMEOUT_S, STORE_TIMEOUT_S
 
 __all__ = ["Wait", "lane_wait", "read_wait", "silent_ms"]

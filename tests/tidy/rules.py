@@ -33,7 +33,7 @@ ELSEWHERE = {
     "a path on somebody's machine": re.compile(r"(?<![\w.~])/(?:home|root|work|Users)/"),
     "a number in somebody's tracker": re.compile(r"\bissues? #?\d", re.IGNORECASE),
     "a hidden folder that is not the project's": re.compile(
-        r"(?:^|[\s/`'\"(])\.(?!ci|venv|emulators|github|aws|config|cache|hypothesis|well-known|git/)[a-z][\w-]*/",
+        r"(?:^|[\s/`'\"(])\.(?!ci|venv|compiled|emulators|github|aws|config|cache|hypothesis|well-known|git/)[a-z][\w-]*/",
         re.MULTILINE,
     ),
 }

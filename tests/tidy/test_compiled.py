@@ -17,6 +17,9 @@ HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["bu
 COMPILED: list[str] = [path.removeprefix("/") for path in HOOK["mypyc"]["include"]]
 
 
+_FIXED = {"frozen", "slots"}
+
+
 def refused(code: str) -> Iterator[str]:
     """What of it mypyc would give another meaning."""
     for node in ast.walk(ast.parse(code)):
@@ -29,6 +32,12 @@ def refused(code: str) -> Iterator[str]:
                 yield "a generator"  # as a coroutine
             case ast.ClassDef(keywords=[_, *_]):
                 yield "a class that is made by keywords"  # which are dropped: msgspec's are frozen and renamed by them
+            case ast.Raise(cause=ast.expr()):
+                yield "a raise with a cause"  # which is lost; and of `None`, what is being handled is shown
+            case ast.Call(func=ast.Name(id="dataclass"), keywords=[*options]) if {
+                each.arg for each in options
+            } >= _FIXED:
+                yield "a frozen dataclass with slots"  # which can be neither copied nor pickled
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))), args=[*_, ast.Starred()]):
                 yield "a call of a base class with whatever was given"  # which comes as one tuple
 
@@ -44,6 +53,8 @@ def test_what_is_compiled_means_the_same(path: str) -> None:
         ("async def f(): ...", "a coroutine"),
         ("def f():\n    yield 1", "a generator"),
         ("class Wire(msgspec.Struct, frozen=True): ...", "a class that is made by keywords"),
+        ("raise TimeoutError from error", "a raise with a cause"),
+        ("@dataclass(frozen=True, slots=True)\nclass Rules: ...", "a frozen dataclass with slots"),
         ("super().__init__(*args)", "a call of a base class with whatever was given"),
     ],
 )

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from esm.machine.commands import Condition
-from esm.machine.lane import Lane, LaneSnapshot
+from esm.machine.lane import Lane
 from esm.machine.rules import StreamRules
+from esm.machine.snapshots import LaneSnapshot
 from tests.unit.machine.script import Rec, named
 
 

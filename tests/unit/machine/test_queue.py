@@ -11,7 +11,7 @@ import pytest
 from esm.errors import InvariantError
 from esm.machine.commands import Deliver
 from esm.machine.outcome import Failed, PartlyFailed, Succeeded, Throttled
-from esm.machine.queue import BatchSnapshot, QueueMachine
+from esm.machine.queue import QueueMachine
 from esm.machine.queue_commands import (
     Changed,
     ChangeVisibility,
@@ -23,6 +23,7 @@ from esm.machine.queue_commands import (
     ReceiveFailed,
 )
 from esm.machine.queue_rules import QueueRules
+from esm.machine.snapshots import BatchSnapshot
 
 NOW = 1_000_000
 RULES = QueueRules(batch_size=10, payload_bytes_max=1000)

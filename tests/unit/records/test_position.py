@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esm.records.kinesis import KinesisRecord
-from esm.records.position import Checkpoint, LanePositions, Position, by_lane, lane_of
+from esm.records.position import Checkpoint, LanePositions, Position, as_declared, by_lane, lane_of
+from esm.records.window import Window
 
 HORIZON = Position.trim_horizon()
 
@@ -126,3 +131,19 @@ def test_whatever_is_at_or_below_settled_is_covered_for_every_key(checkpoint: Ch
 def test_what_is_covered_is_covered_below_too(checkpoint: Checkpoint, key: str, number: str) -> None:
     if checkpoint.covers(key, number):
         assert all(checkpoint.covers(key, f"{lower}") for lower in range(int(number)))
+
+
+def test_what_a_store_made_of_a_checkpoint_is_one_again() -> None:
+    def given(kind: Callable[[int], Any], some: Callable[[Any], Any]) -> Checkpoint:
+        lanes = some([LanePositions(some(["5", None]))])
+        return Checkpoint(Position("LATEST", at=kind(7)), lanes, window=Window(kind(0), kind(60_000), "{}"))
+
+    expected = given(int, tuple)
+    assert as_declared(expected) == expected
+    for kind in (Decimal, float):
+        assert repr(as_declared(given(kind, list))) == repr(expected)
+
+
+def test_what_cannot_be_one_is_named() -> None:
+    with pytest.raises(ValueError, match=r"\$\.lanes\[0\]\.settled\[1\]"):
+        as_declared(Checkpoint(Position.trim_horizon(), (LanePositions(("1", [])),)))  # type: ignore[arg-type]  # as a store may
