@@ -129,7 +129,11 @@ KEPT = [
     ("suppressions_have_reasons", "esm/a.py", "x = 1  # type: ignore[arg-type]  # a user's own mistake\n"),
     ("suppressions_have_reasons", "esm/a.py", "x = 1  # pragma: no cover - Windows alone comes here\n"),
     ("it_speaks_of_itself", "README.md", "`file:///tmp/x`, ~/.aws/config, examples/demo, https://a.example/work/\n"),
-    ("it_speaks_of_itself", "README.md", "a number of issues; .emulators/ is ours, and so are .compiled/ and .venv/bin\n"),
+    (
+        "it_speaks_of_itself",
+        "README.md",
+        "a number of issues; .emulators/ is ours, and so are .compiled/ and .venv/bin\n",
+    ),
     ("tests_do_not_sleep", "tests/service/a.py", "time.sleep(1)\n"),
     ("tests_do_not_sleep", "tests/unit/a.py", "await asyncio.sleep(1)\n"),
     (
