@@ -7,8 +7,11 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
+from msgspec.structs import replace
+
 from esm.errors import LeaseLostError, StoreError
 from esm.leasing.lease import Lease, LeaseKey
+from esm.records.position import as_declared
 from esm.runtime.tasks import together
 from esm.stores.store import LeaseStore
 
@@ -28,14 +31,17 @@ class Holdings:
         self._unheard = False  # whether one may be ours all the same: no answer came
 
     async def take(self, lease: Lease) -> Lease:
-        """The lease, ours. Raises `StoreError`."""
+        """The lease, ours. Raises `StoreError`, also when its checkpoint is none."""
         try:
             taken = await self._store.take(lease, self._owner)
         except BaseException:
             self._unheard = True
             raise
         self._held[lease.key] = taken
-        return taken
+        try:
+            return replace(taken, checkpoint=as_declared(taken.checkpoint))
+        except ValueError as error:
+            raise StoreError(f"lease {lease.key.mapping}/{lease.key.shard_id}: no checkpoint: {error}") from None
 
     async def release(self, lease: Lease) -> None:
         """Gives it back, if that goes: the next owner takes it all the same."""

@@ -22,7 +22,7 @@ from esm.machine.commands import Command, Store
 from esm.machine.outcome import Report
 from esm.machine.rules import StreamRules
 from esm.machine.shard import ShardMachine
-from esm.records.position import Checkpoint, Position, as_declared
+from esm.records.position import Checkpoint, Position
 from esm.runtime.driver import Driver
 from esm.runtime.filters import keeper
 from esm.runtime.perform import MappingContext, Performer
@@ -60,7 +60,7 @@ class ShardRunner:
         self._moved: dict[int | None, Millis] = {}  # when something became of a lane, or of the position
         self._machine = ShardMachine(
             rules,
-            checkpoint=as_declared(lease.checkpoint),
+            checkpoint=lease.checkpoint,
             sizes=shape.sizes,
             most=shape.most,
             jitter=ports.rng.random,

@@ -34,9 +34,7 @@ def refused(code: str) -> Iterator[str]:
                 yield "a class that is made by keywords"  # which are dropped: msgspec's are frozen and renamed by them
             case ast.Raise(cause=ast.expr()):
                 yield "a raise with a cause"  # which is lost; and of `None`, what is being handled is shown
-            case ast.Call(func=ast.Name(id="dataclass"), keywords=[*options]) if {
-                each.arg for each in options
-            } >= _FIXED:
+            case ast.Call(func=ast.Name(id="dataclass"), keywords=options) if _FIXED.issubset(o.arg for o in options):
                 yield "a frozen dataclass with slots"  # which can be neither copied nor pickled
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))), args=[*_, ast.Starred()]):
                 yield "a call of a base class with whatever was given"  # which comes as one tuple
