@@ -6,7 +6,7 @@ whole SDK, for what only the SDK can do. Same bytes out, same values and errors 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from esm.aws.connection import Answer, Headers, header
+from esm.aws.connection import Answer, Headers, StaleError, header
 from esm.aws.credentials import CredentialSource
 from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error, unparsable
 from esm.aws.http import HttpEndpoint
@@ -22,6 +22,7 @@ from esm.aws.parts import UNPARSABLE, InParts
 from esm.aws.signing import Credentials, Signer
 from esm.clock import Millis
 from esm.errors import SourceDeniedError, SourceError
+from esm.reply import Reply, reply_of
 
 __all__ = ["DataPlane", "Decoder", "FastPlane", "read_answer", "time_of"]
 
@@ -47,7 +48,7 @@ class DataPlane(Protocol):
         """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         ...
 
-    async def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> tuple[T, int]:
+    def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> Awaitable[tuple[T, int]]:
         """The decoded answer, and its bytes on the wire.
 
         `operation`: AWS's name of it; `parameters`: values of its JSON, times in epoch seconds. Raises `SourceError`,
@@ -87,37 +88,57 @@ class FastPlane:
         """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         return time_of(self._newest)
 
-    async def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> tuple[T, int]:
-        """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's."""
-        target, shift = self._target_prefix + operation, self._shift
+    def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> Reply[tuple[T, int]]:
+        """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's.
+
+        Begun at once, without a task, where credentials are known and a connection is open, as nearly always.
+        """
+        target = self._target_prefix + operation
         body, read = self._encoder.encode(parameters), partial(self._read, decoder)
-        try:
-            return await self._send(target, body, read)
-        except SourceDeniedError as error:
-            if error.code not in CLOCK_SKEW_CODES or self._shift == shift:
-                self._credentials.refuse()
-                raise
-        return await self._send(target, body, read)
+        credentials = self._credentials.known()
+        if credentials is not None and self._endpoint.ready:
+            reply = self._endpoint.ask(self._signed(credentials, target, body), self._timeout, read)
+            if reply is not None:
+                reply.rescue = partial(self._rescue, target, body, read, self._shift)
+                return reply
+        return reply_of(self._call(target, body, read))
 
     async def close(self) -> None:
         """Ends its connections."""
         await self._endpoint.close()
 
-    def _send(self, target: str, body: bytes, read: Callable[[Answer], T]) -> Coroutine[Any, Any, T]:
-        """No coroutine of its own in the usual case: each is a step more on the way to the answer and back."""
-        credentials = self._credentials.known()
-        if credentials is None:
-            return self._look_and_send(target, body, read)
-        return self._sign_and_send(credentials, target, body, read)
+    def _rescue(
+        self, target: str, body: bytes, read: Callable[[Answer], T], shift: Millis, error: Exception
+    ) -> Coroutine[Any, Any, T] | None:
+        """What is done about the error of a call that was begun at once."""
+        if isinstance(error, StaleError):
+            return self._call(target, body, read, anew=True)
+        return self._send(target, body, read) if self._was_corrected(error, shift) else None
 
-    async def _look_and_send(self, target: str, body: bytes, read: Callable[[Answer], T]) -> T:
-        return await self._sign_and_send(await self._credentials.current(), target, body, read)
+    async def _call(self, target: str, body: bytes, read: Callable[[Answer], T], *, anew: bool = False) -> T:
+        shift = self._shift
+        try:
+            return await self._send(target, body, read, anew=anew)
+        except SourceDeniedError as error:
+            if not self._was_corrected(error, shift):
+                raise
+        return await self._send(target, body, read)
 
-    def _sign_and_send(
-        self, credentials: Credentials, target: str, body: bytes, read: Callable[[Answer], T]
-    ) -> Coroutine[Any, Any, T]:
-        head = self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000)
-        return self._endpoint.send(head + body, self._timeout, read)
+    def _was_corrected(self, error: Exception, shift: Millis) -> bool:
+        """Whether it came of our clock, which is right now. Credentials that are refused are looked for anew."""
+        if not isinstance(error, SourceDeniedError):
+            return False
+        corrected = error.code in CLOCK_SKEW_CODES and self._shift != shift
+        if not corrected:
+            self._credentials.refuse()
+        return corrected
+
+    async def _send(self, target: str, body: bytes, read: Callable[[Answer], T], *, anew: bool = False) -> T:
+        credentials = await self._credentials.current()
+        return await self._endpoint.send(self._signed(credentials, target, body), self._timeout, read, anew=anew)
+
+    def _signed(self, credentials: Credentials, target: str, body: bytes) -> bytes:
+        return self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000) + body
 
     def _read(self, decoder: Decoder[T], answer: Answer) -> tuple[T, int]:
         self._newest = answer.headers

@@ -19,8 +19,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import httptools
 
-from esm.aws.reply import Reply
 from esm.errors import SourceError
+from esm.reply import Reply
 
 __all__ = ["Answer", "Buffers", "Connection", "Headers", "Kept", "StaleError", "header"]
 
@@ -128,12 +128,17 @@ class StaleError(Exception):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """At most one request at a time. `lost`: is called when it has ended. Belongs to the loop it is made in."""
+    """At most one request at a time. Belongs to the loop it is made in.
+
+    `freed`: is called when a request is over, one way or the other, before whoever asked is told; `lost`: when the
+    connection has ended.
+    """
 
     __slots__ = (
         "_began",
         "_buffers",
         "_chunked",
+        "_freed",
         "_head_bytes",
         "_headers",
         "_keep_alive",
@@ -155,14 +160,16 @@ class Connection(asyncio.BufferedProtocol):
         "idle_since",
     )
 
-    def __init__(self, buffers: Buffers, lost: Callable[[Connection], None]) -> None:
-        self._buffers, self._lost = buffers, lost
+    def __init__(
+        self, buffers: Buffers, freed: Callable[[Connection], None], lost: Callable[[Connection], None]
+    ) -> None:
+        self._buffers, self._freed, self._lost = buffers, freed, lost
         self._loop = asyncio.get_running_loop()
         self._scratch = buffers.scratch
         self._transport: Any = None  # asyncio's, from the time it is made until it is lost
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: Reply[Any] | None = None
-        self._told: Reply[Any] | None = None  # has its value, and is told as soon as we are through
+        self._told: Reply[Any] | None = None  # has its answer, and is told as soon as we are through
         self._read: Callable[[Answer], Any]
         self._served = 0
         self.idle_since = 0.0
@@ -190,18 +197,12 @@ class Connection(asyncio.BufferedProtocol):
         return transport is not None and not transport.is_closing()
 
     def ask(self, request: bytes, read: Callable[[Answer], T]) -> Reply[T]:
-        """Sends a request, and is done with what `read` gives or raises of its answer. Ends with a `give_up`."""
-        waiter: Reply[T] = Reply(self._loop)
+        """Sends a request; what `read` gives or raises of its answer."""
+        waiter: Reply[T] = Reply(self._loop, self._give_up)
         self._waiter = waiter
         self._read = read
         self._transport.write(request)
         return waiter
-
-    def give_up(self) -> None:
-        """Nobody waits any more: what is still on its way would be in the way of the next answer."""
-        if self._waiter is not None:
-            self._waiter = None
-            self.abort()
 
     def abort(self) -> None:
         """Closes at once."""
@@ -214,10 +215,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fail(self, error: Exception) -> None:
         """Ends the caller's wait, and the connection."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
+        waiter = self._waiter
+        if waiter is None:
+            self.abort()
+            return
+        self._give_up()
+        waiter.set_exception(error)
+
+    def _give_up(self) -> None:
+        """Nobody waits any more: what is still on its way would be in the way of the next answer."""
+        self._waiter = None
         self.abort()
+        self._freed(self)
 
     # What the transport calls.
 
@@ -258,6 +267,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended; `exc`: not by itself."""
+        self._transport = None
         self._lost(self)
         if self._waiter is None:
             return
@@ -267,13 +277,13 @@ class Connection(asyncio.BufferedProtocol):
             self._complete()  # an answer without a length ends with its connection
         else:
             self._fail(SourceError("ConnectionClosed", "the connection ended before the whole answer came"))
-        self._transport = None
         self._tell()
 
     def _tell(self) -> None:
         """Ends the caller's wait, who may ask again at once: nothing that came with the answer is left to be read."""
         told, self._told = self._told, None
         if told is not None:
+            self._freed(self)
             told.wake()
 
     def _go_on(self) -> None:
@@ -353,12 +363,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _hand_over(self, answer: Answer) -> None:
         waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
+        if waiter is None:
             return
+        self._told = waiter
         try:
             waiter.set_result(self._read(answer))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
             waiter.set_exception(error)
             del waiter  # the error knows this frame: each would hold the other until garbage is looked for
-        else:
-            self._told = waiter

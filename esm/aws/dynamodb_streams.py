@@ -5,6 +5,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Am
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 
 from esm.aws.dynamodb_streams_api import StreamPage, TableRecords
@@ -40,10 +42,10 @@ class DynamoDBStreamsCalls:
     def __init__(self, session: AwsSession) -> None:
         self._calls = StreamCalls(session, "dynamodbstreams")
 
-    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[TableRecords, int]:
+    def get_records(self, stream_arn: str, iterator: str, limit: int) -> Awaitable[tuple[TableRecords, int]]:
         """`GetRecords`, and the bytes its answer took on the wire."""
         parameters = {"ShardIterator": iterator, "Limit": limit}
-        return await self._calls.call("GetRecords", stream_arn, parameters, _GET_RECORDS)
+        return self._calls.call("GetRecords", stream_arn, parameters, _GET_RECORDS)
 
     async def get_shard_iterator(
         self, stream_arn: str, shard_id: str, iterator_type: str, *, sequence_number: str | None = None

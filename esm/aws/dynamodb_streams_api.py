@@ -5,6 +5,7 @@ The real client and the simulated stream both answer to this.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
@@ -61,6 +62,6 @@ class DynamoDBStreamsApi(Protocol):
         """`GetShardIterator`."""
         ...
 
-    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[TableRecords, int]:
+    def get_records(self, stream_arn: str, iterator: str, limit: int) -> Awaitable[tuple[TableRecords, int]]:
         """`GetRecords`, and the bytes its answer took on the wire. The iterator alone says of which stream."""
         ...

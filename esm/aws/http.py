@@ -13,8 +13,8 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from esm.aws.connection import Answer, Buffers, Connection, StaleError
-from esm.aws.reply import Reply
 from esm.errors import SourceError
+from esm.reply import Reply
 
 __all__ = ["HttpEndpoint"]
 
@@ -32,6 +32,11 @@ class _Slots:
     def __init__(self, count: int) -> None:
         self._free = count
         self._waiting: deque[asyncio.Future[bool]] = deque()
+
+    @property
+    def any_free(self) -> bool:
+        """Whether `enter` takes one."""
+        return self._free > 0
 
     def enter(self) -> bool:
         """Takes one, if there is one at once."""
@@ -106,30 +111,39 @@ class HttpEndpoint:
         """Closes all connections."""
         await self.close()
 
-    async def send(self, request: bytes, seconds: float, read: Callable[[Answer], T]) -> T:
+    async def send(self, request: bytes, seconds: float, read: Callable[[Answer], T], *, anew: bool = False) -> T:
         """What `read` makes of the answer to a whole request, which is there at most `seconds` from now.
 
         Connecting has its own limit within that. Sent again, once and at once, when a kept-alive connection turns out
-        to be dead. Raises `SourceError`, and what `read` raises.
+        to be dead. `anew`: it did, so the request goes to one that is new. Raises `SourceError`, and what `read`
+        raises.
         """
+        deadline = self._time() + seconds
+        if not anew:
+            try:
+                return await (self.ask(request, seconds, read) or await self._ask_later(request, read, deadline))
+            except StaleError:
+                pass
+        return await (await self._ask_later(request, read, deadline, anew=True))
+
+    @property
+    def ready(self) -> bool:
+        """Whether `ask` is worth a signature."""
+        return bool(self._idle) and self._slots.any_free
+
+    def ask(self, request: bytes, seconds: float, read: Callable[[Answer], T]) -> Reply[T] | None:
+        """As `send`, begun at once and sent once; `None`: there is no connection for it.
+
+        Its error is `StaleError` when the connection turns out to be dead.
+        """
+        if not self._slots.enter():
+            return None
         now = self._time()
-        deadline = now + seconds
-        if not self._slots.enter() and not await self._slots.wait(seconds):
-            raise SourceError("PoolTimeout", "all connections are in use")
         connection = self._take(now)
-        try:
-            if connection is not None:
-                try:
-                    return await self._ask(connection, request, read, deadline)
-                except StaleError:
-                    self._done_with(connection)
-                    connection = None
-            connection = await self._connect(deadline - self._time())
-            return await self._ask(connection, request, read, deadline)
-        finally:
+        if connection is None:
             self._slots.leave()
-            if connection is not None:
-                self._done_with(connection)
+            return None
+        return self._ask(connection, request, read, now + seconds)
 
     async def close(self) -> None:
         """Closes all connections; what is still waited for ends with `ConnectionClosed`."""
@@ -144,20 +158,35 @@ class HttpEndpoint:
                 return
             await asyncio.sleep(0)
 
+    async def _ask_later(
+        self, request: bytes, read: Callable[[Answer], T], deadline: float, *, anew: bool = False
+    ) -> Reply[T]:
+        """When there is a connection for it. `anew`: one that has not served before."""
+        if not self._slots.enter() and not await self._slots.wait(deadline - self._time()):
+            raise SourceError("PoolTimeout", "all connections are in use")
+        try:
+            connection = None if anew else self._take(self._time())
+            if connection is None:
+                connection = await self._connect(deadline - self._time())
+        except BaseException:
+            self._slots.leave()
+            raise
+        return self._ask(connection, request, read, deadline)
+
     def _ask(self, connection: Connection, request: bytes, read: Callable[[Answer], T], deadline: float) -> Reply[T]:
-        """Is done in time, one way or the other. Ends with `_done_with`, whatever comes of it."""
+        """Is done in time, one way or the other. Has a slot, which is free again then, as the connection is."""
         self._due[connection] = deadline
         if self._sweep is None or deadline < self._sweep_due:
             self._sweep_at(deadline)
         return connection.ask(request, read)
 
-    def _done_with(self, connection: Connection) -> None:
+    def _free(self, connection: Connection) -> None:
         """It is closed, unless its answer came whole and in time: then it waits for the next request."""
-        self._due.pop(connection, None)
-        connection.give_up()
+        del self._due[connection]
         if connection.usable:
             connection.idle_since = self._time()
             self._idle.append(connection)
+        self._slots.leave()
 
     def _sweep_at(self, deadline: float) -> None:
         if self._sweep is not None:
@@ -196,7 +225,7 @@ class HttpEndpoint:
         try:
             async with asyncio.timeout(min(self._connect_timeout, seconds)):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._buffers, self._forget), self._host, self._port, ssl=self._tls
+                    lambda: Connection(self._buffers, self._free, self._forget), self._host, self._port, ssl=self._tls
                 )
         except TimeoutError:
             raise SourceError("ConnectTimeout", "no connection within the time allowed") from None

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Operations.html
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -47,9 +47,7 @@ class KinesisCalls:
         self._calls = StreamCalls(session, "kinesis")
         self._call = self._calls.call
 
-    def get_records(
-        self, stream_arn: str, iterator: str, limit: int
-    ) -> Coroutine[Any, Any, tuple[GetRecordsOutput, int]]:
+    def get_records(self, stream_arn: str, iterator: str, limit: int) -> Awaitable[tuple[GetRecordsOutput, int]]:
         """`GetRecords`, and the bytes its answer took on the wire."""
         parameters = {"ShardIterator": iterator, "Limit": limit, "StreamARN": stream_arn}
         return self._call("GetRecords", stream_arn, parameters, _GET_RECORDS)

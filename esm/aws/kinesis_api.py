@@ -5,7 +5,7 @@ The real client and the simulated stream both answer to this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -118,6 +118,6 @@ class KinesisApi(Protocol):
         """`GetShardIterator`; `timestamp` in epoch seconds."""
         ...
 
-    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[GetRecordsOutput, int]:
+    def get_records(self, stream_arn: str, iterator: str, limit: int) -> Awaitable[tuple[GetRecordsOutput, int]]:
         """`GetRecords`, and the bytes its answer took on the wire."""
         ...

@@ -5,9 +5,10 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operat
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,8 +20,11 @@ from esm.aws.sums import first_damaged
 from esm.errors import SourceDeniedError, SourceError
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.sqs import SqsMessage
+from esm.reply import Reply, reply_of
 
 __all__ = ["SqsCalls"]
+
+T = TypeVar("T")
 
 RECEIVE_TIMEOUT_S = 65.0
 """For a whole receive, a long poll of 20 s among it: then the connection is taken for dead (chosen)."""
@@ -95,34 +99,25 @@ class SqsCalls:
             raise SourceError("UnparsableAnswer", "the queue's attributes name no visibility timeout") from None
         return QueueAttributes(seconds, fifo=told.get("FifoQueue") == "true")
 
-    async def receive_message(
+    def receive_message(
         self, queue_arn: str, count: int, *, wait_seconds: int, visibility_seconds: int
-    ) -> list[SqsMessage]:
+    ) -> Awaitable[list[SqsMessage]]:
         """`ReceiveMessage`. Raises `SourceError` also when a body is not what its sum says."""
-        queue = self._queues.get(queue_arn) or await self._queue(queue_arn)
         parameters = {
-            "QueueUrl": queue.url,
             "MaxNumberOfMessages": count,
             "WaitTimeSeconds": wait_seconds,
             "VisibilityTimeout": visibility_seconds,
             "MessageSystemAttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
         }
-        answer, _ = await queue.polls.call("ReceiveMessage", parameters, _RECEIVED)
-        messages = answer.messages or []
-        damaged = first_damaged(messages)
-        if damaged is not None:
-            raise SourceError("ChecksumMismatch", f"message {damaged.message_id} is not what its MD5 says")
-        return messages
+        return self._call("ReceiveMessage", queue_arn, parameters, _RECEIVED, polls=True).then(_messages)
 
-    def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> Coroutine[Any, Any, BatchOutput]:
+    def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> Awaitable[BatchOutput]:
         """`DeleteMessageBatch`."""
         entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(receipt_handles)]
         return self._batch("DeleteMessageBatch", queue_arn, entries)
 
-    def change_message_visibility_batch(
-        self, queue_arn: str, entries: Sequence[tuple[str, int]]
-    ) -> Coroutine[Any, Any, BatchOutput]:
+    def change_message_visibility_batch(self, queue_arn: str, entries: Sequence[tuple[str, int]]) -> Reply[BatchOutput]:
         """`ChangeMessageVisibilityBatch`."""
         named = [
             {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
@@ -130,16 +125,37 @@ class SqsCalls:
         ]
         return self._batch("ChangeMessageVisibilityBatch", queue_arn, named)
 
-    async def _batch(self, operation: str, queue_arn: str, entries: list[dict[str, Any]]) -> BatchOutput:
-        queue = self._queues.get(queue_arn) or await self._queue(queue_arn)
-        answer, _ = await queue.plane.call(operation, {"QueueUrl": queue.url, "Entries": entries}, _BATCH)
-        if not answer.failed and answer.successful == _DONE[: len(entries)]:
-            return _ALL_DONE[len(entries)]  # as nearly always
-        try:
-            failed = {int(failure.id): failure.code for failure in answer.failed}
-            return BatchOutput(frozenset([int(done.id) for done in answer.successful]), failed)
-        except ValueError:
-            raise SourceError("UnparsableAnswer", "an entry of the answer was not asked for") from None
+    def _batch(self, operation: str, queue_arn: str, entries: list[dict[str, Any]]) -> Reply[BatchOutput]:
+        answer = self._call(operation, queue_arn, {"Entries": entries}, _BATCH)
+        return answer.then(partial(_became, len(entries)))
+
+    def _call(
+        self,
+        operation: str,
+        queue_arn: str,
+        parameters: dict[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        *,
+        polls: bool = False,
+    ) -> Reply[tuple[T, int]]:
+        """One of the hot calls, begun at once, unless the queue is not known yet."""
+        queue = self._queues.get(queue_arn)
+        if queue is None:
+            return reply_of(self._first_call(operation, queue_arn, parameters, decoder, polls=polls))
+        plane = queue.polls if polls else queue.plane
+        return reply_of(plane.call(operation, {"QueueUrl": queue.url, **parameters}, decoder))
+
+    async def _first_call(
+        self,
+        operation: str,
+        queue_arn: str,
+        parameters: dict[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        *,
+        polls: bool,
+    ) -> tuple[T, int]:
+        await self._queue(queue_arn)
+        return await self._call(operation, queue_arn, parameters, decoder, polls=polls)
 
     async def _queue(self, queue_arn: str) -> _Queue:
         queue = self._queues.get(queue_arn)
@@ -161,3 +177,23 @@ class SqsCalls:
             client = await self._session.client("sqs", region)
             url = f"{client.meta.endpoint_url.rstrip('/')}/{arn.account}/{arn.resource}"
         return _Queue(url, plane, polls)
+
+
+def _messages(answered: tuple[_Received, int]) -> list[SqsMessage]:
+    messages = answered[0].messages or []
+    damaged = first_damaged(messages)
+    if damaged is not None:
+        raise SourceError("ChecksumMismatch", f"message {damaged.message_id} is not what its MD5 says")
+    return messages
+
+
+def _became(count: int, answered: tuple[_Batch, int]) -> BatchOutput:
+    """What became of so many entries."""
+    answer = answered[0]
+    if not answer.failed and answer.successful == _DONE[:count]:
+        return _ALL_DONE[count]  # as nearly always
+    try:
+        failed = {int(failure.id): failure.code for failure in answer.failed}
+        return BatchOutput(frozenset([int(done.id) for done in answer.successful]), failed)
+    except ValueError:
+        raise SourceError("UnparsableAnswer", "an entry of the answer was not asked for") from None

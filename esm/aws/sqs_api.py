@@ -5,7 +5,7 @@ The real client and the simulated queue both answer to this.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,16 +37,18 @@ class SqsApi(Protocol):
         """`GetQueueAttributes`."""
         ...
 
-    async def receive_message(
+    def receive_message(
         self, queue_arn: str, count: int, *, wait_seconds: int, visibility_seconds: int
-    ) -> list[SqsMessage]:
+    ) -> Awaitable[list[SqsMessage]]:
         """`ReceiveMessage` with all attributes; returns within about `wait_seconds`, possibly with none."""
         ...
 
-    async def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> BatchOutput:
+    def delete_message_batch(self, queue_arn: str, receipt_handles: Sequence[str]) -> Awaitable[BatchOutput]:
         """`DeleteMessageBatch`, up to ten."""
         ...
 
-    async def change_message_visibility_batch(self, queue_arn: str, entries: Sequence[tuple[str, int]]) -> BatchOutput:
+    def change_message_visibility_batch(
+        self, queue_arn: str, entries: Sequence[tuple[str, int]]
+    ) -> Awaitable[BatchOutput]:
         """`ChangeMessageVisibilityBatch`, up to ten of receipt handle and seconds from now."""
         ...

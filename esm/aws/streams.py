@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,7 +36,7 @@ class StreamCalls:
 
     def call(
         self, operation: str, stream_arn: str, parameters: dict[str, Any], decoder: Decoder[T]
-    ) -> Coroutine[Any, Any, tuple[T, int]]:
+    ) -> Awaitable[tuple[T, int]]:
         """The decoded answer, and its bytes on the wire. Raises `SourceError`."""
         plane = self._planes.get(stream_arn)
         if plane is None:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from esm.clock import Clock, Millis
-from esm.errors import InvariantError
+from esm.errors import EsmError, InvariantError
+from esm.reply import Reply
 from esm.runtime import driving
 from esm.runtime.driving import Event, Later
 from esm.runtime.turns import Turns
@@ -69,16 +71,16 @@ class Machine(Protocol[C, R_contra]):
 class Driver(Generic[C, R]):
     """Performs what a machine asks for until it is finished or drained.
 
-    `perform` does one command and gives its report, or what does it, where that has to wait; what it raises ends the
-    driver, with the machine untouched. After `drain` it begins no function. `settled`: is told after each. `together`:
-    what comes back in one turn of the loop is settled before anything more is asked for. `out`: the commands that are
-    out, and since when.
+    `perform` does one command and gives its report, the reply that will be it, or what waits for it in a task; what it
+    raises ends the driver, with the machine untouched. After `drain` it begins no function. `settled`: is told after
+    each. `together`: what comes back in one turn of the loop is settled before anything more is asked for. `out`: the
+    commands that are out, and since when.
     """
 
     def __init__(
         self,
         machine: Machine[C, R],
-        perform: Callable[[C], R | Later[R]],
+        perform: Callable[[C], R | Later[R] | Reply[R]],
         clock: Clock,
         settled: Callable[[C, Millis], None],
         turns: Turns,
@@ -95,6 +97,8 @@ class Driver(Generic[C, R]):
         self._together = together
         self._due: list[C] = []  # those of `out` that are not begun yet, the last of them first
         self.waiting: dict[C, asyncio.Task[None]] = {}  # those that have to wait
+        self.asked: dict[C, Reply[R]] = {}  # those that are a reply's
+        self.answered = Event()  # is set when that is none any more, after the end
         self._running = False
         self._turning = False
         self._again = False  # the turn is not over when nothing more is due: something came in from outside
@@ -229,10 +233,28 @@ class Driver(Generic[C, R]):
         """
         context = self._context.copy()
         report = context.run(self._perform, command)
-        if not callable(report):
+        if isinstance(report, Reply):
+            self.asked[command] = report
+            report.add_done_callback(partial(self._answered, command), context=context)
+        elif callable(report):
+            self.waiting[command] = self._create_task(driving.wait(self, command, report), context=context)
+        else:
             return self.settle(command, report)
-        self.waiting[command] = self._create_task(driving.wait(self, command, report), context=context)
         return self._clock.now()
+
+    def _answered(self, command: C, reply: Reply[R]) -> None:
+        """As `driving.wait`, without a task."""
+        del self.asked[command]
+        try:
+            self.settle(command, reply.take())
+        except asyncio.CancelledError:
+            if self._running:
+                self.fail(EsmError("what was asked gave a cancellation instead of an answer"))
+        except Exception as error:  # noqa: BLE001  # carried to `run`, which raises it
+            self.fail(error)
+        if not self.asked:
+            self.answered.set()
+        self.go_on()
 
     def settle(self, command: C, report: R) -> Millis:
         """Tells the machine what became of a command; gives the time."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from esm.clock import Millis
 from esm.errors import EsmError
+from esm.reply import Reply
 
 __all__ = ["Driven", "Event", "Later", "cancelled_by_nobody", "room", "run", "wait"]
 
@@ -54,10 +55,13 @@ class Event:
 class Driven(Protocol[C, R_contra]):
     """What these ask of a driver. `waiting`: the tasks of commands that take their time; `error`: what it failed with.
 
-    `ended`, `room_made`: are set when it has ended, and when its machine may want records.
+    `asked`: the replies of others, `answered`: is set when there are none any more. `ended`, `room_made`: are set when
+    it has ended, and when its machine may want records.
     """
 
     waiting: dict[C, asyncio.Task[None]]
+    asked: dict[C, Reply[Any]]
+    answered: Event
     ended: Event
     room_made: Event
     error: Exception | None
@@ -100,7 +104,7 @@ async def run(driver: Driven[Any, Any]) -> None:
         await driver.ended.wait()
     finally:
         driver.end()
-        await _end(driver.waiting)
+        await _end(driver)
     if driver.error is not None:
         raise driver.error
 
@@ -134,7 +138,7 @@ def cancelled_by_nobody() -> bool:
     return task is not None and not task.cancelling()
 
 
-async def _end(tasks: dict[Any, asyncio.Task[None]]) -> None:
+async def _end(driver: Driven[Any, Any]) -> None:
     """Cancels what is out and waits for its end, however often this is cancelled itself meanwhile.
 
     Who swallows that has an answer, which is settled like any other.
@@ -144,12 +148,15 @@ async def _end(tasks: dict[Any, asyncio.Task[None]]) -> None:
         await asyncio.sleep(0)  # one that is cancelled before its first step would not learn of it
     except asyncio.CancelledError as error:
         cancelled = error
-    waiting = set(tasks.values())
+    waiting = set(driver.waiting.values())
     for task in waiting:
         task.cancel()
-    while waiting:
+    for reply in list(driver.asked.values()):
+        reply.cancel()
+    while waiting or driver.asked:
+        driver.answered.clear()
         try:
-            await asyncio.wait(waiting)
+            await (asyncio.wait(waiting) if waiting else driver.answered.wait())
         except asyncio.CancelledError as error:
             cancelled = error  # a scope of anyio's cancels at every turn
         waiting = {task for task in waiting if not task.done()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -22,10 +22,12 @@ from esm.machine.queue_commands import (
     QueueCommand,
     QueueReport,
     Receive,
+    Received,
     ReceiveFailed,
 )
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.trace import traceparents
+from esm.reply import Reply
 from esm.runtime.calls import About, Answered
 from esm.runtime.driving import Later
 from esm.runtime.perform import MappingContext
@@ -34,14 +36,13 @@ from esm.telemetry import facts
 
 __all__ = ["QueuePerformer"]
 
+C = TypeVar("C")
+
 NOT_FOUND_RETRY_MS = 60_000
 """How long to leave a queue alone that does not exist (chosen)."""
 
 WAIT_MS: Millis = 20_000
 """How long a batch waits for room in the function before it is looked whether its messages are still ours (chosen)."""
-
-CALL_TIMEOUT_S = 65.0
-"""How long a call to the queue may take, whatever it allows itself: a long poll is 20 s (chosen)."""
 
 
 class QueuePerformer:
@@ -64,15 +65,15 @@ class QueuePerformer:
         """Of the queue, until it works again; else the last of the function."""
         return self._trouble or self.calls.last_error
 
-    def perform(self, command: QueueCommand) -> QueueReport | Later[QueueReport]:
+    def perform(self, command: QueueCommand) -> QueueReport | Later[QueueReport] | Reply[Any]:
         """What becomes of it, or what waits for that."""
         self._context.home.check()
         if isinstance(command, Receive):
-            return partial(self._receive, command)
+            return self._source.receive(command).then(self._received, self._not_received)
         if isinstance(command, Delete):
-            return partial(self._delete, command)
+            return self._delete(command)
         if isinstance(command, ChangeVisibility):
-            return partial(self._change, command)
+            return self._change(command)
         event, now = partial(self._source.shape.event, command.records), self._context.ports.clock.now()
         return self.calls.call(command, event, until=now + WAIT_MS)
 
@@ -81,24 +82,19 @@ class QueuePerformer:
         now = self._context.ports.clock.now()
         async with anyio.create_task_group() as tasks:
             for records in _tens(done):
-                tasks.start_soon(self._delete, Delete(records))
+                tasks.start_soon(_until_told, self._delete, Delete(records))
         async with anyio.create_task_group() as tasks:
             for records in _tens(left):
                 command = ChangeVisibility(records, [0] * len(records), extends=False, at=now)
-                tasks.start_soon(self._change, command)
+                tasks.start_soon(_until_told, self._change, command)
 
     # -- the queue -------------------------------------------------------------------------------------------------
 
-    async def _receive(self, command: Receive) -> QueueReport:
-        try:
-            with self._context.rounds.limit(CALL_TIMEOUT_S):
-                received = await self._source.receive(command)
-        except (SourceError, TimeoutError) as error:
-            return self._not_received(_trouble(error))
+    def _received(self, received: Received) -> QueueReport:
         self._trouble = None
         return received
 
-    def _not_received(self, error: SourceError) -> ReceiveFailed:
+    def _not_received(self, error: SourceError) -> QueueReport:
         self._trouble = str(error)
         now = self._context.ports.clock.now()
         at_least = NOT_FOUND_RETRY_MS if isinstance(error, SourceNotFoundError) else 0
@@ -107,10 +103,11 @@ class QueuePerformer:
         )
         return ReceiveFailed(at_least)
 
-    async def _delete(self, command: Delete) -> Changed:
-        changed = await self._told(command.records, self._source.delete(command))
-        if not self._context.observers.listening:
-            return changed
+    def _delete(self, command: Delete) -> Reply[Changed]:
+        changed = self._told(command.records, self._source.delete(command))
+        return changed.then(partial(self._deleted, command)) if self._context.observers.listening else changed
+
+    def _deleted(self, command: Delete, changed: Changed) -> Changed:
         missed = list(changed.missed.values())
         self._context.observers.notice(
             facts.MessagesDeleted(
@@ -123,8 +120,10 @@ class QueuePerformer:
         )
         return changed
 
-    async def _change(self, command: ChangeVisibility) -> Changed:
-        changed = await self._told(command.records, self._source.change(command))
+    def _change(self, command: ChangeVisibility) -> Reply[Changed]:
+        return self._told(command.records, self._source.change(command)).then(partial(self._changed, command))
+
+    def _changed(self, command: ChangeVisibility, changed: Changed) -> Changed:
         kind = facts.VisibilityExtended if command.extends else facts.MessagesReturned
         count = len(command.records) - len(changed.missed)
         self.extended += count if command.extends else 0
@@ -132,18 +131,18 @@ class QueuePerformer:
         self._context.observers.notice(kind(at=now, **self._named, messages=count, missed=len(changed.missed)))
         return changed
 
-    async def _told(self, records: list[Any], call: Awaitable[Changed]) -> Changed:
+    def _told(self, records: list[Any], call: Reply[Changed]) -> Reply[Changed]:
         """What the queue says of each message; what is not known has failed. Of a queue that is gone, all is gone."""
-        try:
-            with self._context.rounds.limit(CALL_TIMEOUT_S):
-                changed = await call
-        except (SourceError, TimeoutError) as error:
-            self._trouble = str(_trouble(error))
-            gone = isinstance(error, SourceNotFoundError)
-            result = EntryResult.STALE if gone else EntryResult.FAILED
-            return Changed({record.message_id: result for record in records})
+        return call.then(self._known, partial(self._unknown, records))
+
+    def _known(self, changed: Changed) -> Changed:
         self._trouble = None
         return changed
+
+    def _unknown(self, records: list[Any], error: SourceError) -> Changed:
+        self._trouble = str(error)
+        result = EntryResult.STALE if isinstance(error, SourceNotFoundError) else EntryResult.FAILED
+        return Changed({record.message_id: result for record in records})
 
     # -- the function ----------------------------------------------------------------------------------------------
 
@@ -174,10 +173,8 @@ class QueuePerformer:
         return 0 if isinstance(report, Failed) else len(records)
 
 
-def _trouble(error: SourceError | TimeoutError) -> SourceError:
-    if isinstance(error, SourceError):
-        return error
-    return SourceError("TimeoutError", f"no answer within {CALL_TIMEOUT_S:g} s")
+async def _until_told(begin: Callable[[C], Reply[Changed]], command: C) -> None:
+    await begin(command)
 
 
 def _tens(records: Sequence[Any]) -> list[list[Any]]:

@@ -7,6 +7,7 @@ says of itself; a subclass adds that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -57,7 +58,7 @@ class PollingApi(Protocol[A_co]):
         """`GetShardIterator`."""
         ...
 
-    async def get_records(self, stream_arn: str, iterator: str, limit: int) -> tuple[A_co, int]:
+    def get_records(self, stream_arn: str, iterator: str, limit: int) -> Awaitable[tuple[A_co, int]]:
         """`GetRecords`, and the bytes its answer took on the wire."""
         ...
 

@@ -373,12 +373,13 @@ async def test_long_polls_are_all_out_however_few_connections_others_may_have(*,
         calls = SqsCalls(aws)
         queue = "arn:aws:sqs:eu-west-1:123456789012:jobs"
         await calls.get_queue_attributes(queue)
-        out = [
-            tasks.create_task(calls.receive_message(queue, 10, wait_seconds=20, visibility_seconds=30))
-            for _ in range(polls)
-        ]
+
+        async def poll() -> None:
+            await calls.receive_message(queue, 10, wait_seconds=20, visibility_seconds=30)
+
+        out = [tasks.create_task(poll()) for _ in range(polls)]
         async with asyncio.timeout(10):
             while len(server.requests) < 2 + polls:  # noqa: ASYNC110  # the server tells nobody
                 await asyncio.sleep(0.01)
-        for poll in out:
-            poll.cancel()
+        for waiting in out:
+            waiting.cancel()

@@ -17,12 +17,14 @@ from esm.machine.queue_commands import (
 )
 from esm.mapping.settings import EventSourceMapping
 from esm.records.sqs import SqsMessage
+from esm.reply import Reply
 from esm.runtime.budget import Budget
 from esm.runtime.home import Home
 from esm.runtime.perform import MappingContext
-from esm.runtime.perform_queue import CALL_TIMEOUT_S, QueuePerformer
+from esm.runtime.perform_queue import QueuePerformer
 from esm.runtime.rounds import Rounds
 from esm.runtime.turns import Turns
+from esm.sources.sqs import CALL_TIMEOUT_S, SqsSource
 from esm.telemetry.facts import Fact, PollFailed
 from esm.telemetry.observer import Observers
 from esm.testing.loop import SimClock
@@ -37,12 +39,12 @@ def handler(_event: Any, _context: Any) -> None: ...
 
 
 class Silent:
-    """A source that never answers."""
+    """A queue that never answers."""
 
-    async def receive(self, _command: Any) -> Any:
+    async def receive_message(self, *_: Any, **__: Any) -> Any:
         await asyncio.Event().wait()
 
-    delete = change = receive
+    delete_message_batch = change_message_visibility_batch = receive_message
 
 
 class Told:
@@ -70,13 +72,14 @@ def performer(told: Told) -> QueuePerformer:
         turns=Turns(),
         home=Home(),
     )
-    return QueuePerformer(context, cast("Any", Silent()), {"mapping": "m", "shard": "q"})
+    source = SqsSource(cast("Any", Silent()), queue_arn=QUEUE, region="eu-west-1", windowed=False)
+    return QueuePerformer(context, source, {"mapping": "m", "shard": "q"})
 
 
 async def performed(of: QueuePerformer, command: QueueCommand) -> Any:
     report = of.perform(command)
-    assert callable(report), "a call to the queue has to be waited for"
-    return await report()
+    assert isinstance(report, Reply), "a call to the queue is begun at once"
+    return await report
 
 
 def test_a_receive_that_is_never_answered_has_failed() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from esm.aws.sqs_api import BatchOutput, QueueAttributes
-from esm.machine.queue_commands import ChangeVisibility, Delete, EntryResult
+from esm.machine.queue_commands import Changed, ChangeVisibility, Delete, EntryResult
 from esm.records.sqs import SqsMessage
 from esm.sources.sqs import SqsSource
 
@@ -37,6 +37,10 @@ class Api:
         return self.output
 
 
+def source_of(api: Api) -> SqsSource:
+    return SqsSource(api, queue_arn="arn:aws:sqs:eu-west-1:1:q", region="eu-west-1", windowed=False)
+
+
 RECORDS = [SqsMessage(message_id=f"m{i}", receipt_handle=f"h{i}") for i in range(3)]
 
 
@@ -52,15 +56,20 @@ RECORDS = [SqsMessage(message_id=f"m{i}", receipt_handle=f"h{i}") for i in range
 )
 def test_an_entry_that_failed(code: str, result: EntryResult) -> None:
     api = Api(BatchOutput(frozenset({0}), {1: code}))
-    source = SqsSource(api, queue_arn="arn:aws:sqs:eu-west-1:1:q", region="eu-west-1", windowed=False)
-    changed = asyncio.run(source.delete(Delete(RECORDS)))
+
+    async def delete() -> Changed:
+        return await source_of(api).delete(Delete(RECORDS))
+
+    changed = asyncio.run(delete())
     assert changed.missed == {"m1": result, "m2": EntryResult.FAILED}
     assert api.asked == [["h0", "h1", "h2"]]
 
 
 def test_visibility_goes_with_each_handle() -> None:
     api = Api(BatchOutput(frozenset({0, 1, 2})))
-    source = SqsSource(api, queue_arn="arn:aws:sqs:eu-west-1:1:q", region="eu-west-1", windowed=False)
-    command = ChangeVisibility(RECORDS, [1, 2, 3], extends=True, at=0)
-    assert asyncio.run(source.change(command)).missed == {}
+
+    async def change() -> Changed:
+        return await source_of(api).change(ChangeVisibility(RECORDS, [1, 2, 3], extends=True, at=0))
+
+    assert asyncio.run(change()).missed == {}
     assert api.asked == [[("h0", 1), ("h1", 2), ("h2", 3)]]

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
-from esm.aws.reply import Reply
-from tests.unit.aws.replies import Play, in_no_task, reply, tell
+from esm.reply import Reply
+from tests.unit.replies import Play, in_no_task, reply, tell
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])

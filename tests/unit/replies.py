@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from esm.aws.reply import Reply
+from esm.reply import Reply
 
 __all__ = ["Play", "in_no_task", "reply", "tell"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.unit.aws.replies import Play
+from tests.unit.replies import Play
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,

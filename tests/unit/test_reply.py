@@ -8,9 +8,9 @@ import weakref
 
 import pytest
 
-from esm.aws.reply import Reply
 from esm.eager import EagerTasks
-from tests.unit.aws.replies import Play, in_no_task, reply, tell
+from esm.reply import Reply
+from tests.unit.replies import Play, in_no_task, reply, tell
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
