@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from esm.errors import SourceError
 
@@ -40,9 +40,9 @@ class Reply(Generic[T]):
         "_done",
         "_drop",
         "_error",
+        "_future",
         "_loop",
         "_steps",
-        "_task",
         "_value",
         "_woken",
         "rescue",
@@ -55,7 +55,7 @@ class Reply(Generic[T]):
         self._value: Any = None
         self._error: BaseException | None = None
         self._steps: tuple[tuple[Callable[[Any], Any], Callable[[SourceError], Any] | None], ...] = ()
-        self._task: asyncio.Task[Any] | None = None  # what brings it
+        self._future: asyncio.Future[T] | None = None  # what brings it
         self._woken: Callable[[Reply[T]], object] | None = None
         self._context: Context | None = None
         self.rescue: Callable[[Exception], Coroutine[Any, Any, T] | None] | None = None
@@ -100,8 +100,8 @@ class Reply(Generic[T]):
         """Whether it was not done before. Whoever waits for it is told so, in the next turn of the loop or later."""
         if self._done:
             return False
-        if self._task is not None:
-            return self._task.cancel(msg)
+        if self._future is not None:
+            return self._future.cancel(msg)
         if self._drop is not None:
             self._drop()
         self._fail(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
@@ -115,10 +115,7 @@ class Reply(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         """Waits, and gives what `take` gives."""
-        if not self._done:
-            self._asyncio_future_blocking = True
-            yield self
-        return self.take()
+        return _Wait(self)  # type: ignore[return-value]  # an iterator is enough
 
     def result(self) -> None:
         """Nothing: a task asks for it before it goes on, and has the value or the error where it awaits."""
@@ -157,18 +154,17 @@ class Reply(Generic[T]):
         if coroutine is None:
             self._fail(error)
         else:
-            self.come_from(coroutine)
+            self.come_from(self._loop.create_task(coroutine, context=self._context))
 
-    def come_from(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        """It is what the coroutine comes to, in a task of its own."""
-        self._drop = None
-        self._task = self._loop.create_task(coroutine, context=self._context)
-        self._task.add_done_callback(self._ended)
+    def come_from(self, future: asyncio.Future[T]) -> None:
+        """It is what the future comes to."""
+        self._drop, self._future = None, future
+        future.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[T]) -> None:
-        self._task = None
+    def _ended(self, future: asyncio.Future[T]) -> None:
+        self._future = None
         try:
-            value = task.result()
+            value = future.result()
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is whose the reply is
             self._fail(error)
         else:
@@ -191,17 +187,34 @@ class Reply(Generic[T]):
         return woken, context
 
 
+class _Wait(Generic[T]):
+    """What a task goes through while it awaits a reply: no generator, so that it can be compiled."""
+
+    __slots__ = ("_reply", "_waited")
+
+    def __init__(self, reply: Reply[T]) -> None:
+        self._reply, self._waited = reply, False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Reply[T]:
+        """The reply, for the task to be told by; then it is done."""
+        reply = self._reply
+        if self._waited or reply.done():
+            raise StopIteration(reply.take())
+        self._waited = True
+        reply._asyncio_future_blocking = True  # noqa: SLF001  # as a future's own iterator does
+        return reply
+
+
 def reply_of(awaitable: Awaitable[T]) -> Reply[T]:
     """It itself, where it is a reply; else what it comes to, awaited in a task from the next turn of the loop on."""
     if isinstance(awaitable, Reply):
         return awaitable
     reply: Reply[T] = Reply(asyncio.get_running_loop())
-    reply.come_from(awaitable if asyncio.iscoroutine(awaitable) else _of(awaitable))
+    reply.come_from(asyncio.ensure_future(awaitable))
     return reply
-
-
-async def _of(awaitable: Awaitable[T]) -> T:
-    return await awaitable
 
 
 def _raise(error: BaseException) -> None:

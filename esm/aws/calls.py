@@ -14,14 +14,15 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from esm.aws import calling
 from esm.aws.connection import Answer, Headers, StaleError, header
 from esm.aws.credentials import CredentialSource
-from esm.aws.errors import CLOCK_SKEW_CODES, excerpt, service_error, unparsable
+from esm.aws.errors import CLOCK_SKEW_CODES, refusal, unparsable
 from esm.aws.http import HttpEndpoint
 from esm.aws.parts import UNPARSABLE, InParts
 from esm.aws.signing import Credentials, Signer
 from esm.clock import Millis
-from esm.errors import SourceDeniedError, SourceError
+from esm.errors import SourceDeniedError
 from esm.reply import Reply, reply_of
 
 __all__ = ["DataPlane", "Decoder", "FastPlane", "read_answer", "time_of"]
@@ -56,7 +57,7 @@ class DataPlane(Protocol):
         """
         ...
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """Ends its connections."""
         ...
 
@@ -76,11 +77,11 @@ class FastPlane:
         now: Callable[[], Millis],
         timeout: float = 10.0,
     ) -> None:
-        self._endpoint, self._signer, self._credentials = endpoint, signer, credentials
+        self.endpoint, self.credentials, self.timeout = endpoint, credentials, timeout
+        self.shift: Millis = 0  # what the service's clock is ahead of ours
+        self._pool, self._signer, self._now = endpoint.pool, signer, now
         self._target_prefix = target_prefix + "."
-        self._now, self._timeout = now, timeout
-        self._shift: Millis = 0  # what the service's clock is ahead of ours
-        self._encoder = msgspec.json.Encoder()
+        self._encode = msgspec.json.Encoder().encode
         self._newest: Headers = []
 
     @property
@@ -93,52 +94,42 @@ class FastPlane:
 
         Begun at once, without a task, where credentials are known and a connection is open, as nearly always.
         """
-        target = self._target_prefix + operation
-        body, read = self._encoder.encode(parameters), partial(self._read, decoder)
-        credentials = self._credentials.known()
-        if credentials is not None and self._endpoint.ready:
-            reply = self._endpoint.ask(self._signed(credentials, target, body), self._timeout, read)
+        target, body, read = self._target_prefix + operation, self._encode(parameters), partial(self._read, decoder)
+        credentials = self.credentials.known()
+        if credentials is not None and self._pool.ready:
+            reply = self._pool.ask(self.signed(credentials, target, body), self.timeout, read)
             if reply is not None:
-                reply.rescue = partial(self._rescue, target, body, read, self._shift)
+                reply.rescue = partial(self._rescue, target, body, read, self.shift)
                 return reply
-        return reply_of(self._call(target, body, read))
+        return reply_of(calling.call(self, target, body, read))
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """Ends its connections."""
-        await self._endpoint.close()
+        return self.endpoint.close()
 
-    def _rescue(
-        self, target: str, body: bytes, read: Callable[[Answer], T], shift: Millis, error: Exception
-    ) -> Coroutine[Any, Any, T] | None:
-        """What is done about the error of a call that was begun at once."""
-        if isinstance(error, StaleError):
-            return self._call(target, body, read, anew=True)
-        return self._send(target, body, read) if self._was_corrected(error, shift) else None
+    def signed(self, credentials: Credentials, target: str, body: bytes) -> bytes:
+        """A whole request."""
+        return self._signer.head(credentials, target, body, (self._now() + self.shift) // 1000) + body
 
-    async def _call(self, target: str, body: bytes, read: Callable[[Answer], T], *, anew: bool = False) -> T:
-        shift = self._shift
-        try:
-            return await self._send(target, body, read, anew=anew)
-        except SourceDeniedError as error:
-            if not self._was_corrected(error, shift):
-                raise
-        return await self._send(target, body, read)
+    def was_corrected(self, error: Exception, shift: Millis) -> bool:
+        """Whether the error came of our clock, which had this shift, and has another now.
 
-    def _was_corrected(self, error: Exception, shift: Millis) -> bool:
-        """Whether it came of our clock, which is right now. Credentials that are refused are looked for anew."""
+        If not, credentials that were refused are looked for anew.
+        """
         if not isinstance(error, SourceDeniedError):
             return False
-        corrected = error.code in CLOCK_SKEW_CODES and self._shift != shift
+        corrected = error.code in CLOCK_SKEW_CODES and self.shift != shift
         if not corrected:
-            self._credentials.refuse()
+            self.credentials.refuse()
         return corrected
 
-    async def _send(self, target: str, body: bytes, read: Callable[[Answer], T], *, anew: bool = False) -> T:
-        credentials = await self._credentials.current()
-        return await self._endpoint.send(self._signed(credentials, target, body), self._timeout, read, anew=anew)
-
-    def _signed(self, credentials: Credentials, target: str, body: bytes) -> bytes:
-        return self._signer.head(credentials, target, body, (self._now() + self._shift) // 1000) + body
+    def _rescue(
+        self, target: str, body: bytes, read: Callable[[Answer], tuple[T, int]], shift: Millis, error: Exception
+    ) -> Coroutine[Any, Any, tuple[T, int]] | None:
+        """What is done about the error of a call that was begun at once."""
+        if isinstance(error, StaleError):
+            return calling.call(self, target, body, read, anew=True)
+        return calling.send(self, target, body, read) if self.was_corrected(error, shift) else None
 
     def _read(self, decoder: Decoder[T], answer: Answer) -> tuple[T, int]:
         self._newest = answer.headers
@@ -153,21 +144,24 @@ class FastPlane:
         """Our clock is wrong: the service's moves it, unless that is no reason to refuse a signature."""
         if theirs is not None:
             shift = theirs - self._now()
-            if abs(shift - self._shift) > MIN_SHIFT_MS:
-                self._shift = shift
+            if abs(shift - self.shift) > MIN_SHIFT_MS:
+                self.shift = shift
 
 
 def read_answer(answer: Answer, decoder: Decoder[T]) -> tuple[T, int]:
     """What a service answered, and its bytes. Raises `SourceError` for a refusal and for what does not parse."""
     body = answer.body
     if answer.status != 200:  # noqa: PLR2004  (HTTP's own)
-        raise _refusal(answer)
+        raise refusal(answer.status, answer.header(b"x-amzn-errortype"), bytes(body))
     size = len(body)
     try:
-        value = decoder.read(answer) if isinstance(decoder, InParts) else decoder.decode(body)
+        return (decoder.read(answer) if isinstance(decoder, InParts) else decoder.decode(body)), size
     except UNPARSABLE as error:
-        raise unparsable(bytes(body[:512]), size, error) from None
-    return value, size
+        wrong = unparsable(bytes(body[:512]), size, error)
+    try:
+        raise wrong  # here, or the decoder's error is shown, too
+    finally:
+        del wrong  # it knows this frame: each would hold the other until garbage is looked for
 
 
 def time_of(headers: Headers) -> Millis | None:
@@ -181,26 +175,3 @@ def time_of(headers: Headers) -> Millis | None:
         return None
     # One of its forms names no zone, and is of Greenwich all the same.
     return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * 1000
-
-
-class _Refusal(msgspec.Struct):
-    """An error's JSON. The name of the message differs from service to service."""
-
-    type: str | None = msgspec.field(name="__type", default=None)
-    code: str | None = None
-    message: str | None = None
-    Message: str | None = None
-
-
-_REFUSAL = msgspec.json.Decoder(_Refusal)
-
-
-def _refusal(answer: Answer) -> SourceError:
-    body = bytes(answer.body)
-    try:
-        told = _REFUSAL.decode(body)
-    except UNPARSABLE:
-        told = _Refusal(message=excerpt(body))
-    # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
-    code = answer.header(b"x-amzn-errortype") or told.type or told.code or ""
-    return service_error(code, told.message or told.Message or f"HTTP status {answer.status}", answer.status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from esm.errors import (
@@ -19,7 +20,7 @@ from esm.errors import (
     SourceThrottledError,
 )
 
-__all__ = ["CLOCK_SKEW_CODES", "excerpt", "from_sdk", "kind_of", "service_error", "unparsable"]
+__all__ = ["CLOCK_SKEW_CODES", "excerpt", "from_sdk", "kind_of", "refusal", "service_error", "unparsable"]
 
 CLOCK_SKEW_CODES = frozenset({"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed"})
 """Codes that a wrong clock leads to, among other things."""
@@ -127,6 +128,31 @@ def service_error(code: str, message: str, status: int = 400) -> SourceError:
     """A service's refusal. `code` may stand as on the wire, with a namespace before or an address behind it."""
     code = code.partition(":")[0].rpartition("#")[2] or f"Http{status}"
     return kind_of(code, status)(code, _harmless(code, message))
+
+
+class _Refusal(msgspec.Struct):
+    """An error's JSON. The name of the message differs from service to service."""
+
+    type: str | None = msgspec.field(name="__type", default=None)
+    code: str | None = None
+    message: str | None = None
+    Message: str | None = None
+
+
+_REFUSAL = msgspec.json.Decoder(_Refusal)
+
+
+def refusal(status: int, code: str, body: bytes) -> SourceError:
+    """The error of an answer. `code`: as a header says it, "" where none does.
+
+    https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
+    """
+    try:
+        told = _REFUSAL.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        told = _Refusal(message=excerpt(body))
+    message = told.message or told.Message or f"HTTP status {status}"
+    return service_error(code or told.type or told.code or "", message, status)
 
 
 def from_sdk(error: BaseException) -> SourceError:

@@ -117,7 +117,9 @@ class SqsCalls:
         entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(receipt_handles)]
         return self._batch("DeleteMessageBatch", queue_arn, entries)
 
-    def change_message_visibility_batch(self, queue_arn: str, entries: Sequence[tuple[str, int]]) -> Reply[BatchOutput]:
+    def change_message_visibility_batch(
+        self, queue_arn: str, entries: Sequence[tuple[str, int]]
+    ) -> Awaitable[BatchOutput]:
         """`ChangeMessageVisibilityBatch`."""
         named = [
             {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds}

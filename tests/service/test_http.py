@@ -181,7 +181,7 @@ async def test_a_server_that_closes_what_is_idle() -> None:
         assert await body(endpoint) == b"1"
         await server.left(1)
         await asyncio.sleep(0.05)
-        assert not endpoint.connections
+        assert not endpoint.pool.connections
         assert await body(endpoint) == b"2"
         assert [request.connection for request in server.requests] == [1, 2]
 
@@ -197,7 +197,7 @@ async def test_bytes_that_nobody_asked_for_end_a_connection() -> None:
 async def test_an_old_idle_connection_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(answer(b"x")) as (server, endpoint):
         await body(endpoint)
-        monkeypatch.setattr("esm.aws.http.IDLE_SECONDS", 0.0)
+        monkeypatch.setattr("esm.aws.pool.IDLE_SECONDS", 0.0)
         await body(endpoint)
         assert [request.connection for request in server.requests] == [1, 2]
 

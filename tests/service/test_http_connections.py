@@ -26,7 +26,7 @@ async def test_closing_while_connecting_leaves_no_connection() -> None:
         await asyncio.sleep(0)
         await endpoint.close()
         assert await task == "ConnectionClosed"
-        assert not endpoint.connections
+        assert not endpoint.pool.connections
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_cancelling_while_connecting(silent: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not endpoint.connections
+        assert not endpoint.pool.connections
 
 
 async def test_connecting_has_a_limit_of_its_own(silent: str) -> None:
@@ -74,7 +74,7 @@ async def test_closing_ends_what_is_waited_for() -> None:
         await server.arrived(2)
         await endpoint.close()
         assert await task == "ConnectionClosed"
-        assert not endpoint.connections
+        assert not endpoint.pool.connections
         assert await failure(endpoint) == "ConnectionClosed"
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from esm.aws.http import _Slots
+from esm.aws.http import _turn
+from esm.aws.pool import Slots
 from esm.testing.run import run
 
 
 def test_a_turn_that_nobody_takes_any_more_goes_to_the_next() -> None:
     async def main() -> None:
-        slots = _Slots(1)
+        slots = Slots(1)
         assert slots.enter()
-        first, second = (asyncio.create_task(slots.wait(5)) for _ in range(2))
+        first, second = (asyncio.create_task(_turn(slots, 5)) for _ in range(2))
         await asyncio.sleep(0)
         slots.leave()
         first.cancel()
@@ -21,7 +22,7 @@ def test_a_turn_that_nobody_takes_any_more_goes_to_the_next() -> None:
         slots.leave()
         assert slots.enter()
         assert not slots.enter()
-        assert not await slots.wait(0)
+        assert not await _turn(slots, 0)
         slots.leave()
         assert slots.enter()
 
