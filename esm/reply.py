@@ -149,8 +149,7 @@ class Reply(Generic[T]):
 
     def set_exception(self, error: Exception) -> None:
         """It is raised where this is awaited or taken, in the next turn of the loop; or something is done about it."""
-        rescue, self.rescue = self.rescue, None
-        coroutine = None if rescue is None else rescue(error)
+        coroutine = None if self.rescue is None else self.rescue(error)
         if coroutine is None:
             self._fail(error)
         else:
@@ -190,10 +189,10 @@ class Reply(Generic[T]):
 class _Wait(Generic[T]):
     """What a task goes through while it awaits a reply: no generator, so that it can be compiled."""
 
-    __slots__ = ("_reply", "_waited")
+    __slots__ = ("_reply",)
 
     def __init__(self, reply: Reply[T]) -> None:
-        self._reply, self._waited = reply, False
+        self._reply = reply
 
     def __iter__(self) -> Self:
         return self
@@ -201,9 +200,8 @@ class _Wait(Generic[T]):
     def __next__(self) -> Reply[T]:
         """The reply, for the task to be told by; then it is done."""
         reply = self._reply
-        if self._waited or reply.done():
+        if reply.done():
             raise StopIteration(reply.take())
-        self._waited = True
         reply._asyncio_future_blocking = True  # noqa: SLF001  # as a future's own iterator does
         return reply
 
