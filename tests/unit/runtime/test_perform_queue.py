@@ -1,4 +1,4 @@
-"""A queue that never answers: its calls end all the same, and nothing is taken for done."""
+"""A queue that never answers, or not always: its calls end all the same, and nothing is taken for done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from esm.aws.sqs_api import BatchOutput
+from esm.errors import SourceError, SourceNotFoundError, SourceThrottledError
 from esm.machine.queue_commands import (
     Changed,
     ChangeVisibility,
@@ -55,7 +59,7 @@ class Told:
         self.facts.append(fact)
 
 
-def performer(told: Told) -> QueuePerformer:
+def performer(told: Told, api: Any = None) -> QueuePerformer:
     clock = SimClock()
     nothing: Any = None
     context = MappingContext(
@@ -72,7 +76,7 @@ def performer(told: Told) -> QueuePerformer:
         turns=Turns(),
         home=Home(),
     )
-    source = SqsSource(cast("Any", Silent()), queue_arn=QUEUE, region="eu-west-1", windowed=False)
+    source = SqsSource(api or cast("Any", Silent()), queue_arn=QUEUE, region="eu-west-1", windowed=False)
     return QueuePerformer(context, source, {"mapping": "m", "shard": "q"})
 
 
@@ -119,3 +123,61 @@ def test_a_stop_is_no_answer_that_is_missing() -> None:
         assert task.cancelled()
 
     run(receive())
+
+
+class Unsteady:
+    """A queue that refuses every first call of a kind, and does what it is asked the second time."""
+
+    def __init__(self, refusal: SourceError) -> None:
+        self._refusal = refusal
+        self._asked = 0
+
+    def _may_refuse(self) -> None:
+        self._asked += 1
+        if self._asked % 2:
+            raise self._refusal
+
+    async def receive_message(self, *_: Any, **__: Any) -> list[SqsMessage]:
+        self._may_refuse()
+        return []
+
+    async def delete_message_batch(self, *_: Any) -> BatchOutput:
+        self._may_refuse()
+        return BatchOutput(frozenset(range(len(RECORDS))))
+
+    change_message_visibility_batch = delete_message_batch
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Receive(10, 20, 30, 0),
+        Delete(RECORDS),
+        ChangeVisibility(RECORDS, [0, 0], extends=False, at=0),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_what_the_queue_refused_is_its_error_until_it_works_again(command: QueueCommand) -> None:
+    async def twice() -> None:
+        of = performer(Told(), Unsteady(SourceThrottledError("Throttling", "slower")))
+        await performed(of, command)
+        assert of.last_error == "Throttling: slower"
+        await performed(of, command)
+        assert of.last_error is None
+
+    run(twice())
+
+
+@pytest.mark.parametrize(
+    ("refusal", "result"),
+    [
+        (SourceThrottledError("Throttling", "slower"), EntryResult.FAILED),
+        (SourceNotFoundError("QueueDoesNotExist", "gone"), EntryResult.STALE),
+    ],
+)
+def test_of_a_queue_that_is_gone_all_messages_are_gone(refusal: SourceError, result: EntryResult) -> None:
+    async def delete() -> None:
+        of = performer(Told(), Unsteady(refusal))
+        assert await performed(of, Delete(RECORDS)) == Changed(dict.fromkeys(("a", "b"), result))
+
+    run(delete())
