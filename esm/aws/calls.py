@@ -23,7 +23,6 @@ from esm.aws.parts import UNPARSABLE, InParts
 from esm.aws.signing import Credentials, Signer
 from esm.clock import Millis
 from esm.errors import SourceDeniedError
-from esm.reply import Reply, reply_of
 
 __all__ = ["DataPlane", "Decoder", "FastPlane", "read_answer", "time_of"]
 
@@ -89,10 +88,11 @@ class FastPlane:
         """The service's time in the newest answer, rounded down to a second; `None`: it does not say."""
         return time_of(self._newest)
 
-    def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> Reply[tuple[T, int]]:
+    def call(self, operation: str, parameters: dict[str, Any], decoder: Decoder[T]) -> Awaitable[tuple[T, int]]:
         """The decoded answer, and its bytes on the wire. A wrong clock is corrected once, by the service's.
 
-        Begun at once, without a task, where credentials are known and a connection is open, as nearly always.
+        A `Reply`, begun at once, where credentials are known and a connection is open, as nearly always; else a
+        coroutine, which whoever waits anyhow awaits in a task of its own.
         """
         target, body, read = self._target_prefix + operation, self._encode(parameters), partial(self._read, decoder)
         credentials = self.credentials.known()
@@ -101,7 +101,7 @@ class FastPlane:
             if reply is not None:
                 reply.rescue = partial(self._rescue, target, body, read, self.shift)
                 return reply
-        return reply_of(calling.call(self, target, body, read))
+        return calling.call(self, target, body, read)
 
     def close(self) -> Coroutine[Any, Any, None]:
         """Ends its connections."""

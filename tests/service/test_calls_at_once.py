@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -16,7 +16,7 @@ from esm.aws.calls import FastPlane
 from esm.aws.session import AwsSession
 from esm.clock import SystemClock
 from esm.errors import SourceDeniedError, SourceError, SourceNotFoundError
-from esm.reply import Reply
+from esm.reply import Reply, reply_of
 from tests.servers.scripted import ScriptedServer, Step, answer, error, hang, reset, then_hang
 from tests.servers.sessions import signed_in
 
@@ -45,7 +45,7 @@ async def warm(
 
 
 def begin(plane: FastPlane) -> Reply[tuple[dict[str, Any], int]]:
-    return plane.call("GetRecords", {"a": 1}, ANY)
+    return reply_of(plane.call("GetRecords", {"a": 1}, ANY))
 
 
 async def value(plane: FastPlane) -> Any:
@@ -184,8 +184,8 @@ async def test_who_cancels_it_in_a_second_try_ends_that() -> None:
         assert server.connections == 3
 
 
-async def outcome(reply: Reply[Any]) -> Any:
-    return await reply
+async def outcome(call: Awaitable[Any]) -> Any:
+    return await call
 
 
 @on_both_loops
@@ -229,3 +229,16 @@ async def test_whatever_is_cancelled_when_no_slot_is_lost() -> None:
         assert await values(plane, 2) == [2, 2]
         slots = plane.endpoint.pool.slots
         assert [slots.enter(), slots.enter(), slots.enter()] == [True, True, False]
+
+
+async def test_who_waits_for_a_connection_in_a_task_takes_no_other() -> None:
+    async with warm(hang(), connections=1) as (server, plane):
+        first = begin(plane)
+        await server.arrived(2)
+        tasks = asyncio.all_tasks()
+        waiting = asyncio.create_task(outcome(plane.call("GetRecords", {}, ANY)))
+        await asyncio.sleep(0.02)
+        assert asyncio.all_tasks() - tasks == {waiting}
+        first.cancel()
+        waiting.cancel()
+        await asyncio.wait([waiting])
