@@ -62,7 +62,7 @@ def test_a_poller_deletes_every_message_with_one_handler_and_with_fifty(variant:
         if many.most_out >= 250:
             break
     assert (one.given, one.deleted) == (many.given, many.deleted) == (TOTAL, TOTAL)
-    assert one.most_out <= 50
+    assert one.most_out <= 100  # more is received while the first deletes wait for connections of their own
     assert many.most_out >= 250
 
 
