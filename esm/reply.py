@@ -58,7 +58,7 @@ class Reply(Generic[T]):
         self._future: asyncio.Future[T] | None = None  # what brings it
         self._woken: Callable[[Reply[T]], object] | None = None
         self._context: Context | None = None
-        self.rescue: Callable[[Exception], Coroutine[Any, Any, T] | None] | None = None
+        self.rescue: Callable[[BaseException], Coroutine[Any, Any, T] | None] | None = None
 
     # -- for who asks ----------------------------------------------------------------------------------------------
 
@@ -67,9 +67,9 @@ class Reply(Generic[T]):
         return self._done
 
     def then(self, made: Callable[[T], U], failed: Callable[[SourceError], U] | None = None) -> Reply[U]:
-        """This reply, as what `made` makes of its value, or `failed` of a `SourceError`, when it is taken.
+        """Adds a step to this reply, and gives it: what `made` makes of the value, or `failed` of a `SourceError`.
 
-        `None`: the error stays what it is. What either raises is the error that the next of them gets.
+        The steps are taken when it is. `None`: the error stays what it is. What a step raises is the next one's error.
         """
         self._steps += ((made, failed),)
         return cast("Reply[U]", self)
@@ -91,6 +91,8 @@ class Reply(Generic[T]):
                 error = raised
         if error is not None:
             try:
+                if isinstance(error, StopIteration):  # which would be taken for a value
+                    raise RuntimeError("a call raised StopIteration")  # noqa: TRY004  # as of a coroutine
                 raise error
             finally:
                 del error
@@ -147,7 +149,7 @@ class Reply(Generic[T]):
                 self._loop.call_soon(_raise, error)
         return None
 
-    def set_exception(self, error: Exception) -> None:
+    def set_exception(self, error: BaseException) -> None:
         """It is raised where this is awaited or taken, in the next turn of the loop; or something is done about it."""
         coroutine = None if self.rescue is None else self.rescue(error)
         if coroutine is None:
@@ -196,6 +198,10 @@ class _Wait(Generic[T]):
 
     def __iter__(self) -> Self:
         return self
+
+    def close(self) -> None:
+        """Whoever awaits it is closed: nobody waits any more."""
+        self._reply.cancel()
 
     def __next__(self) -> Reply[T]:
         """The reply, for the task to be told by; then it is done."""

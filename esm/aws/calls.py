@@ -79,6 +79,7 @@ class FastPlane:
         self.endpoint, self.credentials, self.timeout = endpoint, credentials, timeout
         self.shift: Millis = 0  # what the service's clock is ahead of ours
         self._pool, self._signer, self._now = endpoint.pool, signer, now
+        self._time = endpoint.time
         self._target_prefix = target_prefix + "."
         self._encode = msgspec.json.Encoder().encode
         self._newest: Headers = []
@@ -95,13 +96,14 @@ class FastPlane:
         coroutine, which whoever waits anyhow awaits in a task of its own.
         """
         target, body, read = self._target_prefix + operation, self._encode(parameters), partial(self._read, decoder)
+        deadline = self._time() + self.timeout
         credentials = self.credentials.known()
         if credentials is not None and self._pool.ready:
-            reply = self._pool.ask(self.signed(credentials, target, body), self.timeout, read)
+            reply = self._pool.ask(self.signed(credentials, target, body), deadline, read)
             if reply is not None:
-                reply.rescue = partial(self._rescue, target, body, read, self.shift)
+                reply.rescue = partial(self._rescue, target, body, read, self.shift, deadline)
                 return reply
-        return calling.call(self, target, body, read)
+        return calling.call(self, target, body, read, self.timeout)
 
     def close(self) -> Coroutine[Any, Any, None]:
         """Ends its connections."""
@@ -111,7 +113,7 @@ class FastPlane:
         """A whole request."""
         return self._signer.head(credentials, target, body, (self._now() + self.shift) // 1000) + body
 
-    def was_corrected(self, error: Exception, shift: Millis) -> bool:
+    def was_corrected(self, error: BaseException, shift: Millis) -> bool:
         """Whether the error came of our clock, which had this shift, and has another now.
 
         If not, credentials that were refused are looked for anew.
@@ -123,13 +125,20 @@ class FastPlane:
             self.credentials.refuse()
         return corrected
 
-    def _rescue(
-        self, target: str, body: bytes, read: Callable[[Answer], tuple[T, int]], shift: Millis, error: Exception
+    def _rescue(  # noqa: PLR0917  # but for the error, they are given by a partial
+        self,
+        target: str,
+        body: bytes,
+        read: Callable[[Answer], tuple[T, int]],
+        shift: Millis,
+        deadline: float,
+        error: BaseException,
     ) -> Coroutine[Any, Any, tuple[T, int]] | None:
-        """What is done about the error of a call that was begun at once."""
+        """What is done about the error of a call that was begun at once, in the time that is left of it."""
+        seconds = deadline - self._time()
         if isinstance(error, StaleError):
-            return calling.call(self, target, body, read, anew=True)
-        return calling.send(self, target, body, read) if self.was_corrected(error, shift) else None
+            return calling.call(self, target, body, read, seconds, anew=True)
+        return calling.send(self, target, body, read, seconds) if self.was_corrected(error, shift) else None
 
     def _read(self, decoder: Decoder[T], answer: Answer) -> tuple[T, int]:
         self._newest = answer.headers

@@ -197,7 +197,7 @@ class Connection(asyncio.BufferedProtocol):
         return transport is not None and not transport.is_closing()
 
     def ask(self, request: bytes, read: Callable[[Answer], T]) -> Reply[T]:
-        """Sends a request; what `read` gives or raises of its answer."""
+        """Sends a request; gives the reply that is what `read` gives, or raises, of its answer."""
         waiter: Reply[T] = Reply(self._loop, self._give_up)
         self._waiter = waiter
         self._read = read
@@ -368,6 +368,6 @@ class Connection(asyncio.BufferedProtocol):
         self._told = waiter
         try:
             waiter.set_result(self._read(answer))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the caller's: the parser would hide it
             waiter.set_exception(error)
             del waiter  # the error knows this frame: each would hold the other until garbage is looked for

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class HttpEndpoint:
-    """A pool of connections to one host. Belongs to the loop it is made in."""
+    """A pool of connections to one host. Belongs to the loop it is made in. `time`: that loop's."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class HttpEndpoint:
         max_answer_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.time = self._loop.time
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -60,7 +61,7 @@ class HttpEndpoint:
         deadline = self._loop.time() + seconds
         if not anew:
             try:
-                return await (self.pool.ask(request, seconds, read) or await self._ask_later(request, deadline, read))
+                return await (self.pool.ask(request, deadline, read) or await self._ask_later(request, deadline, read))
             except StaleError:
                 pass
         return await (await self._ask_later(request, deadline, read, anew=True))
@@ -79,11 +80,13 @@ class HttpEndpoint:
     ) -> Reply[T]:
         """When there is a connection for it. `anew`: one that has not served before."""
         pool, time = self.pool, self._loop.time
-        if not pool.slots.enter() and not await _turn(pool.slots, deadline - time()):
+        if not pool.slots.enter() and not await _turn(pool.slots, deadline - time(), first=anew):
             raise SourceError("PoolTimeout", "all connections are in use")
         try:
             connection = None if anew else pool.take()
             if connection is None:
+                if anew:
+                    pool.make_room()
                 connection = await self._connect(deadline - time())
         except BaseException:
             pool.slots.leave()
@@ -115,9 +118,9 @@ class HttpEndpoint:
             raise SourceError("ConnectionClosed", "this client is closed")
 
 
-async def _turn(slots: Slots, seconds: float) -> bool:
-    """Takes a slot when it is this caller's turn; `False` when that is not in time."""
-    turn = slots.line_up()
+async def _turn(slots: Slots, seconds: float, *, first: bool = False) -> bool:
+    """Takes a slot when it is this caller's turn; `False` when that is not in time. `first`: as `Slots.line_up`."""
+    turn = slots.line_up(first=first)
     timer = asyncio.get_running_loop().call_later(seconds, _answer_no, turn)
     try:
         return await turn

@@ -46,10 +46,16 @@ class Slots:
         self._free -= 1
         return True
 
-    def line_up(self) -> asyncio.Future[bool]:
-        """Is done with `True` when it is this caller's turn, who has one then. Done before that, it gets none."""
+    def line_up(self, *, first: bool = False) -> asyncio.Future[bool]:
+        """Is done with `True` when it is this caller's turn, who has one then. Done before that, it gets none.
+
+        `first`: before all others, for who had one already.
+        """
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+        if first:
+            self._line.appendleft(turn)
+        else:
+            self._line.append(turn)
         return turn
 
     def leave(self) -> None:
@@ -65,7 +71,8 @@ class Slots:
 class Pool:
     """Open connections, each with at most one request. Belongs to the loop it is made in.
 
-    `slots`: what each request has, from before it has a connection; `connections`: all of them.
+    `slots`: what each request has, from before it has a connection; `connections`: all of them, never more than slots,
+    as a new one is made where none is idle, or for one that is.
     """
 
     def __init__(self, max_connections: int, max_answer_bytes: int) -> None:
@@ -88,10 +95,11 @@ class Pool:
         """Whether `ask` is worth a signature."""
         return bool(self._idle) and self.slots.any_free
 
-    def ask(self, request: bytes, seconds: float, read: Callable[[Answer], T]) -> Reply[T] | None:
-        """As `HttpEndpoint.send`, begun at once and sent once; `None`: there is no connection for it.
+    def ask(self, request: bytes, deadline: float, read: Callable[[Answer], T]) -> Reply[T] | None:
+        """What `read` makes of the answer to a whole request, which is there by the loop's time `deadline`.
 
-        Its error is `StaleError` when the connection turns out to be dead.
+        Sent at once, and once: the error is `StaleError` when the connection turns out to be dead. `None`: there is
+        none for it.
         """
         if not self.slots.enter():
             return None
@@ -99,17 +107,17 @@ class Pool:
         if connection is None:
             self.slots.leave()
             return None
-        return self.ask_on(connection, request, self._time() + seconds, read)
+        return self.ask_on(connection, request, deadline, read)
 
     def ask_on(self, connection: Connection, request: bytes, deadline: float, read: Callable[[Answer], T]) -> Reply[T]:
-        """Is done in time, one way or the other. Has a slot, which is free again then, as the connection is."""
+        """The same over this connection. The caller has a slot for it: both are free again when the reply is there."""
         self._due[connection] = deadline
         if self._sweep is None or deadline < self._sweep_due:
             self._sweep_at(deadline)
         return connection.ask(request, read)
 
     def take(self) -> Connection | None:
-        """The connection that was used last, as the others then grow old and close."""
+        """The idle connection that was used last: the others grow old, and are not used again."""
         oldest = self._time() - IDLE_SECONDS
         while self._idle:
             connection = self._idle.pop()
@@ -117,6 +125,11 @@ class Pool:
                 return connection
             connection.abort()
         return None
+
+    def make_room(self) -> None:
+        """For a new connection, in spite of those that are idle: the one that was used first is closed."""
+        if self._idle:
+            self._idle.pop(0).abort()
 
     def close(self) -> None:
         """Ends all of them; what is still waited for ends with `ConnectionClosed`."""

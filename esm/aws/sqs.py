@@ -13,18 +13,20 @@ from typing import Any, TypeVar
 import msgspec
 
 from esm.arn import Arn
+from esm.aws.calling import reply_in_time
 from esm.aws.calls import DataPlane
 from esm.aws.session import AwsSession
-from esm.aws.sqs_api import BatchOutput, QueueAttributes
+from esm.aws.sqs_api import CALL_TIMEOUT_S, BatchOutput, QueueAttributes
 from esm.aws.sums import first_damaged
 from esm.errors import SourceDeniedError, SourceError
 from esm.mapping.limits import SQS_BATCH_ENTRIES
 from esm.records.sqs import SqsMessage
-from esm.reply import Reply, reply_of
+from esm.reply import Reply
 
 __all__ = ["SqsCalls"]
 
 T = TypeVar("T")
+
 
 RECEIVE_TIMEOUT_S = 65.0
 """For a whole receive, a long poll of 20 s among it: then the connection is taken for dead (chosen)."""
@@ -143,9 +145,11 @@ class SqsCalls:
         """One of the hot calls, begun at once, unless the queue is not known yet."""
         queue = self._queues.get(queue_arn)
         if queue is None:
-            return reply_of(self._first_call(operation, queue_arn, parameters, decoder, polls=polls))
+            first = self._first_call(operation, queue_arn, parameters, decoder, polls=polls)
+            return reply_in_time(first, CALL_TIMEOUT_S)
         plane = queue.polls if polls else queue.plane
-        return reply_of(plane.call(operation, {"QueueUrl": queue.url, **parameters}, decoder))
+        call = plane.call(operation, {"QueueUrl": queue.url, **parameters}, decoder)
+        return reply_in_time(call, CALL_TIMEOUT_S)
 
     async def _first_call(
         self,

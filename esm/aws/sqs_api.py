@@ -11,7 +11,10 @@ from typing import Protocol
 
 from esm.records.sqs import SqsMessage
 
-__all__ = ["BatchOutput", "QueueAttributes", "SqsApi"]
+__all__ = ["CALL_TIMEOUT_S", "BatchOutput", "QueueAttributes", "SqsApi"]
+
+CALL_TIMEOUT_S = 65.0
+"""How long a call may take, a long poll of 20 s among it: then the queue is taken not to answer (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)

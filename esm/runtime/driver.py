@@ -1,8 +1,8 @@
 """Runs one machine: take, perform, settle, wait.
 
 All that is due is begun in one turn: what need not wait is done at once, settled, and what is due then is begun, so a
-burst of such costs no task and no turn of the event loop. What has to wait does so in a task, whose end is the next
-turn. The machine and this driver are used by one event loop only.
+burst of such costs no task and no turn of the event loop. What has to wait is a reply, or waits in a task; its end is
+the next turn. The machine and this driver are used by one event loop only.
 
     at rest --something comes in, comes back, or is due by time--> turn --nothing more is due--> at rest
                                                                      |---`TURN_MS` over-----> turn, after the others
@@ -98,7 +98,7 @@ class Driver(Generic[C, R]):
         self._due: list[C] = []  # those of `out` that are not begun yet, the last of them first
         self.waiting: dict[C, asyncio.Task[None]] = {}  # those that have to wait
         self.asked: dict[C, Reply[R]] = {}  # those that are a reply's
-        self.answered = Event()  # is set when that is none any more, after the end
+        self.answered = Event()  # is set whenever that becomes none
         self._running = False
         self._turning = False
         self._again = False  # the turn is not over when nothing more is due: something came in from outside

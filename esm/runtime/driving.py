@@ -55,7 +55,7 @@ class Event:
 class Driven(Protocol[C, R_contra]):
     """What these ask of a driver. `waiting`: the tasks of commands that take their time; `error`: what it failed with.
 
-    `asked`: the replies of others, `answered`: is set when there are none any more. `ended`, `room_made`: are set when
+    `asked`: the replies of others, `answered`: is set whenever these become none. `ended`, `room_made`: are set when
     it has ended, and when its machine may want records.
     """
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from functools import partial
-from typing import TypeVar
 
-from esm.aws.sqs_api import BatchOutput, QueueAttributes, SqsApi
-from esm.errors import SourceError
+from esm.aws.calling import reply_in_time
+from esm.aws.sqs_api import CALL_TIMEOUT_S, BatchOutput, QueueAttributes, SqsApi
 from esm.machine.queue_commands import Changed, ChangeVisibility, Delete, EntryResult, Receive, Received
 from esm.records.sqs import SqsEventShape, SqsMessage
-from esm.reply import Reply, reply_of
+from esm.reply import Reply
 
 __all__ = ["SqsSource"]
-
-T = TypeVar("T")
-
-CALL_TIMEOUT_S = 65.0
-"""How long a call to the queue may take, whatever it allows itself: a long poll is 20 s (chosen)."""
 
 _STALE = frozenset(
     {
@@ -60,36 +53,23 @@ class SqsSource:
             wait_seconds=command.wait_seconds,
             visibility_seconds=command.visibility_seconds,
         )
-        return _in_time(messages).then(self._received)
+        return reply_in_time(messages, CALL_TIMEOUT_S).then(self._received)
 
     def delete(self, command: Delete) -> Reply[Changed]:
         """What became of each message. Raises `SourceError` when that is not known of any."""
         handles = [record.receipt_handle for record in command.records]
         deleted = self._api.delete_message_batch(self._queue_arn, handles)
-        return _in_time(deleted).then(partial(_changed, command.records))
+        return reply_in_time(deleted, CALL_TIMEOUT_S).then(partial(_changed, command.records))
 
     def change(self, command: ChangeVisibility) -> Reply[Changed]:
         """What became of each message. Raises `SourceError` when that is not known of any."""
         handles = [record.receipt_handle for record in command.records]
         entries = list(zip(handles, command.seconds, strict=True))
         changed = self._api.change_message_visibility_batch(self._queue_arn, entries)
-        return _in_time(changed).then(partial(_changed, command.records))
+        return reply_in_time(changed, CALL_TIMEOUT_S).then(partial(_changed, command.records))
 
     def _received(self, messages: list[SqsMessage]) -> Received:
         return Received(messages, self.shape.sizes(messages))
-
-
-def _in_time(call: Awaitable[T]) -> Reply[T]:
-    """A reply has a limit of its own; what else there is to await is given one."""
-    return call if isinstance(call, Reply) else reply_of(_within_limit(call))
-
-
-async def _within_limit(call: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await call
-    except TimeoutError:
-        raise SourceError("TimeoutError", f"no answer within {CALL_TIMEOUT_S:g} s") from None
 
 
 _ALL_CHANGED = Changed({})

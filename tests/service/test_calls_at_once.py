@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -242,3 +242,58 @@ async def test_who_waits_for_a_connection_in_a_task_takes_no_other() -> None:
         first.cancel()
         waiting.cancel()
         await asyncio.wait([waiting])
+
+
+async def test_there_are_never_more_connections_than_slots() -> None:
+    """Not even where all that are kept have died, and others wait in line."""
+    died = [reset()] * 4
+    steps = [step for _ in range(6) for step in (*died, *[answer({"n": 1})] * 16)]
+    async with warm(*steps, answer({"n": 2}), connections=4, kept=4) as (server, plane):
+        for _ in range(6):
+            await asyncio.gather(*(value(plane) for _ in range(16)), return_exceptions=True)
+            await asyncio.sleep(0.01)
+            assert server.connections - server.closed <= 4
+            assert len(plane.endpoint.pool.connections) <= 4
+
+
+async def test_whose_connection_has_died_is_the_next_in_line() -> None:
+    async def slowly(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02)
+        await answer({"n": 1})(_, writer)
+
+    async with warm(reset(), slowly, connections=1) as (_, plane):
+        ended = list[int]()
+
+        async def ask(number: int) -> None:
+            await value(plane)
+            ended.append(number)
+
+        await asyncio.gather(*map(ask, range(6)))
+        assert ended.index(0) <= 1, "one was given the slot before it was known"
+        assert sorted(ended) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_second_try_has_what_is_left_of_the_time() -> None:
+    async def dies_late(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        await reset()(_, writer)
+
+    async with warm(dies_late, hang(), read_timeout=0.4) as (_, plane):
+        began = asyncio.get_running_loop().time()
+        assert await code(plane) == "ReadTimeout"
+        assert asyncio.get_running_loop().time() - began < 0.65
+
+
+async def test_an_interrupt_within_an_answer_reaches_whoever_asked() -> None:
+    class Interrupted:
+        def decode(self, _: object) -> Any:
+            raise KeyboardInterrupt
+
+    async with warm(answer({"n": 1}), connections=1) as (_, plane):
+        reply = reply_of(plane.call("GetRecords", {}, cast("Any", Interrupted())))
+        while not reply.done():  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0)
+        assert not reply.cancel()
+        with pytest.raises(KeyboardInterrupt):
+            reply.take()
+        assert await value(plane) == 1

@@ -142,14 +142,14 @@ async def second_try(value: str) -> str:
 
 
 def test_a_second_try_brings_the_reply_in_the_context_of_who_asked(play: Play) -> None:
-    asked: list[Exception] = []
+    asked: list[BaseException] = []
     seen: list[str] = []
 
     async def tries() -> str:
         seen.append(VARIABLE.get())
         return await second_try("second")
 
-    def rescue(error: Exception) -> Coroutine[Any, Any, str]:
+    def rescue(error: BaseException) -> Coroutine[Any, Any, str]:
         asked.append(error)
         return tries()
 
@@ -178,12 +178,12 @@ def test_a_second_try_brings_the_reply_in_the_context_of_who_asked(play: Play) -
 
 
 def test_it_is_asked_once_and_what_its_coroutine_raises_is_the_error(play: Play) -> None:
-    asked: list[Exception] = []
+    asked: list[BaseException] = []
 
     async def fails() -> str:
         raise SourceError("Second", "no")
 
-    def rescue(error: Exception) -> Coroutine[Any, Any, str]:
+    def rescue(error: BaseException) -> Coroutine[Any, Any, str]:
         asked.append(error)
         return fails()
 
@@ -279,6 +279,37 @@ def test_a_coroutine_that_is_cancelled_before_its_first_step_is_no_warning(
 
     play(main)
     assert not recwarn.list
+
+
+def test_who_is_closed_while_it_waits_gives_it_up(play: Play) -> None:
+    seen: list[str] = []
+
+    async def main() -> None:
+        answer: Reply[str] = Reply(asyncio.get_running_loop(), lambda: seen.append("dropped"))
+        asks = of(answer)
+        asks.send(None)
+        asks.close()
+        assert answer.done()
+
+    play(main)
+    assert seen == ["dropped"]
+
+
+@pytest.mark.parametrize("by", ["a step", "an error"])
+def test_a_stop_iteration_is_no_value(play: Play, by: str) -> None:
+    def stops(_: str) -> str:
+        raise StopIteration("not a value")
+
+    async def main() -> None:
+        answer = reply()
+        if by == "a step":
+            tell(answer.then(stops), "")
+        else:
+            answer.set_exception(StopIteration("not a value"))
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            await answer
+
+    play(main)
 
 
 def test_a_reply_is_its_own(play: Play) -> None:

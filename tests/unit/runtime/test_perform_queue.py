@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from esm.aws.sqs_api import BatchOutput
+from esm.aws.sqs_api import CALL_TIMEOUT_S, BatchOutput
 from esm.errors import SourceError, SourceNotFoundError, SourceThrottledError
 from esm.machine.queue_commands import (
     Changed,
@@ -28,7 +28,7 @@ from esm.runtime.perform import MappingContext
 from esm.runtime.perform_queue import QueuePerformer
 from esm.runtime.rounds import Rounds
 from esm.runtime.turns import Turns
-from esm.sources.sqs import CALL_TIMEOUT_S, SqsSource
+from esm.sources.sqs import SqsSource
 from esm.telemetry.facts import Fact, PollFailed
 from esm.telemetry.observer import Observers
 from esm.testing.loop import SimClock
