@@ -124,15 +124,15 @@ bench-compiled: compiled ## what compiling brings, and the budget with it
 	@cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m tests.bench --budget --minute
 	@mkdir -p tests/bench/results/compiled && cp $(COMPILED)/tests/bench/results/budget.* tests/bench/results/compiled/
 
-# A copy of the checkout in which esm is what the compiled wheel brings; the wheel lies in its dist. Takes a C compiler.
+# What an sdist holds, with what the compiled wheel made of it; the wheel lies in its dist. Takes a C compiler.
 .PHONY: compiled
 compiled: $(VENV)/.installed ## the wheel whose hot paths are compiled, in .compiled/dist
 	$(say) "compiling (a minute)"
 	@rm -rf $(COMPILED) && mkdir $(COMPILED) && ln -s ../.emulators $(COMPILED)/.emulators
-	@git ls-files -z | tar --null -T - -cf - | tar -xf - -C $(COMPILED)
-	@cd $(COMPILED) && HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(abspath $(BIN))/python -m build --wheel --no-isolation >build.log 2>&1 \
-		|| { tail -n 20 build.log; exit 1; }
-	@cd $(COMPILED) && $(abspath $(BIN))/python -m zipfile -e dist/*.whl . && ls dist/*.whl
+	@HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m build --no-isolation --outdir $(COMPILED)/dist >$(COMPILED)/build.log 2>&1 \
+		|| { tail -n 20 $(COMPILED)/build.log; exit 1; }
+	@tar -xzf $(COMPILED)/dist/*.tar.gz --strip-components 1 -C $(COMPILED)
+	@$(BIN)/python -m zipfile -e $(COMPILED)/dist/*.whl $(COMPILED) && ls $(COMPILED)/dist/*.whl
 
 .PHONY: test-compiled
 test-compiled: compiled $(SERVERS) ## the tests, on what is compiled

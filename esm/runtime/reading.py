@@ -82,7 +82,7 @@ class Reading:
             await self._read_pages()
         except RecordingError as error:
             self.torn = error
-            await self._take_in(Page([], ended=True))  # what stands before it is handled first
+            self._take_in(Page([], ended=True))  # what stands before it is handled first
         except Exception as error:  # noqa: BLE001  # carried to the driver, which halts the shard
             self._driver.fail(error)
 
@@ -120,7 +120,9 @@ class Reading:
                 await share.room(expected)
                 continue
             limit = min(room, self._size.records(reserved), self._source.page_records_max)
-            ended = await self._take_in(await self._read_page(limit, reserved, time_limit, now))
+            ended, rest = self._take_in(await self._read_page(limit, reserved, time_limit, now))
+            if rest is not None:
+                ended = await self._take_in_parts(rest)
 
     async def _read_page(self, limit: int, reserved: int, time_limit: TimeLimit, started: Millis) -> Page | None:
         """The next page; `None` when the read failed and is tried again later. `reserved`: bytes, for no longer."""
@@ -146,22 +148,30 @@ class Reading:
 
     # -- what was read ---------------------------------------------------------------------------------------------
 
-    async def _take_in(self, page: Page | None) -> bool:
-        """Gives it to the machine, and the parts that follow; whether it was the shard's last.
+    def _take_in(self, page: Page | None) -> tuple[bool, Callable[[], Page] | None]:
+        """Gives it to the machine, and does what is due; whether it was the shard's last, and what gives what follows.
+
+        Nothing here holds records that the machine was given: they go when they are settled.
+        """
+        if page is None:
+            return False, None
+        ended, rest, due = page.ended, page.rest, self._accept(page)
+        del page
+        if due:
+            self._driver.pump()
+        return ended, rest
+
+    async def _take_in_parts(self, rest: Callable[[], Page] | None) -> bool:
+        """The same for the parts that follow one that was taken in; whether the last of them was the shard's.
 
         Each part is handled, as far as that needs no wait, before the next one is decoded: it is in the processor's
-        cache then. Nothing here holds records that the machine was given: they go when they are settled.
+        cache then.
         """
         ended, turns = False, self._context.turns
-        while page is not None:
-            ended, rest, due = page.ended, page.rest, self._accept(page)
-            page = None
-            if due:
-                self._driver.pump()
-            if rest is not None:
-                while self._driver.goes_on or turns.over():  # noqa: ASYNC110  # the next turn of the loop is waited for
-                    await asyncio.sleep(0)
-                page = self._next_part(rest)
+        while rest is not None:
+            while self._driver.goes_on or turns.over():  # noqa: ASYNC110  # the next turn of the loop is waited for
+                await asyncio.sleep(0)
+            ended, rest = self._take_in(self._next_part(rest))
         return ended
 
     def _next_part(self, rest: Callable[[], Page]) -> Page | None:

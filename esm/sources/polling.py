@@ -7,7 +7,7 @@ says of itself; a subclass adds that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -35,6 +35,9 @@ LATEST_WITHIN_MS = 2_000
 
 FAILURES_PER_ITERATOR = 3
 """Failed reads in a row after which a new iterator is tried: a bad one is an HTTP 500 on some servers. (observed)"""
+
+_REPLACED = (IteratorExpiredError, PositionTrimmedError)
+"""After these a new iterator may do."""
 
 
 class Answer(Protocol):
@@ -132,23 +135,17 @@ class PollingReader(ABC, Generic[A]):
         self._trimmed = False  # it is known not to be kept
         self._ended = False
 
-    async def read(self, limit: int) -> Page:
+    def read(self, limit: int) -> Coroutine[Any, Any, Page]:
         """The next page, of at most `limit` records; possibly none, and always none after the last.
 
         An iterator that has expired, or a position that is no longer kept, is replaced within the call, once. Raises
         `SourceError`; then the next call tries the same place.
         """
-        if self._ended:
-            return Page([], ended=True)
-        answer, size = await self._answer(limit)
-        return self._page(_joined(answer), size)
+        return self._next_page(limit, in_parts=False)
 
-    async def read_in_parts(self, limit: int) -> Page:
+    def read_in_parts(self, limit: int) -> Coroutine[Any, Any, Page]:
         """As `read`; of an answer that is not decoded at once, the first part."""
-        if self._ended:
-            return Page([], ended=True)
-        answer, size = await self._answer(limit)
-        return self._page(_joined(answer) if self._looking else answer, size)
+        return self._next_page(limit, in_parts=True)
 
     # -- what services do differently ------------------------------------------------------------------------------
 
@@ -170,33 +167,31 @@ class PollingReader(ABC, Generic[A]):
 
     # -- what they have in common ----------------------------------------------------------------------------------
 
-    async def _answer(self, limit: int) -> tuple[A, int]:
-        self._limit = limit
-        try:
-            return await self._get(limit)
-        except IteratorExpiredError:
-            return await self._get(limit)
-        except PositionTrimmedError:
-            self._trimmed = True
-            return await self._get(limit)
-
-    async def _get(self, limit: int) -> tuple[A, int]:
-        if self._iterator is None:
-            self._iterator = await self._open()
-        try:
-            got = await self._api.get_records(self._stream_arn, self._iterator, limit)
-        except SourceError as error:
-            self._doubt(error)
-            raise
-        self._failures = 0
-        return got
+    async def _next_page(self, limit: int, *, in_parts: bool) -> Page:
+        if self._ended:
+            return Page([], ended=True)
+        self._limit, again = limit, False
+        while True:
+            try:
+                if self._iterator is None:
+                    self._iterator = await self._open()
+                answer, size = await self._api.get_records(self._stream_arn, self._iterator, limit)
+            except SourceError as error:
+                self._doubt(error)
+                if again or not isinstance(error, _REPLACED):
+                    raise
+                again = True
+                self._trimmed = self._trimmed or isinstance(error, PositionTrimmedError)
+            else:
+                self._failures = 0
+                return self._page(answer if in_parts and not self._looking else _joined(answer), size)
 
     def _doubt(self, error: SourceError) -> None:
         """Gives up the iterator if it may be what is wrong."""
-        if isinstance(error, (SourceDeniedError, SourceThrottledError)):
+        if self._iterator is None or isinstance(error, (SourceDeniedError, SourceThrottledError)):
             return
         self._failures += 1
-        if isinstance(error, (IteratorExpiredError, PositionTrimmedError)) or self._failures >= FAILURES_PER_ITERATOR:
+        if isinstance(error, _REPLACED) or self._failures >= FAILURES_PER_ITERATOR:
             self._iterator, self._failures = None, 0
 
     async def _open(self) -> str:
