@@ -53,7 +53,7 @@ def stream_costs(effort: BudgetEffort, told: Callable[[str], None], *, node: boo
             *(FLOOR, ESM, TEN_LANES, THROUGH_THE_SDK, AIOBOTOCORE, "async-kinesis"),
             *(present([NODE]) if node else []),
         ),
-        SMALL: pair,
+        SMALL: (FLOOR, *pair),
         LONG: pair,
         TABLE: (FROZEN, THEIRS_FROZEN, *pair),
         EMPTY: pair,
@@ -86,7 +86,15 @@ def stream_rows(costs: StreamCosts) -> list[Row]:
                 Bound("times the CPU of one lane", large.times(TEN_LANES, ESM), None, 1.3, at_least=False),
             ),
         ),
-        Row("3", "Kinesis 100 x 200 B", (_ahead(costs.small, 14, 18),)),
+        Row(
+            "3",
+            "Kinesis 100 x 200 B",
+            (
+                _ahead(costs.small, 14, 18),
+                Bound("of the floor's records a second", costs.small.times(FLOOR, ESM), unit="%"),
+                Bound("the floor, times cheaper than an aiobotocore loop", costs.small.times(AIOBOTOCORE, FLOOR)),
+            ),
+        ),
         Row("4", "Kinesis 10,000 x 1 KB, batch 10,000", (_ahead(costs.long, 7, 9),)),
         Row(
             "5",
