@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from esm.aws.kinesis_api import (
     ChildShard,
+    GetRecordsOutput,
     ListedShard,
     ListShardsOutput,
     SequenceNumberRange,
@@ -26,6 +29,7 @@ from tests.unit.sources.told import (
     EXPIRED,
     FAULT,
     TRIMMED,
+    Rest,
     StoppedClock,
     Told,
     got,
@@ -150,6 +154,16 @@ def test_a_start_that_is_no_longer_kept_is_a_gap() -> None:
     assert api.opened == [("AT_TIMESTAMP", 1.5), ("TRIM_HORIZON", None)]
 
 
+def test_a_gap_is_known_while_iterators_expire() -> None:
+    api = Told(TRIMMED, EXPIRED, EXPIRED, got(20))
+    shard = reader(api, Position.after("7"))
+    with pytest.raises(IteratorExpiredError):
+        now(shard.read(10))
+    page = now(shard.read(10))
+    assert (numbers(page), page.trimmed) == ([20], True)
+    assert api.opened == [("AT_SEQUENCE_NUMBER", "7"), *[("TRIM_HORIZON", None)] * 3]
+
+
 def test_trimmed_twice_is_raised() -> None:
     api = Told(TRIMMED, TRIMMED)
     with pytest.raises(PositionTrimmedError):
@@ -176,6 +190,33 @@ def test_an_iterator_that_keeps_failing_is_replaced() -> None:
             now(shard.read(10))
     assert numbers(now(shard.read(10))) == [2]
     assert api.opened[1:] == [("AT_SEQUENCE_NUMBER", "1")]
+
+
+def test_failures_count_only_in_a_row() -> None:
+    api = Told(FAULT, FAULT, got(then="a"), FAULT, FAULT, got(1))
+    shard = reader(api, Position.trim_horizon())
+    for failing in (True, True, False, True, True):
+        with pytest.raises(SourceError) if failing else nullcontext():
+            now(shard.read(10))
+    assert numbers(now(shard.read(10))) == [1]
+    assert len(api.opened) == 1
+
+
+def test_what_could_not_be_opened_says_nothing_about_the_iterator_that_could() -> None:
+    api = Told(FAULT, got(1))
+    api.iterators.extend([FAULT, FAULT])
+    shard = reader(api, Position.trim_horizon())
+    for _ in range(3):
+        with pytest.raises(SourceError):
+            now(shard.read(10))
+    assert numbers(now(shard.read(10))) == [1]
+    assert len(api.opened) == 3
+
+
+def test_the_settled_record_is_looked_for_in_all_parts_of_an_answer() -> None:
+    api = Told(GetRecordsOutput(records(3, 4), "a", 0, rest=Rest(5, 6)))
+    page = now(reader(api, Position.after("5")).read_in_parts(10))
+    assert (numbers(page), page.trimmed, page.rest) == ([6], False, None)
 
 
 @pytest.mark.parametrize("kind", [SourceThrottledError, SourceDeniedError])

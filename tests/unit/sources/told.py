@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from esm.aws.kinesis_api import (
@@ -35,6 +35,21 @@ class StoppedClock:
 
     def now(self) -> int:
         return self.time
+
+
+class Rest(Iterator[list[KinesisRecord]]):
+    """One part that follows."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.last = records(*numbers)[-1]
+        self.size_bytes = 1000
+        self._part = records(*numbers)
+
+    def __next__(self) -> list[KinesisRecord]:
+        if not self.size_bytes:
+            raise StopIteration
+        self.size_bytes = 0
+        return self._part
 
 
 class Told:
