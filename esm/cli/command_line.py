@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version as version_of
+from importlib.util import find_spec
 
 import click
 
@@ -83,8 +84,13 @@ def command_line() -> None:
 
 @command_line.command("version")
 def _version() -> None:
-    """Print the version."""
-    click.echo(version_of("asyncio-esm"))
+    """Print the version, and whether this is the compiled wheel."""
+    click.echo(version_of("asyncio-esm") + (", compiled" if _compiled() else ""))
+
+
+def _compiled() -> bool:
+    driver = find_spec("esm.runtime.driver")  # one of those that are, then
+    return driver is not None and not str(driver.origin).endswith(".py")
 
 
 for _command in (

@@ -82,9 +82,10 @@ class Reading:
             await self._read_pages()
         except RecordingError as error:
             self.torn = error
-            self._take_in(Page([], ended=True))  # what stands before it is handled first
         except Exception as error:  # noqa: BLE001  # carried to the driver, which halts the shard
             self._driver.fail(error)
+        if self.torn is not None:
+            self._take_in(Page([], ended=True))  # what stands before it is handled first
 
     def settled(self) -> None:
         """The machine holds something else now."""
@@ -122,7 +123,7 @@ class Reading:
             limit = min(room, self._size.records(reserved), self._source.page_records_max)
             ended, rest = self._take_in(await self._read_page(limit, reserved, time_limit, now))
             if rest is not None:
-                ended = await self._take_in_parts(rest)
+                ended, rest = await self._take_in_parts(rest), None  # it holds the answer's memory
 
     async def _read_page(self, limit: int, reserved: int, time_limit: TimeLimit, started: Millis) -> Page | None:
         """The next page; `None` when the read failed and is tried again later. `reserved`: bytes, for no longer."""
@@ -181,11 +182,12 @@ class Reading:
         try:
             return rest()
         except SourceError as error:
-            self._rest_bytes = 0
-            self._machine.accept(Page([], behind_ms=1), self._clock.now())
-            self._driver.pump()
             self._read_failed(error)
-            return None
+        # Functions are not called while that error is handled, lest it stand in the traces of theirs.
+        self._rest_bytes = 0
+        self._machine.accept(Page([], behind_ms=1), self._clock.now())
+        self._driver.pump()
+        return None
 
     def _accept(self, page: Page) -> bool:
         """Whether anything may be due that was not."""

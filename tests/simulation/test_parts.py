@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from typing import Any
 
 import pytest
 
 from esm.telemetry import facts
-from esm.testing.kinesis import SimulatedKinesis
+from esm.testing.kinesis import SimulatedKinesis, _Rest
 from tests.simulation.stand import Stand, shards, simulated, until
 
 RECORDS = 40
@@ -17,6 +19,12 @@ RECORDS = 40
 def filled(stand: Stand) -> list[str]:
     """The sequence numbers of so many records."""
     return [stand.stream.put(b"data", f"key-{i}")[1].sequence_number for i in range(RECORDS)]
+
+
+def held_parts() -> set[int]:
+    """What gives the parts of answers, and is not let go."""
+    gc.collect()
+    return {id(held) for held in gc.get_objects() if isinstance(held, _Rest)}
 
 
 @simulated
@@ -88,3 +96,36 @@ async def test_what_is_not_taken_in_yet_counts_for_the_memory_of_the_worker() ->
     async with worker:
         await until(lambda: len(held) == RECORDS // 3 + 1)
     assert held[0] > 2 * held[-1]
+
+
+@simulated
+async def test_what_was_taken_in_is_held_by_nobody_while_the_next_read_is_waited_for() -> None:
+    """The memory of an answer is reached through what gives its parts."""
+    stand, before = Stand(part_records=3), held_parts()
+    filled(stand)
+    async with stand.worker(batch_size=7):
+        await until(lambda: len(stand.seen) == RECORDS)
+        await asyncio.sleep(0.05)
+        assert held_parts() == before
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_function_is_not_called_while_a_torn_part_is_handled(lanes: int) -> None:
+    handled = []
+
+    @simulated
+    async def run() -> None:
+        stand = Stand(part_records=3)
+        filled(stand)
+
+        async def handle(event: dict[str, Any], context: Any) -> None:
+            handled.append(sys.exc_info()[0])
+            await stand.handle(event, context)
+
+        async with stand.worker(function=handle, batch_size=4, parallelization_factor=lanes):
+            await until(lambda: len(stand.seen) == RECORDS)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimulatedKinesis, "_torn_at", lambda _self, count: 16 if count == RECORDS else count)
+        run()
+    assert set(handled) == {None}

@@ -51,6 +51,11 @@ def info(wheel: zipfile.Path, name: str) -> str:
     return wheel.joinpath(f"asyncio_esm-{PROJECT['version']}.dist-info", name).read_text(encoding="utf-8")
 
 
+def test_nothing_compiled_lies_in_the_checkout() -> None:
+    """It would run for the sources, whatever they say by then; `make clean` removes it."""
+    assert [*ROOT.glob("*.so"), *(ROOT / "esm").rglob("*.so")] == []
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.Path) -> None:
     names = {name for name in wheel.root.namelist() if "dist-info/" not in name and not name.endswith("/")}
     own = {path for path in (ROOT / "esm").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
