@@ -147,7 +147,7 @@ oldest: $(OLDEST_VENV)/.installed $(SERVERS) ## the tests, on the oldest release
 clean: ## removes what tests and builds leave behind
 	@rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find esm tests $(wildcard examples) -name __pycache__ -type d -prune -exec rm -rf {} +
-	@find esm -name '*.so' -delete && rm -f *__mypyc.*.so  # of a build for another place; they would run for the sources
+	@find esm -name '*.so' -delete && rm -f *__mypyc.*.so  # what pip compiled here would run for the sources
 
 .PHONY: pristine
 pristine: clean ## as clean, and the environments and local servers too

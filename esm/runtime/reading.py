@@ -80,12 +80,8 @@ class Reading:
         """Reads until the machine wants no more. Raises nothing: what goes wrong ends the driver."""
         try:
             await self._read_pages()
-        except RecordingError as error:
-            self.torn = error
         except Exception as error:  # noqa: BLE001  # carried to the driver, which halts the shard
             self._driver.fail(error)
-        if self.torn is not None:
-            self._take_in(Page([], ended=True))  # what stands before it is handled first
 
     def settled(self) -> None:
         """The machine holds something else now."""
@@ -126,12 +122,18 @@ class Reading:
                 ended, rest = await self._take_in_parts(rest), None  # it holds the answer's memory
 
     async def _read_page(self, limit: int, reserved: int, time_limit: TimeLimit, started: Millis) -> Page | None:
-        """The next page; `None` when the read failed and is tried again later. `reserved`: bytes, for no longer."""
+        """The next page; `None` when the read failed and is tried again later. `reserved`: bytes, for no longer.
+
+        Where a recording breaks off, an empty one that is the last.
+        """
         try:
             with time_limit:
                 page = await self._read(limit)
         except SourceNotFoundError as error:
             return await self._gone(error)
+        except RecordingError as error:
+            self.torn = error
+            return Page([], ended=True)  # what stands before it is handled first
         except SourceError as error:
             self._read_failed(error)
         except TimeoutError:

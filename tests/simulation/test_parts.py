@@ -109,23 +109,17 @@ async def test_what_was_taken_in_is_held_by_nobody_while_the_next_read_is_waited
         assert held_parts() == before
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_a_function_is_not_called_while_a_torn_part_is_handled(lanes: int) -> None:
-    handled = []
+@simulated
+async def test_a_function_is_not_called_while_a_torn_part_is_handled() -> None:
+    stand, handled = Stand(part_records=3), []
+    filled(stand)
 
-    @simulated
-    async def run() -> None:
-        stand = Stand(part_records=3)
-        filled(stand)
-
-        async def handle(event: dict[str, Any], context: Any) -> None:
-            handled.append(sys.exc_info()[0])
-            await stand.handle(event, context)
-
-        async with stand.worker(function=handle, batch_size=4, parallelization_factor=lanes):
-            await until(lambda: len(stand.seen) == RECORDS)
+    async def handle(event: dict[str, Any], context: Any) -> None:
+        handled.append(sys.exc_info()[0])
+        await stand.handle(event, context)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SimulatedKinesis, "_torn_at", lambda _self, count: 16 if count == RECORDS else count)
-        run()
+        async with stand.worker(function=handle, batch_size=4, parallelization_factor=3):
+            await until(lambda: len(stand.seen) == RECORDS)
     assert set(handled) == {None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -150,13 +151,18 @@ def test_where_it_breaks_off_the_shards_are_halted_and_it_ends(tmp_path: Path) -
     run(main())
 
 
-def test_all_before_the_fault_is_handled_then_the_shard_is_halted(tmp_path: Path) -> None:
-    path = tmp_path / "r.jsonl"
+def broken_off(path: Path, records: int) -> Path:
+    """So many whole ones of shard `a`, and the beginning of another."""
     writer = RecordingWriter(path, HEADER, now=lambda: 0)
     writer.mark(ShardMark("a", ()))
-    writer.write("a", [KinesisRecord("", "k", str(10**20 + n), n / 10) for n in range(25)])
+    writer.write("a", [KinesisRecord("", "k", str(10**20 + n), n / 10) for n in range(records)])
     writer.close()
     path.write_bytes(path.read_bytes() + b'{"shard_id":')
+    return path
+
+
+def test_all_before_the_fault_is_handled_then_the_shard_is_halted(tmp_path: Path) -> None:
+    path = broken_off(tmp_path / "r.jsonl", 25)
 
     async def main() -> None:
         stand = Stand()
@@ -165,6 +171,19 @@ def test_all_before_the_fault_is_handled_then_the_shard_is_halted(tmp_path: Path
         (shard,) = worker.status().mappings[0].shards
         assert (shard.state, shard.last_error) == ("halted", "r.jsonl, line 28: cut off: Input data was truncated")
         assert [int(number) - 10**20 for number in stand.seen] == list(range(25))
+
+    run(main())
+
+
+def test_a_function_is_not_called_while_the_fault_is_handled(tmp_path: Path) -> None:
+    path, handled = broken_off(tmp_path / "r.jsonl", 5), []
+
+    async def handle(_event: dict[str, Any], _context: Any) -> None:
+        handled.append(sys.exc_info()[0])
+
+    async def main() -> None:
+        await replayed(Stand(), of(path, handle, batch_size=10, maximum_batching_window_in_seconds=60))
+        assert handled == [None]
 
     run(main())
 
